@@ -1,0 +1,217 @@
+//! Who may go on, and how much at the same time: networks, rates, failure budgets, concurrency, buffered bytes, claims.
+//!
+//! It stands twice on a delivery's way. [`Limits::enter`] comes before authentication and knows the source and the
+//! client's address, nothing else: what it spends is the client's own. [`Limits::accept`] comes after it and spends the
+//! source's budget and its places in flight, so that junk can never use up what a provider's deliveries need.
+//!
+//! ```text
+//! enter   draining → address_refused → client_blocked → rate_limited_client → overloaded (the whole process)
+//! accept  rate_limited_source → overloaded (the source's in_flight_max)
+//! beside  Limits::buffers before a body is read, Limits::claims once a signature matched,
+//!         Limits::failed when a delivery ended in a fault of authentication
+//! ```
+//!
+//! It must never wait, read a clock, look at a request's bytes, or hold a lock that all deliveries share. Time is the
+//! caller's: a monotonic [`Duration`] since the process began.
+//!
+//! **Invariant:** everything here is of a fixed size, whoever sends; a full table forgets what is idle, except claims
+//! (refused instead) and the marks of genuine clients (which junk cannot write).
+
+pub mod buffers;
+pub mod claims;
+pub mod client;
+pub mod failures;
+pub mod in_flight;
+pub mod networks;
+pub mod permit;
+pub mod rate;
+pub mod source;
+
+pub use self::buffers::Reserved;
+pub use self::networks::Networks;
+
+use std::net::IpAddr;
+use std::num::{NonZeroU32, NonZeroU64};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use self::buffers::Buffers;
+use self::claims::Claims;
+use self::client::Client;
+use self::failures::Failures;
+use self::in_flight::Gauge;
+use self::permit::{Permit, Slot};
+use self::rate::{ClientBuckets, Rate};
+use self::source::{RateMode, Registry, SourceLimits, SourceRules};
+use crate::reason::Reason;
+use crate::rejection::Rejection;
+
+/// All that is limited, once per process. It outlives every policy.
+#[derive(Debug)]
+pub struct Limits {
+    draining: AtomicBool,
+    sources: Registry,
+    clients: ClientBuckets,
+    failures: Failures,
+    deliveries: Gauge,
+    buffers: Buffers,
+    claims: Claims,
+}
+
+/// How large the process's tables and budgets are. Set when it starts; a reload does not change them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capacity {
+    /// Deliveries at the same time, in all.
+    pub deliveries_max: NonZeroU32,
+    /// Bytes of bodies in memory, in all; a client may hold a quarter.
+    pub buffered_bytes_max: NonZeroU64,
+    /// Rate buckets of clients, 56 bytes each.
+    pub clients_max: NonZeroU32,
+    /// Clients with failed authentications, 64 bytes each.
+    pub failing_clients_max: NonZeroU32,
+    /// Clients that authenticated within a day, 48 bytes each.
+    pub known_clients_max: NonZeroU32,
+    /// Replay claims, 47 bytes each. The `burst` + `per_second` × `window_seconds` of all sources should fit: past it,
+    /// good deliveries are refused as `overloaded` until windows end.
+    pub claims_max: NonZeroU32,
+}
+
+impl Default for Capacity {
+    fn default() -> Self {
+        Self {
+            deliveries_max: const { NonZeroU32::new(4096).expect("invariant: not zero") },
+            buffered_bytes_max: const { NonZeroU64::new(256 << 20).expect("invariant: not zero") },
+            clients_max: const { NonZeroU32::new(1 << 18).expect("invariant: not zero") },
+            failing_clients_max: const { NonZeroU32::new(1 << 17).expect("invariant: not zero") },
+            known_clients_max: const { NonZeroU32::new(1 << 17).expect("invariant: not zero") },
+            claims_max: const { NonZeroU32::new(1 << 20).expect("invariant: not zero") },
+        }
+    }
+}
+
+/// When a sender may try again where nobody can know: long enough for a successor to listen.
+const RETRY_DRAINING: Duration = Duration::from_secs(5);
+
+/// When a sender may try again after work that takes milliseconds.
+const RETRY_SOON: Duration = Duration::from_secs(1);
+
+impl Limits {
+    /// Limits under which nothing was counted yet.
+    #[must_use]
+    pub fn new(capacity: Capacity) -> Self {
+        Self {
+            draining: AtomicBool::new(false),
+            sources: Registry::default(),
+            clients: ClientBuckets::new(capacity.clients_max),
+            failures: Failures::new(capacity.failing_clients_max, capacity.known_clients_max),
+            deliveries: Gauge::new(capacity.deliveries_max),
+            buffers: Buffers::new(capacity.buffered_bytes_max),
+            claims: Claims::new(capacity.claims_max),
+        }
+    }
+
+    /// Compiles the limits of the source with this name. Its id, its bucket (unless `rules.source` changed) and what it
+    /// has in flight are those of earlier policies. Changes nothing for the policy in force.
+    #[must_use]
+    pub fn source(&self, name: &str, rules: SourceRules) -> SourceLimits {
+        self.sources.limits(name, rules)
+    }
+
+    /// Lets a delivery of this client into the gateway, as far as its authentication. `peer` is the client's address,
+    /// as a trusted proxy tells it where there is one.
+    ///
+    /// # Errors
+    /// In this order: `draining`, `address_refused`, `client_blocked`, `rate_limited_client`, `overloaded`. All but
+    /// `address_refused` say when to try again. The body is not needed for any of them.
+    pub fn enter(&self, source: &SourceLimits, peer: IpAddr, now: Duration) -> Result<Permit, Rejection> {
+        if self.is_draining() {
+            return Err(Rejection::new(Reason::Draining).retry_after(RETRY_DRAINING));
+        }
+        if source.networks.as_ref().is_some_and(|networks| !networks.contains(peer)) {
+            return Err(Rejection::new(Reason::AddressRefused));
+        }
+        let client = Client::from(peer);
+        let standing = self.failures.enter(source.id, client, &source.excess, now)?;
+        let taken = self.clients.take(source.id, client, source.client, now);
+        let monitored = judge(source.rate_mode, taken, Reason::RateLimitedClient, source.client)?;
+        let process = self.deliveries.try_enter().ok_or_else(|| overloaded("deliveries_max", RETRY_SOON))?;
+        Ok(Permit { client: Some(client), standing, process: Some(process), monitored })
+    }
+
+    /// Takes an authenticated delivery, no replay, into its source. Its client is known from here on, whatever the
+    /// source has room for.
+    ///
+    /// # Errors
+    /// `rate_limited_source`, then `overloaded` (`in_flight_max`); both say when to try again.
+    pub fn accept(&self, source: &SourceLimits, permit: Permit, now: Duration) -> Result<Slot, Rejection> {
+        let Permit { client, standing, process, monitored } = permit;
+        drop(standing);
+        if let Some(client) = client {
+            self.failures.succeeded(source.id, client, now);
+        }
+        let over = judge(source.rate_mode, source.bucket.take(now), Reason::RateLimitedSource, source.bucket.rate())?;
+        let seat = source.in_flight.try_enter().ok_or_else(|| overloaded("in_flight_max", RETRY_SOON))?;
+        Ok(Slot { _process: process, _source: Some(seat), monitored: monitored.or(over) })
+    }
+
+    /// Tells how a refused delivery ended. Counts against the client's failure budget if it is a fault that only
+    /// somebody without the secret causes (missing, malformed or mismatched credential), and is nothing otherwise.
+    pub fn failed(&self, source: &SourceLimits, peer: IpAddr, reason: Reason, now: Duration) {
+        self.failures.failed(source.id, Client::from(peer), source.failures, reason, now);
+    }
+
+    /// The budget of bytes that wait in memory.
+    #[must_use]
+    pub const fn buffers(&self) -> &Buffers {
+        &self.buffers
+    }
+
+    /// The replay claims.
+    #[must_use]
+    pub const fn claims(&self) -> &Claims {
+        &self.claims
+    }
+
+    /// Refuses every further delivery; those that were let in go on.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// Whether the process is shutting down.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// How many deliveries hold a [`Permit`] or a [`Slot`]: what a drain waits for.
+    #[must_use]
+    pub fn in_flight(&self) -> u32 {
+        self.deliveries.in_flight()
+    }
+}
+
+/// The rejection for a cap on what happens at the same time; `limit` says which.
+fn overloaded(limit: &'static str, after: Duration) -> Rejection {
+    Rejection::new(Reason::Overloaded).fact("limit", limit).retry_after(after)
+}
+
+/// Turns an empty bucket into a refusal, or into what a source in monitor mode records.
+fn judge(
+    mode: RateMode,
+    taken: Result<(), Duration>,
+    reason: Reason,
+    rate: Rate,
+) -> Result<Option<Rejection>, Rejection> {
+    let Err(after) = taken else { return Ok(None) };
+    let rejection = Rejection::new(reason)
+        .fact("per_second", i64::from(rate.per_second.get()))
+        .fact("burst", i64::from(rate.burst.get()))
+        .retry_after(after);
+    match mode {
+        RateMode::Enforce => Err(rejection),
+        RateMode::Monitor => Ok(Some(rejection)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,72 @@
+//! The guards that a delivery carries once it was let in: [`Permit`] before authentication, [`Slot`] after it.
+//!
+//! Only [`Limits`](super::Limits) makes them (or [`Permit::offline`], for recorded requests), a later stage asks for
+//! them by value, and dropping one gives back what it holds, however the delivery ends.
+
+use std::time::Duration;
+
+use super::client::Client;
+use super::failures::{EXCESS_BODY_TIME, Standing};
+use super::in_flight::Seat;
+use crate::rejection::Rejection;
+
+/// A delivery whose client may go on to authentication.
+#[must_use = "what was admitted is given back as soon as this is dropped"]
+#[derive(Debug)]
+pub struct Permit {
+    pub(super) client: Option<Client>,
+    pub(super) standing: Standing,
+    pub(super) process: Option<Seat>,
+    pub(super) monitored: Option<Rejection>,
+}
+
+/// An authenticated delivery that its source has room for.
+#[must_use = "the place in flight is left as soon as this is dropped"]
+#[derive(Debug)]
+pub struct Slot {
+    pub(super) _process: Option<Seat>,
+    pub(super) _source: Option<Seat>,
+    pub(super) monitored: Option<Rejection>,
+}
+
+impl Permit {
+    /// A permit that no limit was asked for, for a recorded request: rates and networks are not judged offline.
+    pub const fn offline() -> Self {
+        Self { client: None, standing: Standing::Clear, process: None, monitored: None }
+    }
+
+    /// The client it was given to; none offline.
+    #[must_use]
+    pub const fn client(&self) -> Option<Client> {
+        self.client
+    }
+
+    /// How long the body may take to arrive, where it is `ordinary` otherwise: a delivery that holds one of the few
+    /// seats for known clients over their failure budget has [`EXCESS_BODY_TIME`] at most.
+    #[must_use]
+    pub fn body_time(&self, ordinary: Duration) -> Duration {
+        match self.standing {
+            Standing::Clear => ordinary,
+            Standing::Excess(_) => ordinary.min(EXCESS_BODY_TIME),
+        }
+    }
+
+    /// What would have refused this delivery, were its source's rates not in monitor mode.
+    #[must_use]
+    pub const fn monitored(&self) -> Option<&Rejection> {
+        self.monitored.as_ref()
+    }
+}
+
+impl Slot {
+    /// A slot that no limit was asked for, for a recorded request.
+    pub fn offline(permit: Permit) -> Self {
+        Self { _process: permit.process, _source: None, monitored: permit.monitored }
+    }
+
+    /// What would have refused this delivery, were its source's rates not in monitor mode; the earlier one of two.
+    #[must_use]
+    pub const fn monitored(&self) -> Option<&Rejection> {
+        self.monitored.as_ref()
+    }
+}

@@ -1,0 +1,190 @@
+//! The limits together: their order, and what junk can and cannot do.
+
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::failures::{EXCESS_MAX, FailureRule};
+use super::networks::Networks;
+use super::*;
+
+const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+const STRANGER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(198, 51, 100, 1));
+
+fn number(n: u32) -> NonZeroU32 {
+    NonZeroU32::new(n).unwrap()
+}
+
+fn rate(per_second: u32, burst: u32) -> Rate {
+    Rate { per_second: number(per_second), burst: number(burst) }
+}
+
+fn rules() -> SourceRules {
+    SourceRules {
+        client: rate(50, 200),
+        source: rate(50, 100),
+        failures: FailureRule { per_minute: number(60), block_time: at(60) },
+        in_flight_max: number(64),
+        networks: None,
+        rate_mode: RateMode::Enforce,
+    }
+}
+
+fn limits(deliveries_max: u32) -> Limits {
+    let small = number(1_000);
+    Limits::new(Capacity {
+        deliveries_max: number(deliveries_max),
+        clients_max: small,
+        failing_clients_max: small,
+        known_clients_max: small,
+        claims_max: small,
+        ..Capacity::default()
+    })
+}
+
+fn at(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn told<T>(result: Result<T, Rejection>) -> (Reason, Option<u64>) {
+    result.err().map(|rejection| (rejection.reason(), rejection.retry_after_seconds())).expect("a rejection")
+}
+
+#[test]
+fn the_earlier_fault_wins() {
+    let limits = limits(1);
+    let networks = Some(Networks::new(["192.0.2.0/24".parse().unwrap()]));
+    let source = limits.source("github", SourceRules { networks, client: rate(1, 1), ..rules() });
+
+    let _only = limits.enter(&source, PEER, at(0)).unwrap();
+    let neighbour = IpAddr::from([192, 0, 2, 2]);
+    assert_eq!(told(limits.enter(&source, neighbour, at(0))), (Reason::Overloaded, Some(1)));
+    assert_eq!(told(limits.enter(&source, PEER, at(0))), (Reason::RateLimitedClient, Some(1)));
+    for who in [PEER, STRANGER] {
+        (0..60).for_each(|_| limits.failed(&source, who, Reason::CredentialMismatch, at(0)));
+    }
+    assert_eq!(told(limits.enter(&source, PEER, at(0))), (Reason::ClientBlocked, Some(60)));
+    assert_eq!(told(limits.enter(&source, STRANGER, at(0))), (Reason::AddressRefused, None));
+    limits.drain();
+    assert_eq!(told(limits.enter(&source, STRANGER, at(0))), (Reason::Draining, Some(5)));
+}
+
+#[test]
+fn after_authentication_the_rate_comes_before_the_places_in_flight() {
+    let limits = limits(1_000);
+    let source = limits.source("github", SourceRules { source: rate(1, 2), in_flight_max: number(1), ..rules() });
+    let accept = |now| limits.accept(&source, limits.enter(&source, PEER, now).unwrap(), now);
+    let slot = accept(at(0)).unwrap();
+    let refused = accept(at(0)).expect_err("in flight");
+    assert_eq!(refused.detail(), [("limit", "in_flight_max".into())]);
+    assert_eq!(told(Err::<(), _>(refused)), (Reason::Overloaded, Some(1)));
+    assert_eq!(told(accept(at(0))), (Reason::RateLimitedSource, Some(1)));
+    assert_eq!((source.in_flight(), limits.in_flight()), (1, 1));
+    drop(slot);
+    assert_eq!((source.in_flight(), limits.in_flight()), (0, 0), "a refusal holds nothing");
+    assert!(accept(at(1)).is_ok());
+}
+
+#[test]
+fn the_process_takes_deliveries_max_at_the_same_time() {
+    let limits = limits(3);
+    let sources = [limits.source("github", rules()), limits.source("stripe", rules())];
+    let mut held: Vec<_> = (0..2).map(|n| limits.enter(&sources[n], PEER, at(0)).expect("max - 1")).collect();
+    let slot = limits.accept(&sources[0], limits.enter(&sources[0], PEER, at(0)).expect("max"), at(0)).unwrap();
+    assert_eq!(told(limits.enter(&sources[1], PEER, at(0))), (Reason::Overloaded, Some(1)), "max + 1");
+    drop(slot);
+    held.push(limits.enter(&sources[1], PEER, at(0)).expect("an accepted delivery gave its place back"));
+}
+
+#[test]
+fn junk_never_spends_the_sources_budget_nor_its_places() {
+    let limits = limits(10_000);
+    let source = limits.source("github", SourceRules { source: rate(1, 1), in_flight_max: number(1), ..rules() });
+    for n in 0..5_000_u16 {
+        let [high, low] = n.to_be_bytes();
+        let junk = IpAddr::from([203, 0, high, low]);
+        let _permit = limits.enter(&source, junk, at(0)).unwrap();
+        limits.failed(&source, junk, Reason::CredentialMismatch, at(0));
+    }
+    let permit = limits.enter(&source, PEER, at(0)).unwrap();
+    assert!(limits.accept(&source, permit, at(0)).is_ok());
+}
+
+#[test]
+fn strangers_cannot_switch_a_known_provider_off() {
+    let limits = limits(10_000);
+    let source = limits.source("github", SourceRules { client: rate(1_000, 100_000), ..rules() });
+    let _slot = limits.accept(&source, limits.enter(&source, PEER, at(0)).unwrap(), at(0)).unwrap();
+    for _ in 0..10_000 {
+        let permit = limits.enter(&source, PEER, at(1)).expect("junk from the provider's own address");
+        limits.failed(&source, PEER, Reason::CredentialMismatch, at(1));
+        drop(permit);
+    }
+    let mut excess: Vec<_> = (0..EXCESS_MAX.get()).map(|_| limits.enter(&source, PEER, at(1)).unwrap()).collect();
+    assert_eq!(told(limits.enter(&source, PEER, at(1))), (Reason::Overloaded, Some(1)));
+    let genuine = excess.pop().unwrap();
+    assert_eq!(genuine.body_time(at(30)), at(2), "slow bodies must not hold the seats");
+    let _slot = limits.accept(&source, genuine, at(1)).expect("a genuine delivery among it");
+    assert!(limits.enter(&source, PEER, at(1)).is_ok(), "an authenticated delivery left the narrow way");
+}
+
+#[test]
+fn a_reload_keeps_buckets_blocks_and_marks_unless_the_limit_itself_changed() {
+    let limits = limits(1_000);
+    let tight = || SourceRules { client: rate(1, 1), source: rate(1, 1), ..rules() };
+    let before = limits.source("github", tight());
+    let _slot = limits.accept(&before, limits.enter(&before, PEER, at(0)).unwrap(), at(0)).unwrap();
+    for _ in 0..60 {
+        limits.failed(&before, STRANGER, Reason::CredentialMissing, at(0));
+    }
+
+    let same = limits.source("github", SourceRules { in_flight_max: number(9), ..tight() });
+    assert_eq!(told(limits.enter(&same, PEER, at(0))).0, Reason::RateLimitedClient);
+    assert_eq!(told(limits.enter(&same, STRANGER, at(0))).0, Reason::ClientBlocked);
+    let other = IpAddr::from([192, 0, 2, 2]);
+    let permit = limits.enter(&same, other, at(0)).unwrap();
+    assert_eq!(told(limits.accept(&same, permit, at(0))).0, Reason::RateLimitedSource);
+
+    let changed = limits.source("github", SourceRules { client: rate(1, 2), source: rate(1, 2), ..tight() });
+    let permit = limits.enter(&changed, PEER, at(0)).expect("a changed limit begins anew");
+    assert!(limits.accept(&changed, permit, at(0)).is_ok());
+}
+
+#[test]
+fn monitor_mode_records_what_it_would_have_refused() {
+    let limits = limits(1_000);
+    let monitored = SourceRules { client: rate(1, 2), source: rate(1, 1), rate_mode: RateMode::Monitor, ..rules() };
+    let source = limits.source("github", monitored);
+    let expected = [None, Some(Reason::RateLimitedSource), Some(Reason::RateLimitedClient)];
+    for (n, reason) in expected.into_iter().enumerate() {
+        let permit = limits.enter(&source, PEER, at(0)).unwrap();
+        let slot = limits.accept(&source, permit, at(0)).unwrap();
+        assert_eq!(slot.monitored().map(Rejection::reason), reason, "delivery {n}");
+    }
+}
+
+#[test]
+fn a_recorded_request_is_under_no_limit() {
+    let permit = Permit::offline();
+    assert_eq!(permit.body_time(at(30)), at(30));
+    assert_eq!(permit.client(), None);
+    assert!(Slot::offline(permit).monitored().is_none());
+}
+
+#[test]
+fn threads_share_one_budget() {
+    let limits = Arc::new(limits(1_000));
+    let source = Arc::new(limits.source("github", SourceRules { client: rate(1, 10_000), ..rules() }));
+    let threads: Vec<_> = (0..4)
+        .map(|_| {
+            let (limits, source) = (Arc::clone(&limits), Arc::clone(&source));
+            std::thread::spawn(move || {
+                let accept = || limits.accept(&source, limits.enter(&source, PEER, at(0)).unwrap(), at(0));
+                (0..500).filter(|_| accept().is_ok()).count()
+            })
+        })
+        .collect();
+    assert_eq!(threads.into_iter().map(|thread| thread.join().unwrap()).sum::<usize>(), 100);
+    assert_eq!((limits.in_flight(), source.in_flight()), (0, 0));
+}

@@ -1,0 +1,1 @@
+//! What a scheme proves, in words for people.

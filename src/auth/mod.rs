@@ -1,0 +1,22 @@
+//! Who sent a delivery: schemes as data, credentials as they stand in a request's head, and the proof.
+//!
+//! On a delivery's way this is the step between routing and the body ([`Verifier::read`]: nothing is buffered for a request that carries no
+//! well-formed credential), and the first step after the body ([`Credential::verify`]).
+//!
+//! To find where a provider's signature is checked, open `providers/NAME.toml`: it says what is signed and where the signature stands. The
+//! engine that reads it is [`credential`] (the head) and [`verify`] (the comparison); [`scheme`] holds the words.
+//!
+//! **Invariant:** no function here answers with a bool. A check hands out a [`Proof`], which only [`verify`] can make, or a
+//! [`Rejection`](crate::rejection::Rejection).
+//!
+//! **Invariant:** nothing here does IO, reads a clock or logs.
+
+pub mod credential;
+pub mod describe;
+pub mod facts;
+pub mod scheme;
+pub mod verify;
+
+pub use credential::Credential;
+pub use scheme::{Head, Scheme};
+pub use verify::{Proof, Verifier};

@@ -1,0 +1,518 @@
+//! The life of one delivery as types: [`Routed`] → [`Presented`] → [`Received`] → [`Authenticated`] →
+//! [`Accepted`] → [`Validated`] → [`Sanitized`].
+//!
+//! Each step takes `self` and hands out the next stage or the reason why there is none. Fields are private, nothing is `Clone`, and only the step
+//! before can make a stage: skipping a check does not compile. `forward` sends nothing but a [`Sanitized`].
+//!
+//! All of it is plain synchronous code on borrowed data. Waiting (for the body, for the upstream) happens between the steps, in `gateway`.
+//!
+//! **Invariant:** the earlier fault wins, cheapest and least revealing first, in the order in which this file reads.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, StatusCode, Version};
+
+use crate::admit::Limits;
+use crate::admit::claims::{Claim, Reservation};
+use crate::admit::permit::{Permit, Slot};
+use crate::auth::facts::{self, Covered, Material};
+use crate::auth::{Credential, Head, Proof};
+use crate::clock::UnixSeconds;
+use crate::header::{self, Duplicated};
+use crate::payload::Document;
+use crate::payload::schema::Schema;
+use crate::policy::source::{OnDuplicate, PayloadKind, Unlisted};
+use crate::policy::{Policy, Source};
+use crate::reason::Reason;
+use crate::rejection::Rejection;
+use crate::sanitize::Report;
+
+/// How a delivery ends without being forwarded.
+#[derive(Debug)]
+pub enum Ended {
+    /// It was refused.
+    Rejected(Rejection),
+    /// The gateway itself answered it: an event that is only acknowledged, a handshake.
+    Answered(Answer),
+}
+
+/// An answer of the gateway's own to a good request that the upstream never sees.
+#[derive(Debug)]
+pub struct Answer {
+    /// The body.
+    pub body: Bytes,
+    /// Why, for the log.
+    pub why: &'static str,
+}
+
+/// Whether the connection's certificate serves the request's Host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostMatch {
+    /// It does, or the connection did not ask for a name, or there is no TLS.
+    Served,
+    /// The Host is served under another certificate.
+    Misdirected,
+}
+
+/// A request that belongs to a source.
+#[derive(Debug)]
+pub struct Routed<'d> {
+    source: &'d Source,
+    head: &'d Parts,
+    json: bool,
+}
+
+/// A request that was admitted and carries a well-formed credential.
+#[derive(Debug)]
+pub struct Presented<'d> {
+    routed: Routed<'d>,
+    permit: Permit,
+    credential: Option<Credential<'d>>,
+}
+
+/// A request with its whole body.
+#[derive(Debug)]
+pub struct Received<'d> {
+    presented: Presented<'d>,
+    body: Bytes,
+}
+
+/// A delivery whose sender is proven.
+#[derive(Debug)]
+pub struct Authenticated<'d> {
+    routed: Routed<'d>,
+    permit: Permit,
+    body: Bytes,
+    proof: Option<Proof<'d>>,
+}
+
+/// A proven delivery that is new and that its source has room for.
+#[derive(Debug)]
+pub struct Accepted<'d> {
+    routed: Routed<'d>,
+    body: Bytes,
+    proof: Option<Proof<'d>>,
+    slot: Slot,
+    novelty: Novelty,
+}
+
+/// Whether a delivery was accepted before.
+#[derive(Debug)]
+enum Novelty {
+    /// It was not, and nothing like it is accepted while the claim is held.
+    New(Claim),
+    /// It was, and the policy forwards it all the same.
+    Duplicate,
+    /// Nothing signed tells one delivery from another, or it is judged offline.
+    Unknown,
+}
+
+/// A delivery whose payload fits what the policy says.
+#[derive(Debug)]
+pub struct Validated<'d> {
+    delivery: Accepted<'d>,
+    document: Option<Document>,
+    event: Option<Event<'d>>,
+    schema: Option<&'d Schema>,
+}
+
+/// A delivery that may leave: the only thing an upstream request is made of.
+#[derive(Debug)]
+pub struct Sanitized<'d> {
+    routed: Routed<'d>,
+    _slot: Slot,
+    novelty: Novelty,
+    body: Bytes,
+    report: Report,
+    proof: Option<Proof<'d>>,
+    event: Option<Event<'d>>,
+    delivery_id: Option<String>,
+}
+
+/// An event's name and whether the sender's proof covers it.
+#[derive(Debug)]
+pub struct Event<'d> {
+    /// The name.
+    pub name: Cow<'d, str>,
+    /// Whether somebody who captured a delivery could change it.
+    pub covered: Covered,
+}
+
+impl<'d> Routed<'d> {
+    /// Finds the source of a request.
+    ///
+    /// # Errors
+    /// `header_malformed`, `header_duplicated`, `host_mismatch`, `unknown_source`, `method_not_allowed`,
+    /// `unsupported_media_type`, `content_encoding_refused`, in this order.
+    pub fn find(policy: &'d Policy, head: &'d Parts, host: HostMatch) -> Result<Self, Rejection> {
+        check_host(head)?;
+        for name in [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LENGTH] {
+            header::single(&head.headers, &name).map_err(|Duplicated| duplicated(&name))?;
+        }
+        if host == HostMatch::Misdirected {
+            return Err(Reason::HostMismatch.into());
+        }
+        let source = policy.route(head.uri.path()).ok_or(Reason::UnknownSource)?;
+        for name in &source.single_headers {
+            header::single(&head.headers, name).map_err(|Duplicated| duplicated(name))?;
+        }
+        if !source.methods.contains(&head.method) {
+            return Err(Rejection::new(Reason::MethodNotAllowed)
+                .fact("allowed", source.methods.allow().to_str().unwrap_or_default().to_owned()));
+        }
+        let media_type = media_type(head)?;
+        if !source.content_types.contains(media_type) {
+            return Err(Rejection::new(Reason::UnsupportedMediaType).fact("content_type", cut(media_type)));
+        }
+        if let Some(coding) = head.headers.get(CONTENT_ENCODING)
+            && !coding.as_bytes().eq_ignore_ascii_case(b"identity")
+        {
+            return Err(Reason::ContentEncodingRefused.into());
+        }
+        let json = match source.payload {
+            PayloadKind::Json => true,
+            PayloadKind::Opaque => false,
+            PayloadKind::Auto => is_json(media_type),
+        };
+        if !json && source.reads_payload() {
+            // A schema that some media types slip past would be no schema.
+            return Err(Rejection::new(Reason::UnsupportedMediaType)
+                .fact("content_type", cut(media_type))
+                .hint("the policy has a schema or a sanitizer, which read JSON alone"));
+        }
+        Ok(Self { source, head, json })
+    }
+
+    /// The source.
+    #[must_use]
+    pub const fn source(&self) -> &'d Source {
+        self.source
+    }
+
+    /// Reads the credential from the head; no byte of the body is buffered for a request without one.
+    ///
+    /// # Errors
+    /// `credential_*` and `timestamp_*` as far as they can be told without the body.
+    pub fn present(self, permit: Permit, now: UnixSeconds) -> Result<Presented<'d>, Rejection> {
+        let credential = match &self.source.verifier {
+            Some(verifier) => Some(verifier.read(self.auth_head(), now)?),
+            None => None,
+        };
+        Ok(Presented { routed: self, permit, credential })
+    }
+
+    fn auth_head(&self) -> Head<'d> {
+        Head {
+            method: &self.head.method,
+            uri: &self.head.uri,
+            headers: &self.head.headers,
+            public_url: self.source.public_url.as_deref(),
+        }
+    }
+}
+
+impl<'d> Presented<'d> {
+    /// The longest body this delivery may have, in bytes.
+    #[must_use]
+    pub const fn body_bytes_max(&self) -> usize {
+        self.routed.source.body_bytes_max
+    }
+
+    /// Takes the whole body.
+    ///
+    /// # Errors
+    /// `body_too_large`; `body_empty` where the payload is read.
+    pub fn receive(self, body: Bytes) -> Result<Received<'d>, Rejection> {
+        if body.len() > self.body_bytes_max() {
+            return Err(Rejection::new(Reason::BodyTooLarge).fact("body_bytes_max", self.body_bytes_max()));
+        }
+        if body.is_empty() && self.routed.json {
+            return Err(Reason::BodyEmpty.into());
+        }
+        Ok(Received { presented: self, body })
+    }
+}
+
+impl<'d> Received<'d> {
+    /// The body as received.
+    #[must_use]
+    pub const fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// Proves who sent it.
+    ///
+    /// # Errors
+    /// `credential_mismatch`, `secret_expired`.
+    pub fn authenticate(self, now: UnixSeconds) -> Result<Authenticated<'d>, Rejection> {
+        let Presented { routed, permit, credential } = self.presented;
+        let proof = match (credential, &routed.source.verifier) {
+            (Some(credential), Some(verifier)) => Some(credential.verify(verifier, &self.body, now)?),
+            (Some(_), None) => return Err(Reason::CredentialMismatch.into()),
+            (None, Some(_)) => return Err(Reason::CredentialMissing.into()),
+            // The policy says `provider = "none"` and why.
+            (None, None) => None,
+        };
+        Ok(Authenticated { routed, permit, body: self.body, proof })
+    }
+}
+
+impl<'d> Authenticated<'d> {
+    /// The source.
+    #[must_use]
+    pub const fn source(&self) -> &'d Source {
+        self.routed.source
+    }
+
+    /// Who sent it; `None` where the policy says `provider = "none"`.
+    #[must_use]
+    pub const fn proof(&self) -> Option<&Proof<'d>> {
+        self.proof.as_ref()
+    }
+
+    /// Claims the delivery, so that its repetitions are known, and takes it into its source's budget. `now` is monotonic.
+    ///
+    /// # Errors
+    /// `replayed`, `replay_in_flight`, `rate_limited_source`, `overloaded`, in this order.
+    pub fn accept(self, limits: &Limits, now: Duration) -> Result<Accepted<'d>, Rejection> {
+        let novelty = self.claim(limits, now)?;
+        let slot = limits.accept(&self.routed.source.limits, self.permit, now)?;
+        Ok(Accepted { routed: self.routed, body: self.body, proof: self.proof, slot, novelty })
+    }
+
+    /// Takes a recorded delivery on without limits and replay protection.
+    #[must_use]
+    pub fn accept_offline(self) -> Accepted<'d> {
+        let slot = Slot::offline(self.permit);
+        Accepted { routed: self.routed, body: self.body, proof: self.proof, slot, novelty: Novelty::Unknown }
+    }
+
+    fn claim(&self, limits: &Limits, now: Duration) -> Result<Novelty, Rejection> {
+        let Some(digest) = self.proof.as_ref().and_then(Proof::digest) else { return Ok(Novelty::Unknown) };
+        let source = self.routed.source;
+        let reservation = limits.claims().reserve(source.limits.id(), digest, source.replay.window, now);
+        match (reservation, source.replay.on_duplicate) {
+            (Ok(Reservation::New(claim)), _) => Ok(Novelty::New(claim)),
+            (Ok(Reservation::Duplicate | Reservation::InFlight), OnDuplicate::Forward) => Ok(Novelty::Duplicate),
+            (Ok(Reservation::Duplicate), OnDuplicate::Acknowledge) => {
+                Err(Rejection::new(Reason::Replayed).told(StatusCode::OK))
+            }
+            (Ok(Reservation::Duplicate), OnDuplicate::Refuse) => Err(Reason::Replayed.into()),
+            (Ok(Reservation::InFlight), OnDuplicate::Acknowledge | OnDuplicate::Refuse) => {
+                Err(Rejection::new(Reason::ReplayInFlight).retry_after(Duration::from_secs(1)))
+            }
+            // No place to remember it: what is forwarded anyway may go, what must not come twice may not.
+            (Err(_full), OnDuplicate::Forward) => Ok(Novelty::Unknown),
+            (Err(full), OnDuplicate::Acknowledge | OnDuplicate::Refuse) => Err(full),
+        }
+    }
+}
+
+impl<'d> Accepted<'d> {
+    /// Reads the payload, finds the event and checks its schema.
+    ///
+    /// # Errors
+    /// `json_*`, `event_missing`, `event_unlisted`, `schema_mismatch`; or an answer where unlisted events are acknowledged.
+    pub fn validate(self) -> Result<Validated<'d>, Ended> {
+        let source = self.routed.source;
+        let document = if self.routed.json { Some(Document::read(self.body.clone(), source.json)?) } else { None };
+        let event = self.find_event(document.as_ref());
+        let rules = &source.event;
+        let schema = match &document {
+            Some(document) if rules.has_schemas() => {
+                let name = event.as_ref().map(|event| &*event.name);
+                let schema = rules.schema(name);
+                match (schema, name) {
+                    (Some(schema), _) => schema.check(document)?,
+                    (None, name) => unlisted(source, name)?,
+                }
+                schema
+            }
+            Some(_) | None => None,
+        };
+        Ok(Validated { delivery: self, document, event, schema })
+    }
+
+    fn find_event(&self, document: Option<&Document>) -> Option<Event<'d>> {
+        let material = Material { headers: &self.routed.head.headers, body: &self.body, document };
+        self.routed.source.event.places.iter().find_map(|(place, covered)| {
+            let name = facts::find(std::slice::from_ref(place), material)?;
+            Some(Event { name: Cow::Owned(name.into_owned()), covered: *covered })
+        })
+    }
+}
+
+impl From<Rejection> for Ended {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected(rejection)
+    }
+}
+
+impl From<Reason> for Ended {
+    fn from(reason: Reason) -> Self {
+        Self::Rejected(reason.into())
+    }
+}
+
+fn unlisted(source: &Source, event: Option<&str>) -> Result<(), Ended> {
+    match (source.event.unlisted, event) {
+        (Unlisted::Accept, _) => Ok(()),
+        (Unlisted::Acknowledge, _) => {
+            Err(Ended::Answered(Answer { body: source.forward.acknowledgement.clone(), why: "event_unlisted" }))
+        }
+        (Unlisted::Refuse, None) => Err(Reason::EventMissing.into()),
+        (Unlisted::Refuse, Some(_)) => Err(Reason::EventUnlisted.into()),
+    }
+}
+
+impl<'d> Validated<'d> {
+    /// The event, where the delivery names one.
+    #[must_use]
+    pub fn event(&self) -> Option<&str> {
+        self.event.as_ref().map(|event| &*event.name)
+    }
+
+    /// Removes what the policy does not want to reach the upstream.
+    ///
+    /// # Errors
+    /// `sanitizer_refused`.
+    pub fn sanitize(self) -> Result<Sanitized<'d>, Rejection> {
+        let Accepted { routed, body, proof, slot, novelty } = self.delivery;
+        let material = Material { headers: &routed.head.headers, body: &body, document: self.document.as_ref() };
+        let delivery_id = facts::find(&routed.source.delivery_id, material).map(Cow::into_owned);
+        let (body, report) = match &self.document {
+            Some(document) => {
+                let declared = self.schema.map(Schema::declared);
+                let cleaned = routed.source.sanitize.clean(document, declared)?;
+                (cleaned.body, cleaned.report)
+            }
+            None => (body, Report::default()),
+        };
+        let event = self.event;
+        Ok(Sanitized { routed, _slot: slot, novelty, body, report, proof, event, delivery_id })
+    }
+}
+
+impl<'d> Sanitized<'d> {
+    /// The source.
+    #[must_use]
+    pub const fn source(&self) -> &'d Source {
+        self.routed.source
+    }
+
+    /// The request's head as received.
+    #[must_use]
+    pub const fn head(&self) -> &'d Parts {
+        self.routed.head
+    }
+
+    /// The body as it may leave: the received bytes themselves if nothing was edited.
+    #[must_use]
+    pub const fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// What was edited.
+    #[must_use]
+    pub const fn report(&self) -> &Report {
+        &self.report
+    }
+
+    /// Who sent it.
+    #[must_use]
+    pub const fn proof(&self) -> Option<&Proof<'d>> {
+        self.proof.as_ref()
+    }
+
+    /// Whether the same delivery was accepted before.
+    #[must_use]
+    pub const fn is_duplicate(&self) -> bool {
+        matches!(self.novelty, Novelty::Duplicate)
+    }
+
+    /// Remembers the delivery as accepted: its upstream took it. Without this a repetition is a new delivery. `now` is monotonic.
+    pub fn commit(self, now: Duration) {
+        if let Novelty::New(claim) = self.novelty {
+            claim.commit(now);
+        }
+    }
+
+    /// The event's name.
+    #[must_use]
+    pub const fn event(&self) -> Option<&Event<'d>> {
+        self.event.as_ref()
+    }
+
+    /// The provider's id of this delivery.
+    #[must_use]
+    pub fn delivery_id(&self) -> Option<&str> {
+        self.delivery_id.as_deref()
+    }
+}
+
+/// Exactly one well-formed Host where the version wants one, and none that differs from the target's authority (RFC 9110 §7.2, RFC 9113 §8.3.1).
+fn check_host(head: &Parts) -> Result<(), Rejection> {
+    let host = header::single(&head.headers, &HOST).map_err(|Duplicated| duplicated(&HOST))?;
+    let malformed = || Rejection::new(Reason::HeaderMalformed).fact("header", "host");
+    let authority = head.uri.authority();
+    match host {
+        Some(value) if !is_host(value) => Err(malformed()),
+        Some(value) if authority.is_some_and(|authority| !value.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes())) => {
+            Err(malformed())
+        }
+        None if head.version == Version::HTTP_11 || authority.is_none() && head.version == Version::HTTP_2 => Err(malformed()),
+        Some(_) | None => match authority {
+            Some(authority) if authority.as_str().contains('@') => Err(malformed()),
+            Some(_) | None => Ok(()),
+        },
+    }
+}
+
+/// A registered name or an address with an optional port, and nothing else (RFC 9110 §7.2; no userinfo, list, path or white space).
+fn is_host(value: &HeaderValue) -> bool {
+    let Ok(text) = std::str::from_utf8(value.as_bytes()) else { return false };
+    let (name, port) = match text.strip_prefix('[') {
+        Some(rest) => match rest.split_once(']') {
+            Some((address, rest)) if address.parse::<std::net::Ipv6Addr>().is_ok() => {
+                (address, if rest.is_empty() { None } else { Some(rest.strip_prefix(':').unwrap_or("-")) })
+            }
+            Some(_) | None => return false,
+        },
+        None => match text.split_once(':') {
+            Some((name, port)) => (name, Some(port)),
+            None => (text, None),
+        },
+    };
+    let named = !name.is_empty()
+        && (text.starts_with('[') || name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)));
+    named && port.is_none_or(|port| port.parse::<u16>().is_ok() && port.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+fn duplicated(name: &HeaderName) -> Rejection {
+    Rejection::new(Reason::HeaderDuplicated).fact("header", name.as_str().to_owned())
+}
+
+/// The media type without parameters; empty if there is no Content-Type (RFC 9110 §8.3).
+fn media_type(head: &Parts) -> Result<&str, Rejection> {
+    let Some(value) = head.headers.get(CONTENT_TYPE) else { return Ok("") };
+    let text = value.to_str().map_err(|_| Rejection::new(Reason::HeaderMalformed).fact("header", "content-type"))?;
+    Ok(text.split(';').next().unwrap_or_default().trim())
+}
+
+/// `application/json`, `text/json` and every `+json` type (RFC 6839 §3.1).
+fn is_json(media_type: &str) -> bool {
+    let media_type = media_type.as_bytes();
+    let ends = |suffix: &[u8]| {
+        media_type.len() >= suffix.len() && media_type[media_type.len() - suffix.len()..].eq_ignore_ascii_case(suffix)
+    };
+    ends(b"/json") || ends(b"+json")
+}
+
+/// Text of the sender's for a record, cut; it is escaped when it is written.
+fn cut(text: &str) -> String {
+    text.chars().take(80).collect()
+}

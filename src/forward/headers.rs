@@ -1,0 +1,202 @@
+//! Which of the sender's header fields go on to the upstream: an allow-list, compiled when policies load.
+
+use http::header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
+use http::{HeaderMap, HeaderName};
+
+/// Always allowed: what the body is, who sent it, and trace context (W3C).
+const ALWAYS: [HeaderName; 5] = [
+    CONTENT_TYPE,
+    USER_AGENT,
+    HeaderName::from_static("traceparent"),
+    HeaderName::from_static("tracestate"),
+    HeaderName::from_static("baggage"),
+];
+
+/// Never allowed, whatever a policy says: connection management (RFC 9110 §7.6.1), framing, credentials for this hop, and fields the gateway attests itself.
+const NEVER: [&str; 21] = [
+    "authorization",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "cookie",
+    "expect",
+    "forwarded",
+    "host",
+    "http2-settings",
+    "keep-alive",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-original-url",
+    "x-real-ip",
+];
+
+/// The names under which the gateway speaks; a sender's field of such a name never goes on.
+pub const OURS: &str = "x-hookward-";
+
+/// An allow-list of header fields.
+#[derive(Debug, Default, Clone)]
+pub struct HeaderRules {
+    names: Vec<HeaderName>,
+    prefixes: Vec<Box<str>>,
+    signatures: Vec<HeaderName>,
+    withheld: Vec<HeaderName>,
+    attested: Vec<HeaderName>,
+}
+
+/// A pattern that cannot be allowed to leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PatternFault {
+    /// Not a header name, or a `*` elsewhere than at the end.
+    #[error("not a header name or a pattern such as `x-acme-*`")]
+    Malformed,
+    /// On the list of fields that never leave.
+    #[error("never passed on: it belongs to this connection, is a credential, or is attested by the gateway")]
+    Never,
+}
+
+impl HeaderRules {
+    /// Compiles names and patterns with a `*` at the end. `signatures` are dropped from an edited delivery; `withheld` (static credentials) never leave;
+    /// `attested` are written by the gateway for this source (`webhook-id` where it signs).
+    ///
+    /// # Errors
+    /// The position of the first pattern that is refused, and why.
+    pub fn compile(
+        patterns: &[&str],
+        signatures: Vec<HeaderName>,
+        withheld: Vec<HeaderName>,
+        attested: Vec<HeaderName>,
+    ) -> Result<Self, (usize, PatternFault)> {
+        let mut rules = Self { names: ALWAYS.to_vec(), prefixes: Vec::new(), signatures, withheld, attested };
+        for (position, pattern) in patterns.iter().enumerate() {
+            rules.allow(pattern).map_err(|fault| (position, fault))?;
+        }
+        Ok(rules)
+    }
+
+    fn allow(&mut self, pattern: &str) -> Result<(), PatternFault> {
+        let pattern = pattern.to_ascii_lowercase();
+        let (prefix, is_prefix) = pattern.strip_suffix('*').map_or((&*pattern, false), |prefix| (prefix, true));
+        if prefix.contains('*') {
+            return Err(PatternFault::Malformed);
+        }
+        if is_prefix {
+            HeaderName::try_from(prefix).map_err(|_| PatternFault::Malformed)?;
+            self.prefixes.push(prefix.into());
+            return Ok(());
+        }
+        let name = HeaderName::try_from(pattern).map_err(|_| PatternFault::Malformed)?;
+        if is_never(&name) {
+            return Err(PatternFault::Never);
+        }
+        self.names.push(name);
+        Ok(())
+    }
+
+    /// Copies the allowed fields. Values are shared, not copied.
+    pub fn pass(&self, from: &HeaderMap, to: &mut HeaderMap, edited: Edited) {
+        for (name, value) in from {
+            if self.allows(name, edited) {
+                to.append(name.clone(), value.clone());
+            }
+        }
+    }
+
+    fn allows(&self, name: &HeaderName, edited: Edited) -> bool {
+        let listed = self.names.contains(name)
+            || self.prefixes.iter().any(|prefix| name.as_str().starts_with(&**prefix)) && !is_never(name);
+        listed
+            && !self.withheld.contains(name)
+            && !self.attested.contains(name)
+            && !(edited == Edited::Yes && self.signatures.contains(name))
+    }
+}
+
+/// Whether the sanitizer changed the body: the sender's signature no longer fits it then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Edited {
+    /// It did.
+    Yes,
+    /// The body is as it was received.
+    No,
+}
+
+fn is_never(name: &HeaderName) -> bool {
+    name == AUTHORIZATION || NEVER.binary_search(&name.as_str()).is_ok() || name.as_str().starts_with(OURS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    fn rules(patterns: &[&str]) -> HeaderRules {
+        let signature = HeaderName::from_static("x-hub-signature-256");
+        let token = HeaderName::from_static("x-gitlab-token");
+        let id = HeaderName::from_static("webhook-id");
+        HeaderRules::compile(patterns, vec![signature], vec![token], vec![id]).unwrap()
+    }
+
+    fn passes(rules: &HeaderRules, name: &'static str, edited: Edited) -> bool {
+        let mut from = HeaderMap::new();
+        from.insert(name, HeaderValue::from_static("v"));
+        let mut to = HeaderMap::new();
+        rules.pass(&from, &mut to, edited);
+        !to.is_empty()
+    }
+
+    #[test]
+    fn only_listed_fields_leave() {
+        let rules = rules(&["x-github-*", "x-hub-signature-256", "x-acme", "x-gitlab-*", "webhook-*", "x-*"]);
+        let rows = [
+            ("content-type", true),
+            ("user-agent", true),
+            ("x-github-event", true),
+            ("x-acme", true),
+            ("accept", false),
+            ("x-gitlab-event", true),
+            ("x-gitlab-token", false),
+            ("webhook-id", false),
+            ("webhook-timestamp", true),
+            ("authorization", false),
+            ("cookie", false),
+            ("x-forwarded-for", false),
+            ("x-real-ip", false),
+            ("x-hookward-source", false),
+            ("connection", false),
+        ];
+        for (name, leaves) in rows {
+            assert_eq!(passes(&rules, name, Edited::No), leaves, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_senders_signature_stays_behind_when_the_body_was_edited() {
+        let rules = rules(&["x-hub-signature-256"]);
+        assert!(passes(&rules, "x-hub-signature-256", Edited::No));
+        assert!(!passes(&rules, "x-hub-signature-256", Edited::Yes));
+    }
+
+    #[test]
+    fn fields_that_never_leave_cannot_be_listed() {
+        for name in NEVER.iter().chain(&["x-hookward-edits"]) {
+            let listed = HeaderRules::compile(&[name], vec![], vec![], vec![]);
+            assert_eq!(listed.unwrap_err(), (0, PatternFault::Never), "{name}");
+        }
+        for pattern in ["", "a b", "x-*-id", "Ü"] {
+            let listed = HeaderRules::compile(&["x-good", pattern], vec![], vec![], vec![]);
+            assert_eq!(listed.unwrap_err(), (1, PatternFault::Malformed), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn the_list_of_never_is_sorted_for_its_search() {
+        assert!(NEVER.is_sorted());
+    }
+}

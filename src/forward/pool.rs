@@ -1,0 +1,279 @@
+//! Connections to upstreams: a small pool for each worker, used by no other thread.
+//!
+//! A pooled connection is driven by the delivery that uses it, not by a task of its own: no hand-over between tasks, and a connection that the upstream closed
+//! meanwhile is seen when it is taken from the pool, before anything is sent.
+//!
+//! **Invariant:** a connection goes back to the pool only after one whole, well-formed exchange; after any oddity it is dropped.
+//!
+//! **Invariant:** a request is sent again only if not one byte of it was sent before.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use http::{Request, Response};
+use http_body::Body as _;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{Builder, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
+use tower::Service;
+
+use super::target::{Target, Transport};
+
+/// Idle connections kept for one upstream by one worker.
+const IDLE_MAX: usize = 128;
+
+/// How long an idle connection is kept. Several app servers close after five seconds; a request must not race that.
+const IDLE_FOR: Duration = Duration::from_secs(4);
+
+/// How often a request is tried again when the connection turned out closed before anything was sent.
+const ATTEMPTS_MAX: u32 = 3;
+
+/// The most response header bytes an upstream may send.
+const RESPONSE_HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// A request to an upstream.
+#[derive(Debug)]
+pub struct Outbound {
+    /// Which upstream.
+    pub target: Arc<Target>,
+    /// What is sent.
+    pub request: Request<Full<Bytes>>,
+    /// The longest body of its answer, in bytes.
+    pub answer_bytes_max: usize,
+}
+
+/// The pool of one worker. Clones share it.
+#[derive(Clone, Default)]
+pub struct Upstreams {
+    idle: Arc<Mutex<HashMap<Arc<str>, Vec<Idle>>>>,
+}
+
+struct Idle {
+    link: Link,
+    since: Instant,
+}
+
+/// One connection and the future that drives it.
+struct Link {
+    sender: SendRequest<Full<Bytes>>,
+    driver: Option<Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>>,
+}
+
+/// An upstream's whole answer.
+pub struct Exchange {
+    /// Its head.
+    pub head: http::response::Parts,
+    /// Its body.
+    pub body: Bytes,
+    /// How many connections were tried.
+    pub attempts: u32,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ExchangeFault {
+    /// No connection could be made; nothing was sent.
+    #[error("cannot connect")]
+    Connect(#[source] io::Error),
+    /// The exchange broke off after something was sent, or the answer is not HTTP.
+    #[error("the exchange broke off")]
+    Broken(#[source] hyper::Error),
+    /// The answer's body is longer than the limit.
+    #[error("the answer's body is too long")]
+    AnswerTooLarge,
+}
+
+impl fmt::Debug for Upstreams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upstreams").finish_non_exhaustive()
+    }
+}
+
+impl Upstreams {
+    /// Sends a request and reads the whole answer, up to `answer_bytes_max` bytes of body.
+    ///
+    /// # Errors
+    /// [`ExchangeFault`]; the caller sets the deadline.
+    pub async fn exchange(&self, outbound: Outbound) -> Result<Exchange, ExchangeFault> {
+        let Outbound { target, mut request, answer_bytes_max } = outbound;
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let mut link = match self.take(&target.pool_key).await {
+                Some(link) => link,
+                None => Link::connect(&target.transport).await.map_err(ExchangeFault::Connect)?,
+            };
+            match link.send(request).await {
+                Ok(response) => {
+                    let (head, body) = response.into_parts();
+                    let body = link.read(body, answer_bytes_max).await?;
+                    self.give_back(&target.pool_key, link);
+                    return Ok(Exchange { head, body, attempts });
+                }
+                Err(SendFault::Unsent(unsent, fault)) if attempts == ATTEMPTS_MAX => {
+                    drop(unsent);
+                    return Err(ExchangeFault::Broken(fault));
+                }
+                Err(SendFault::Unsent(unsent, _)) => request = *unsent,
+                Err(SendFault::Sent(fault)) => return Err(ExchangeFault::Broken(fault)),
+            }
+        }
+    }
+
+    /// Closes connections that have been idle too long. Called about once a second by the worker.
+    pub fn prune(&self, now: Instant) {
+        self.lock().retain(|_, links| {
+            links.retain(|idle| now.duration_since(idle.since) < IDLE_FOR);
+            !links.is_empty()
+        });
+    }
+
+    /// An idle connection that is still open.
+    async fn take(&self, key: &Arc<str>) -> Option<Link> {
+        loop {
+            let Idle { mut link, since } = self.lock().get_mut(key)?.pop()?;
+            if since.elapsed() < IDLE_FOR && link.is_open().await {
+                return Some(link);
+            }
+        }
+    }
+
+    fn give_back(&self, key: &Arc<str>, link: Link) {
+        if link.driver.is_none() {
+            return;
+        }
+        let mut idle = self.lock();
+        let links = match idle.get_mut(key) {
+            Some(links) => links,
+            None => idle.entry(Arc::clone(key)).or_default(),
+        };
+        if links.len() < IDLE_MAX {
+            links.push(Idle { link, since: Instant::now() });
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Arc<str>, Vec<Idle>>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Service<Outbound> for Upstreams {
+    type Response = Exchange;
+    type Error = ExchangeFault;
+    type Future = Pin<Box<dyn Future<Output = Result<Exchange, ExchangeFault>> + Send>>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), ExchangeFault>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, outbound: Outbound) -> Self::Future {
+        let upstreams = self.clone();
+        Box::pin(async move { upstreams.exchange(outbound).await })
+    }
+}
+
+enum SendFault {
+    Unsent(Box<Request<Full<Bytes>>>, hyper::Error),
+    Sent(hyper::Error),
+}
+
+impl Link {
+    async fn connect(transport: &Transport) -> io::Result<Self> {
+        match transport {
+            Transport::Tcp { host, port } => Self::over(tcp(host, *port).await?).await,
+            Transport::Tls { host, port, name, config } => {
+                let stream = tcp(host, *port).await?;
+                let stream = TlsConnector::from(Arc::clone(config)).connect(name.clone(), stream).await?;
+                Self::over(stream).await
+            }
+            Transport::Unix(path) => Self::over(UnixStream::connect(path).await?).await,
+        }
+    }
+
+    async fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> io::Result<Self> {
+        let mut builder = Builder::new();
+        builder.max_buf_size(RESPONSE_HEAD_BYTES_MAX);
+        let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+        Ok(Self { sender, driver: Some(Box::pin(connection)) })
+    }
+
+    /// Sends the request and waits for the head of the answer.
+    async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, SendFault> {
+        if let Err(fault) = drive(&mut self.driver, self.sender.ready()).await {
+            return Err(SendFault::Unsent(Box::new(request), fault));
+        }
+        let response = self.sender.try_send_request(request);
+        drive(&mut self.driver, response).await.map_err(|mut fault| match fault.take_message() {
+            Some(request) => SendFault::Unsent(Box::new(request), fault.into_error()),
+            None => SendFault::Sent(fault.into_error()),
+        })
+    }
+
+    /// Reads the answer's body: without a copy if it comes in one piece.
+    async fn read(&mut self, mut body: Incoming, bytes_max: usize) -> Result<Bytes, ExchangeFault> {
+        let mut whole = Bytes::new();
+        let mut joined = BytesMut::new();
+        while !body.is_end_stream() {
+            let Some(frame) = drive(&mut self.driver, body.frame()).await else { break };
+            let Ok(piece) = frame.map_err(ExchangeFault::Broken)?.into_data() else { continue };
+            if whole.len() + joined.len() + piece.len() > bytes_max {
+                return Err(ExchangeFault::AnswerTooLarge);
+            }
+            if whole.is_empty() && joined.is_empty() {
+                whole = piece;
+            } else {
+                joined.extend_from_slice(&std::mem::take(&mut whole));
+                joined.extend_from_slice(&piece);
+            }
+        }
+        Ok(if joined.is_empty() { whole } else { joined.freeze() })
+    }
+
+    /// Polls the connection once: a close, or bytes that nobody asked for, are seen here.
+    async fn is_open(&mut self) -> bool {
+        poll_fn(|context| {
+            if let Some(driver) = &mut self.driver
+                && driver.as_mut().poll(context).is_ready()
+            {
+                self.driver = None;
+            }
+            Poll::Ready(())
+        })
+        .await;
+        self.driver.is_some() && !self.sender.is_closed()
+    }
+}
+
+/// Waits for `future` while keeping the connection going.
+async fn drive<F: Future>(driver: &mut Option<Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>>, future: F) -> F::Output {
+    let mut future = pin!(future);
+    poll_fn(|context| {
+        if let Poll::Ready(output) = future.as_mut().poll(context) {
+            return Poll::Ready(output);
+        }
+        if let Some(connection) = driver
+            && connection.as_mut().poll(context).is_ready()
+        {
+            *driver = None;
+        }
+        future.as_mut().poll(context)
+    })
+    .await
+}
+
+async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect((host, port)).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}

@@ -1,0 +1,53 @@
+//! Where clean deliveries go: an upstream's address, fixed when policies load.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use http::{HeaderValue, Uri};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+
+/// An upstream and the path on it. The request's Host never chooses it.
+#[derive(Clone)]
+pub struct Target {
+    /// How to reach it.
+    pub transport: Transport,
+    /// Path and query of the upstream request, in origin form.
+    pub path: Uri,
+    /// The value of Host.
+    pub host: HeaderValue,
+    /// The connections that may be shared: equal for targets on one upstream.
+    pub pool_key: Arc<str>,
+}
+
+/// How an upstream is reached.
+#[derive(Clone)]
+pub enum Transport {
+    /// Plain HTTP/1.1 over TCP.
+    Tcp {
+        /// Name or address.
+        host: Arc<str>,
+        /// Port.
+        port: u16,
+    },
+    /// HTTP/1.1 over TLS.
+    Tls {
+        /// Name or address.
+        host: Arc<str>,
+        /// Port.
+        port: u16,
+        /// The name its certificate must have.
+        name: ServerName<'static>,
+        /// Which authorities are trusted.
+        config: Arc<ClientConfig>,
+    },
+    /// Plain HTTP/1.1 over a Unix socket.
+    Unix(PathBuf),
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Target").field("pool_key", &self.pool_key).field("path", &self.path).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,218 @@
+//! The pipeline: what happens to one request, from its head to the answer, and the one record of it.
+//!
+//! [`Gateway::judge`] is the life of a delivery, a line a step; each step hands out the proof that the next one demands (see
+//! [`delivery`](crate::delivery)). [`Gateway::deliver`] wraps it: every request gets one answer and one record, whatever happens, also when the
+//! sender goes away or the gateway itself panics.
+//!
+//! **Invariant:** workers share a policy snapshot and sharded tables; nothing here takes a lock that all deliveries share.
+
+mod client;
+mod detach;
+mod draft;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::header::EXPECT;
+use http::request::Parts;
+use http::{Request, Version};
+use http_body::Body;
+use tower::Service;
+
+pub use detach::{Commitment, Detachable};
+
+use crate::admit::Limits;
+use crate::admit::networks::Networks;
+use crate::clock::Clock;
+use crate::delivery::{Ended, HostMatch, Routed, Sanitized};
+use crate::forward::pool::{Exchange, ExchangeFault, Outbound};
+use crate::forward::request::{self, Attestation, Protocol};
+use crate::forward::Forwarded;
+use crate::policy::Policy;
+use crate::reason::Reason;
+use crate::receive;
+use crate::record::{DeliveryId, Recorder, Upstream as UpstreamFacts};
+use crate::rejection::Rejection;
+use crate::reply::Reply;
+use draft::Draft;
+
+/// What sends requests to upstreams: the pool of a worker, or a function in a test.
+pub trait Upstream:
+    Service<Outbound, Response = Exchange, Error = ExchangeFault, Future: Send> + Clone + Send + Sync + 'static
+{
+}
+
+impl<U> Upstream for U where
+    U: Service<Outbound, Response = Exchange, Error = ExchangeFault, Future: Send> + Clone + Send + Sync + 'static
+{
+}
+
+/// What all workers share: immutable, or sharded.
+#[derive(Debug)]
+pub struct Shared {
+    /// The policy in force.
+    pub policy: ArcSwap<Policy>,
+    /// Rates, budgets, claims.
+    pub limits: Limits,
+    /// The time.
+    pub clock: Clock,
+    /// Limits of a request.
+    pub settings: Settings,
+}
+
+/// Limits of a request that no policy sets, from `[edge]` and `[listen]`.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Bytes of the request target.
+    pub uri_bytes_max: usize,
+    /// Header fields.
+    pub headers_max: usize,
+    /// From the end of the head to the end of the body.
+    pub body: Duration,
+    /// Bytes of an upstream's answer.
+    pub response_bytes_max: usize,
+    /// Networks whose forwarding fields are believed.
+    pub trusted_proxies: Networks,
+}
+
+/// What the edge knows of a request besides its bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival {
+    /// Who is at the other end of the socket.
+    pub peer: SocketAddr,
+    /// What was spoken.
+    pub protocol: Protocol,
+    /// Whether the connection's certificate is the one that serves the request's Host.
+    pub host: HostMatch,
+}
+
+/// A worker's gateway.
+pub struct Gateway<U> {
+    shared: Arc<Shared>,
+    upstream: U,
+    recorder: Recorder,
+}
+
+impl<U: Upstream> Gateway<U> {
+    /// A worker's gateway.
+    pub fn new(shared: Arc<Shared>, upstream: U, recorder: Recorder) -> Arc<Self> {
+        Arc::new(Self { shared, upstream, recorder })
+    }
+
+    /// What all workers share.
+    pub fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// The worker's recorder.
+    pub const fn recorder(&self) -> &Recorder {
+        &self.recorder
+    }
+
+    /// Answers one request and records it. `commitment` is made once the delivery has to be finished even if nobody
+    /// waits for the answer.
+    pub async fn deliver<B>(&self, request: Request<B>, arrival: &Arrival, commitment: &Commitment) -> Reply
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        let (head, body) = request.into_parts();
+        let policy = self.shared.policy.load_full();
+        let mut draft = Draft::new(self, &head, arrival);
+        let ended = self.judge(&policy, &head, body, arrival, commitment, &mut draft).await;
+        draft.finish(ended)
+    }
+
+    /// The life of a delivery. The first fault ends it.
+    async fn judge<'d, B>(
+        &self,
+        policy: &'d Policy,
+        head: &'d Parts,
+        body: B,
+        arrival: &Arrival,
+        commitment: &Commitment,
+        draft: &mut Draft<'d, U>,
+    ) -> Result<Forwarded, Ended>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        let Shared { limits, clock, settings, .. } = &*self.shared;
+        check_head(head, settings)?;
+        let routed = Routed::find(policy, head, arrival.host)?;
+        let source = draft.routed(routed.source());
+        let permit = limits.enter(&source.limits, draft.peer(), clock.monotonic())?;
+        let body_time = permit.body_time(settings.body);
+        let mut reserved = limits.buffers().reserve(draft.peer().into(), 0)?;
+        let presented = routed.present(permit, clock.unix_seconds())?;
+        let body_bytes_max = presented.body_bytes_max();
+        let body = receive::read(body, &head.headers, body_bytes_max, body_time, &mut reserved).await?;
+        let received = draft.received(presented.receive(body)?);
+        let authenticated = draft.authenticated(received.authenticate(clock.unix_seconds())?);
+        commitment.commit();
+        let accepted = authenticated.accept(limits, clock.monotonic())?;
+        let validated = draft.validated(accepted.validate()?);
+        let sanitized = validated.sanitize()?;
+        let forwarded = self.forward(&sanitized, draft).await?;
+        if forwarded.status.is_success() {
+            sanitized.commit(clock.monotonic());
+        }
+        Ok(forwarded)
+    }
+
+    /// Sends a clean delivery to its upstream, under the policy's deadline.
+    async fn forward(&self, delivery: &Sanitized<'_>, draft: &mut Draft<'_, U>) -> Result<Forwarded, Rejection> {
+        let Shared { clock, settings, .. } = &*self.shared;
+        let rules = &delivery.source().forward;
+        let started = clock.monotonic();
+        let mut id = [0; DeliveryId::LENGTH];
+        let attestation = Attestation {
+            delivery: draft.id().encode(&mut id),
+            peer: draft.peer(),
+            protocol: draft.protocol(),
+            now: clock.unix_seconds(),
+            duplicate: delivery.is_duplicate(),
+        };
+        let outbound = Outbound {
+            target: Arc::clone(&rules.target),
+            request: request::request(delivery, attestation),
+            answer_bytes_max: settings.response_bytes_max,
+        };
+        let exchanged = tokio::time::timeout(rules.deadline, self.upstream.clone().call(outbound)).await;
+        let elapsed = clock.monotonic().saturating_sub(started);
+        let mut facts = UpstreamFacts { status: None, attempts: 1, elapsed };
+        let judged = match exchanged {
+            Ok(Ok(exchange)) => {
+                facts.status = Some(exchange.head.status.as_u16());
+                facts.attempts = exchange.attempts;
+                Forwarded::judge(exchange, &rules.answer_headers)
+            }
+            Ok(Err(fault)) => Err(Rejection::from(fault)),
+            Err(_elapsed) => {
+                let deadline = u64::try_from(rules.deadline.as_millis()).unwrap_or(u64::MAX);
+                Err(Rejection::new(Reason::UpstreamTimeout).fact("deadline_ms", deadline))
+            }
+        };
+        draft.forwarded(u32::try_from(delivery.report().count()).unwrap_or(u32::MAX), facts);
+        judged
+    }
+}
+
+/// What has to be right of a request before its source is looked for.
+fn check_head(head: &Parts, settings: &Settings) -> Result<(), Rejection> {
+    let target_bytes = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    if target_bytes > settings.uri_bytes_max {
+        return Err(Rejection::new(Reason::UriTooLong).fact("uri_bytes_max", settings.uri_bytes_max));
+    }
+    if head.headers.len() > settings.headers_max {
+        return Err(Rejection::new(Reason::HeadersTooLarge).fact("headers_max", settings.headers_max));
+    }
+    if !matches!(head.version, Version::HTTP_10 | Version::HTTP_11 | Version::HTTP_2) {
+        return Err(Reason::VersionRefused.into());
+    }
+    match head.headers.get(EXPECT) {
+        Some(value) if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") => Err(Reason::ExpectationRefused.into()),
+        Some(_) | None => Ok(()),
+    }
+}

@@ -1,0 +1,165 @@
+//! A delivery's record while it is being made: filled as the delivery goes, written once, at the latest when it is dropped.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::request::Parts;
+
+use super::client::Client;
+use super::{Arrival, Gateway, Shared, Upstream};
+use crate::delivery::{Authenticated, Ended, Received, Validated};
+use crate::forward::Forwarded;
+use crate::forward::request::Protocol;
+use crate::policy::Source;
+use crate::reason::{Reason, Stage};
+use crate::record::{Delivery, DeliveryId, Outcome, Upstream as UpstreamFacts};
+use crate::rejection::Rejection;
+use crate::reply::{self, Reply};
+
+/// What becomes the record.
+pub(super) struct Draft<'d, U: Upstream> {
+    gateway: &'d Gateway<U>,
+    head: &'d Parts,
+    ts: i64,
+    started: Duration,
+    id: DeliveryId,
+    client: Client,
+    source: Option<&'d Source>,
+    body: Option<Bytes>,
+    event: Option<String>,
+    proven: Option<Proven<'d>>,
+    edits: u32,
+    upstream: Option<UpstreamFacts>,
+    written: bool,
+}
+
+struct Proven<'d> {
+    scheme: &'d str,
+    secret_id: &'d str,
+}
+
+impl<'d, U: Upstream> Draft<'d, U> {
+    /// The record of a request whose head was read just now.
+    pub(super) fn new(gateway: &'d Gateway<U>, head: &'d Parts, arrival: &Arrival) -> Self {
+        let Shared { clock, settings, .. } = gateway.shared();
+        let ts = clock.unix_micros();
+        Self {
+            gateway,
+            head,
+            ts,
+            started: clock.monotonic(),
+            id: DeliveryId::new(ts),
+            client: Client::of(&head.headers, arrival, &settings.trusted_proxies),
+            source: None,
+            body: None,
+            event: None,
+            proven: None,
+            edits: 0,
+            upstream: None,
+            written: false,
+        }
+    }
+
+    /// The gateway's own id of the delivery.
+    pub(super) const fn id(&self) -> DeliveryId {
+        self.id
+    }
+
+    /// The client's address.
+    pub(super) const fn peer(&self) -> IpAddr {
+        self.client.address
+    }
+
+    /// What the client spoke.
+    pub(super) const fn protocol(&self) -> Protocol {
+        self.client.protocol
+    }
+
+    pub(super) fn routed(&mut self, source: &'d Source) -> &'d Source {
+        self.source = Some(source);
+        source
+    }
+
+    pub(super) fn received(&mut self, received: Received<'d>) -> Received<'d> {
+        self.body = Some(received.body().clone());
+        received
+    }
+
+    pub(super) fn authenticated(&mut self, authenticated: Authenticated<'d>) -> Authenticated<'d> {
+        let proof = authenticated.proof();
+        self.proven = proof.map(|proof| Proven { scheme: proof.scheme(), secret_id: proof.secret_id() });
+        authenticated
+    }
+
+    pub(super) fn validated(&mut self, validated: Validated<'d>) -> Validated<'d> {
+        self.event = validated.event().map(str::to_owned);
+        validated
+    }
+
+    pub(super) fn forwarded(&mut self, edits: u32, upstream: UpstreamFacts) {
+        self.edits = edits;
+        self.upstream = Some(upstream);
+    }
+
+    /// Writes the record and makes the answer.
+    pub(super) fn finish(mut self, ended: Result<Forwarded, Ended>) -> Reply {
+        match ended {
+            Ok(forwarded) => {
+                self.write(Some(forwarded.status.as_u16()), Outcome::Forwarded);
+                reply::forwarded(forwarded)
+            }
+            Err(Ended::Answered(answer)) => {
+                self.write(Some(200), Outcome::Answered);
+                reply::answered(answer.body)
+            }
+            Err(Ended::Rejected(rejection)) => {
+                self.count_failure(rejection.reason());
+                self.write(rejection.status().map(|status| status.as_u16()), Outcome::Rejected(&rejection));
+                reply::refused(&rejection, self.id.encode(&mut [0; DeliveryId::LENGTH]))
+            }
+        }
+    }
+
+    /// A fault of authentication counts against the client's budget at this source.
+    fn count_failure(&self, reason: Reason) {
+        let Some(source) = self.source else { return };
+        if reason.row().stage == Stage::Authenticate {
+            let Shared { limits, clock, .. } = self.gateway.shared();
+            limits.failed(&source.limits, self.peer(), reason, clock.monotonic());
+        }
+    }
+
+    fn write(&mut self, status: Option<u16>, outcome: Outcome<'_>) {
+        self.written = true;
+        self.gateway.recorder().delivery(&Delivery {
+            ts: self.ts,
+            id: self.id,
+            source: self.source.map(|source| &*source.name),
+            peer: self.peer(),
+            method: Some(self.head.method.as_str()),
+            path: Some(self.head.uri.path()),
+            event: self.event.as_deref(),
+            body: self.body.as_ref(),
+            policy: self.source.map(|source| &*source.policy),
+            elapsed: self.gateway.shared().clock.monotonic().saturating_sub(self.started),
+            secret_id: self.proven.as_ref().map(|proven| proven.secret_id),
+            scheme: self.proven.as_ref().map(|proven| proven.scheme),
+            edits: self.edits,
+            status,
+            upstream: self.upstream,
+            outcome,
+        });
+    }
+}
+
+/// A delivery that ends without an answer leaves a record all the same.
+impl<U: Upstream> Drop for Draft<'_, U> {
+    fn drop(&mut self) {
+        if self.written {
+            return;
+        }
+        let reason = if std::thread::panicking() { Reason::Panic } else { Reason::BodyTruncated };
+        self.write(None, Outcome::Rejected(&Rejection::new(reason)));
+    }
+}

@@ -1,0 +1,114 @@
+//! The files of a schema: its own and those that it refers to, all below one directory.
+//!
+//! They are read when a policy is loaded, never while a delivery is judged. A reference reaches this file as a URI of a
+//! scheme that nothing else has; what leads elsewhere never gets here.
+//!
+//! **Invariant:** nothing outside the directory is opened, neither by `..` nor through a symbolic link.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Component, Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde_json::Value;
+
+use super::{SchemaFault, operator_text};
+
+/// Bytes of one schema file.
+pub(super) const FILE_BYTES_MAX: u64 = 1 << 20;
+/// Bytes of a schema file and all files it refers to.
+const FILES_BYTES_MAX: u64 = 16 << 20;
+/// Where the files are for the library: nothing else has this URI scheme, so that a reference to `file:` or `https:` can
+/// never be mistaken for one of ours.
+const SCHEME: &str = "hookward-schema:///";
+
+/// The files below one directory, as the library asks for them.
+pub(super) struct Library {
+    /// Canonical: no symbolic link is left in it.
+    pub(super) directory: PathBuf,
+    bytes_left: AtomicU64,
+}
+
+impl Library {
+    pub(super) fn open(directory: &Path) -> Result<Self, SchemaFault> {
+        let directory = directory.canonicalize().map_err(|error| SchemaFault::unreadable(directory, &error))?;
+        Ok(Self { directory, bytes_left: AtomicU64::new(FILES_BYTES_MAX) })
+    }
+
+    /// Reads the file at `relative`. The error is for the operator.
+    pub(super) fn read(&self, relative: &Path) -> Result<Value, String> {
+        if !relative.components().all(|component| matches!(component, Component::Normal(_))) {
+            return Err("a reference has to stay inside the schema directory".to_owned());
+        }
+        let path = self.directory.join(relative).canonicalize().map_err(|error| error.to_string())?;
+        if !path.starts_with(&self.directory) {
+            return Err("a reference has to stay inside the schema directory, this is a link out of it".to_owned());
+        }
+        let text = self.read_bounded(&path)?;
+        serde_json::from_slice(&text).map_err(|error| operator_text(&error.to_string()))
+    }
+
+    fn read_bounded(&self, path: &Path) -> Result<Vec<u8>, String> {
+        let file = File::open(path).map_err(|error| error.to_string())?;
+        if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
+            return Err("it is not a file".to_owned());
+        }
+        let mut text = Vec::new();
+        file.take(FILE_BYTES_MAX + 1).read_to_end(&mut text).map_err(|error| error.to_string())?;
+        let length = text.len() as u64;
+        if length > FILE_BYTES_MAX {
+            return Err(format!("it is larger than {FILE_BYTES_MAX} bytes"));
+        }
+        let left = self.bytes_left.load(Ordering::Relaxed);
+        if length > left {
+            return Err(format!("the schema with all files it refers to is larger than {FILES_BYTES_MAX} bytes"));
+        }
+        self.bytes_left.store(left - length, Ordering::Relaxed);
+        Ok(text)
+    }
+}
+
+/// The path of the file below the schema directory that a URI means; `None` where it means anything else.
+pub(super) fn path_of(uri: &str) -> Option<String> {
+    percent_decoded(uri.strip_prefix(SCHEME)?)
+}
+
+/// The URI of the file at `relative` in the schema directory.
+pub(super) fn uri_of(relative: &Path) -> String {
+    let mut uri = SCHEME.to_owned();
+    for (index, component) in relative.components().enumerate() {
+        if index > 0 {
+            uri.push('/');
+        }
+        for &byte in component.as_os_str().as_encoded_bytes() {
+            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+                uri.push(char::from(byte));
+            } else {
+                let _ = write!(uri, "%{byte:02X}");
+            }
+        }
+    }
+    uri
+}
+
+/// A URI's path as text (RFC 3986 §2.1). `None` if it is not UTF-8, or hides a separator or NUL.
+fn percent_decoded(path: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(path.len());
+    let mut rest = path.as_bytes();
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        if *first != b'%' {
+            bytes.push(*first);
+            continue;
+        }
+        let (digits, tail) = rest.split_at_checked(2)?;
+        let byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+        if matches!(byte, 0 | b'/' | b'\\') {
+            return None;
+        }
+        bytes.push(byte);
+        rest = tail;
+    }
+    String::from_utf8(bytes).ok()
+}

@@ -1,0 +1,270 @@
+use super::*;
+use crate::payload::JsonLimits;
+
+fn read(text: &str) -> Document {
+    let limits = JsonLimits { depth_max: 128, ..JsonLimits::default() };
+    Document::read(bytes::Bytes::copy_from_slice(text.as_bytes()), limits).expect("the case is JSON")
+}
+
+fn schema(value: &Value) -> Schema {
+    Schema::from_value(value, &std::env::temp_dir()).expect("the case's schema compiles")
+}
+
+/// The rows of a rejection as `pointer keyword schema [property]`; nothing if the payload fits.
+fn errors(schema: &Schema, text: &str) -> Vec<String> {
+    let Err(rejection) = schema.check(&read(text)) else {
+        return Vec::new();
+    };
+    assert_eq!(rejection.reason(), Reason::SchemaMismatch);
+    let [("errors", Fact::Rows(rows))] = rejection.detail() else {
+        panic!("one fact is expected, not {:?}", rejection.detail());
+    };
+    let text = |fact: &Fact| match fact {
+        Fact::Text(text) => text.to_string(),
+        Fact::Number(_) | Fact::List(_) | Fact::Rows(_) => panic!("a text is expected"),
+    };
+    rows.iter().map(|row| row.iter().map(|(_, fact)| text(fact)).collect::<Vec<_>>().join(" ")).collect()
+}
+
+#[test]
+fn each_draft_is_read_as_it_is_meant() {
+    // What tells the drafts apart: an exclusive bound, `const`, `if`, `dependentRequired`, `prefixItems`.
+    let cases = [
+        ("http://json-schema.org/draft-04/schema#", json!({"maximum": 5, "exclusiveMaximum": true}), "5", "4"),
+        ("http://json-schema.org/draft-06/schema#", json!({"exclusiveMaximum": 5, "const": 4}), "5", "4"),
+        ("http://json-schema.org/draft-07/schema#", json!({"if": {"const": 5}, "then": false}), "5", "4"),
+        ("https://json-schema.org/draft/2019-09/schema", json!({"dependentRequired": {"a": ["b"]}}), r#"{"a":1}"#, "{}"),
+        ("https://json-schema.org/draft/2020-12/schema", json!({"prefixItems": [{"type": "null"}]}), "[1]", "[null]"),
+        ("", json!({"prefixItems": [{"type": "null"}]}), "[1]", "[null]"),
+    ];
+    for (draft, mut value, misses, fits) in cases {
+        if !draft.is_empty() {
+            value["$schema"] = draft.into();
+        }
+        let schema = schema(&value);
+        assert!(schema.check(&read(misses)).is_err(), "{draft}");
+        assert!(schema.check(&read(fits)).is_ok(), "{draft}");
+    }
+}
+
+#[test]
+fn errors_say_where_in_words_of_the_schema() {
+    let value = json!({
+        "required": ["id"],
+        "properties": {
+            "id": {"type": "integer"},
+            "user": {"$ref": "#/$defs/user"},
+            "a/b": {"items": {"maxLength": 2}},
+            "closed": {"additionalProperties": false},
+            "map": {"additionalProperties": {"properties": {"ok": {"type": "boolean"}}}},
+            "tags": {"patternProperties": {"^t": {"type": "null"}}},
+            "either": {"oneOf": [{"type": "null"}, {"properties": {"kind": {"const": "a"}, "n": {"type": "number"}}}]},
+            "when": {"format": "date-time"},
+        },
+        "$defs": {"user": {"required": ["login"]}},
+    });
+    let schema = schema(&value);
+    let cases: [(&str, &[&str]); 14] = [
+        (r#"{"id":1}"#, &[]),
+        ("[]", &[]),
+        ("{}", &[" required #/required id"]),
+        (r#"{"id":"x"}"#, &["/id type #/properties/id/type"]),
+        (r#"{"\u0069d":"x"}"#, &["/id type #/properties/id/type"]),
+        (r#"{"id":1,"user":{"mail":"a@b"}}"#, &["/user required #/$defs/user/required login"]),
+        (r#"{"id":1,"a/b":["ab","abc"]}"#, &["/a~1b/1 maxLength #/properties/a~1b/items/maxLength"]),
+        (r#"{"id":1,"closed":{"secret":1}}"#, &["/closed additionalProperties #/properties/closed/additionalProperties"]),
+        (
+            r#"{"id":1,"map":{"secret":{"ok":1}}}"#,
+            &["/map/*/ok type #/properties/map/additionalProperties/properties/ok/type"],
+        ),
+        (r#"{"id":1,"tags":{"t-secret":1}}"#, &["/tags/* type #/properties/tags/patternProperties/^t/type"]),
+        (
+            r#"{"id":1,"map":{"4111111111111111":{"ok":1}}}"#,
+            &["/map/*/ok type #/properties/map/additionalProperties/properties/ok/type"],
+        ),
+        (
+            r#"{"id":1,"either":{"kind":"a","n":"x"}}"#,
+            &["/either oneOf #/properties/either/oneOf", "/either/n type #/properties/either/oneOf/1/properties/n/type"],
+        ),
+        (r#"{"id":1,"when":"yesterday"}"#, &["/when format #/properties/when/format"]),
+        (r#"{"id":1.0,"when":"2026-11-23T10:00:00Z"}"#, &[]),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(errors(&schema, text), expected, "{text}");
+    }
+}
+
+#[test]
+fn nothing_of_the_payload_gets_into_a_rejection() {
+    const SENTINEL: &str = "s3nt1nel";
+    let schemas = [
+        json!({"properties": {"a": {"enum": ["x"]}}, "additionalProperties": false}),
+        json!({"properties": {"a": {"type": "object", "unevaluatedProperties": false}}, "propertyNames": {"maxLength": 3}}),
+        json!({"properties": {"a": {"pattern": "^x", "maxLength": 3, "format": "uuid"}}, "minProperties": 9}),
+        json!({"patternProperties": {"": {"type": "integer"}}, "not": {}}),
+        json!({"additionalProperties": {"oneOf": [{"const": 1}, {"properties": {"b": {"not": {}}}}]}}),
+        json!({"properties": {"a": {"anyOf": [{"contains": {"const": 1}}, {"items": false}, {"uniqueItems": true}]}}}),
+        json!({"dependentRequired": {"a": ["z"]}, "dependentSchemas": {"a": false}}),
+    ];
+    let texts = [
+        format!(r#"{{"a":"{SENTINEL}","{SENTINEL}":"{SENTINEL}"}}"#),
+        format!(r#"{{"a":{{"{SENTINEL}":["{SENTINEL}"]}},"{SENTINEL}":{{"b":"{SENTINEL}"}}}}"#),
+        format!(r#"{{"a":["{SENTINEL}","{SENTINEL}"],"{SENTINEL}":["{SENTINEL}"]}}"#),
+    ];
+    let mut refused = 0;
+    for value in &schemas {
+        for text in &texts {
+            if let Err(rejection) = schema(value).check(&read(text)) {
+                refused += 1;
+                assert!(!format!("{rejection:?}").contains(SENTINEL), "{value} {text}: {rejection:?}");
+            }
+        }
+    }
+    assert!(refused > 15, "most of them are refused: {refused}");
+}
+
+#[test]
+fn at_most_16_errors_are_reported() {
+    let schema = schema(&json!({"items": {"type": "string"}}));
+    for (wrong, reported) in [(15, 15), (16, 16), (17, 16), (2_000, 16)] {
+        let text = format!("[{}]", vec!["1"; wrong].join(","));
+        assert_eq!(errors(&schema, &text).len(), reported, "{wrong}");
+    }
+}
+
+#[test]
+fn overlapping_alternatives_are_not_explained_where_that_could_take_long() {
+    let node = |kind: &str| json!({"properties": {"a": {"$ref": "#/$defs/n"}, "x": {"type": kind}}});
+    let schema = schema(&json!({"$ref": "#/$defs/n", "$defs": {"n": {"oneOf": [node("integer"), node("string")]}}}));
+    let nested = |depth: usize| format!("{}{{\"x\":true}}{}", "{\"a\":".repeat(depth), "}".repeat(depth));
+    assert_eq!(errors(&schema, &nested(2)).first().map(String::as_str), Some(" oneOf #/$defs/n/oneOf"));
+    let rejection = schema.check(&read(&nested(60))).expect_err("the innermost value does not fit");
+    assert!(rejection.detail().is_empty());
+    assert_eq!(rejection.next_step(), HINT_UNEXPLAINED);
+    let fits = nested(60).replace("true", "1");
+    assert!(schema.check(&read(&fits)).is_err(), "both alternatives fit the outermost object");
+}
+
+#[test]
+fn the_deepest_evaluation_that_is_allowed_fits_a_workers_stack() {
+    let inner = json!({"properties": {"a": {"$ref": "#/$defs/n"}, "x": {"type": "integer"}}, "unevaluatedProperties": false});
+    let node = (0..4).fold(inner, |inner, _| json!({"oneOf": [inner]}));
+    let schema = schema(&json!({"$ref": "#/$defs/n", "$defs": {"n": node}}));
+    for (leaf, fits) in [("1", true), ("true", false)] {
+        let text = format!("{}{{\"x\":{leaf}}}{}", "{\"a\":".repeat(127), "}".repeat(127));
+        let schema = schema.clone();
+        let thread = std::thread::Builder::new().stack_size(2 << 20);
+        let judged = thread.spawn(move || schema.check(&read(&text)).is_ok()).map(std::thread::JoinHandle::join);
+        assert!(matches!(judged, Ok(Ok(outcome)) if outcome == fits), "{leaf}");
+    }
+}
+
+#[test]
+fn references_stay_inside_the_directory() {
+    let outside = tempfile::tempdir().expect("a directory");
+    std::fs::write(outside.path().join("secret.json"), r#"{"type":"null"}"#).expect("a file");
+    let directory = outside.path().join("schemas");
+    std::fs::create_dir_all(directory.join("github")).expect("a directory");
+    let write = |name: &str, value: &Value| std::fs::write(directory.join(name), value.to_string()).expect("a file");
+    write("common.json", &json!({"$defs": {"user": {"required": ["login"], "properties": {"login": {"$ref": "github/name.json"}}}}}));
+    write("github/name.json", &json!({"type": "string", "maxLength": 3}));
+    write("with space.json", &json!({"type": "null"}));
+    #[cfg(unix)]
+    std::os::unix::fs::symlink(outside.path().join("secret.json"), directory.join("link.json")).expect("a link");
+    #[cfg(unix)]
+    std::os::unix::fs::symlink(outside.path(), directory.join("up")).expect("a link");
+    let cases = [
+        ("beside", "common.json", None),
+        ("fragment of another file", "common.json#/$defs/user", None),
+        ("below", "github/name.json", None),
+        ("back into the directory", "github/../common.json", None),
+        ("space", "with%20space.json", None),
+        ("missing", "none.json", Some("none.json")),
+        ("missing fragment", "common.json#/$defs/none", Some("$defs/none")),
+        ("above", "../secret.json", Some("secret.json")),
+        ("above, encoded", "%2e%2e/secret.json", Some("secret.json")),
+        ("above, separator encoded", "..%2fsecret.json", Some("inside the schema directory")),
+        ("above, all encoded", "%2e%2e%2fsecret.json", Some("inside the schema directory")),
+        ("link to a file", "link.json", Some("link out of it")),
+        ("link to a directory", "up/secret.json", Some("link out of it")),
+        ("directory", "github", Some("not a file")),
+        ("http", "http://example.com/a.json", Some("nothing is fetched")),
+        ("https", "https://example.com/a.json", Some("nothing is fetched")),
+        ("file", "file:///etc/passwd", Some("nothing is fetched")),
+        ("file of this directory", "file:common.json", Some("nothing is fetched")),
+        ("absolute path", "/etc/passwd", Some("etc/passwd")),
+        ("another host", "//example.com/common.json", Some("nothing is fetched")),
+    ];
+    for (name, reference, fault) in cases {
+        write("schema.json", &json!({"$ref": reference}));
+        let loaded = Schema::load(&directory.join("schema.json"), &directory);
+        match (loaded, fault) {
+            (Ok(_), None) => {}
+            (Err(found), Some(expected)) if found.message.contains(expected) => {}
+            (found, _) => panic!("{name}: expected {fault:?}, got {found:?}"),
+        }
+    }
+    write("schema.json", &json!({"properties": {"user": {"$ref": "common.json#/$defs/user"}}}));
+    let schema = Schema::load(&directory.join("schema.json"), &directory).expect("it loads");
+    let expected = ["/user/login maxLength github/name.json#/maxLength"];
+    assert_eq!(errors(&schema, r#"{"user":{"login":"abcd"}}"#), expected);
+    assert_eq!(errors(&schema, r#"{"user":{"login":"abc"}}"#), [""; 0]);
+    let elsewhere = Schema::load(&outside.path().join("secret.json"), &directory);
+    assert!(elsewhere.is_err_and(|fault| fault.message.contains("is outside")));
+}
+
+#[test]
+fn files_are_bounded() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("schema.json");
+    for (length, loads) in [(files::FILE_BYTES_MAX - 1, true), (files::FILE_BYTES_MAX, true), (files::FILE_BYTES_MAX + 1, false)] {
+        let text = format!("{{}}{}", " ".repeat(usize::try_from(length).expect("it fits") - 2));
+        std::fs::write(&path, text).expect("a file");
+        assert_eq!(Schema::load(&path, directory.path()).is_ok(), loads, "{length}");
+    }
+    for files in [15, 16] {
+        let references: Vec<Value> = (0..files).map(|index| json!({"$ref": format!("{index}.json")})).collect();
+        for index in 0..files {
+            let text = format!("{{}}{}", " ".repeat(usize::try_from(files::FILE_BYTES_MAX).expect("it fits") - 2));
+            std::fs::write(directory.path().join(format!("{index}.json")), text).expect("a file");
+        }
+        std::fs::write(&path, json!({"allOf": references}).to_string()).expect("a file");
+        assert_eq!(Schema::load(&path, directory.path()).is_ok(), files < 16, "{files} files");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_schema_is_said_with_its_place() {
+    let cases = [
+        ("type", json!({"properties": {"a": {"type": "strin"}}}), "\"strin\" is not valid", Some("/properties/a/type")),
+        ("look-around", json!({"properties": {"a": {"pattern": "(?=a)b"}}}), "linear time", Some("/properties/a/pattern")),
+        ("back-reference", json!({"patternProperties": {r"(a)\1": {}}}), "linear time", Some(r"/patternProperties/(a)\1")),
+        ("pattern that grows", json!({"pattern": "(a{1000}){1000}"}), "bounded memory", Some("/pattern")),
+        ("no such pointer", json!({"$ref": "#/$defs/none"}), "/$defs/none", None),
+        ("draft 3", json!({"$schema": "http://json-schema.org/draft-03/schema#"}), "unknown $schema", Some("/$schema")),
+        ("no schema", json!([]), "is not of types", Some("")),
+        ("keyword of draft 4 in 2020-12", json!({"maximum": 1, "exclusiveMaximum": true}), "true is not of type", Some("/exclusiveMaximum")),
+    ];
+    for (name, value, message, location) in cases {
+        let fault = Schema::from_value(&value, &std::env::temp_dir()).expect_err(name);
+        assert!(fault.message.contains(message), "{name}: {}", fault.message);
+        assert_eq!(fault.location.as_deref(), location, "{name}");
+        assert!(fault.message.starts_with(|first: char| !first.is_uppercase()) && !fault.message.ends_with('.'), "{name}");
+    }
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("schema.json");
+    for text in ["", "{", r#"{"type":}"#, "\u{feff}{}"] {
+        std::fs::write(&path, text).expect("a file");
+        assert!(Schema::load(&path, directory.path()).is_err(), "{text:?}");
+    }
+    assert!(Schema::load(&directory.path().join("none.json"), directory.path()).is_err());
+}
+
+#[test]
+fn embedded_json_is_judged_by_the_own_reader() {
+    let schema = schema(&json!({"$schema": "http://json-schema.org/draft-07/schema#", "contentMediaType": "application/json"}));
+    let cases = [(r#""{\"a\":1}""#, true), (r#""{\"a\":1""#, false), (r#""{\"a\":1,\"a\":2}""#, false), ("1", true)];
+    for (text, fits) in cases {
+        assert_eq!(schema.check(&read(text)).is_ok(), fits, "{text}");
+    }
+}

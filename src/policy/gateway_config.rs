@@ -1,0 +1,451 @@
+//! What a person typed into `hookward.toml`: the gateway itself, without its sources.
+//!
+//! Every key has its place, its default and its bounds here; nothing is opened, bound or resolved. `check` and `test`
+//! need only `[policies]`, so the rest is optional and `serve` asks for what it needs. Defaults of `[edge]` are those of
+//! a gateway on the open Internet.
+//!
+//! **Invariant:** a [`GatewayConfig`] that came with errors is good for finding more of them, never for serving.
+
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::policy::diagnostic::{Diagnostics, SourceFile};
+use crate::policy::table::parse::{Fault, parse_network, parse_path, parse_socket_address};
+use crate::policy::table::{self, Bound, Reader, Setting, Spanned};
+
+/// `hookward.toml`.
+#[derive(Debug, Clone)]
+pub struct GatewayConfig {
+    /// `[listen]`: where deliveries come in.
+    pub listen: Option<ListenConfig>,
+    /// `[edge]`: what one connection, and all of them, may cost.
+    pub edge: EdgeConfig,
+    /// `[[tls]]`: certificates; the first is the default.
+    pub tls: Vec<TlsConfig>,
+    /// `[policies]`: where the sources are. Absent only after an error.
+    pub policies: Option<PoliciesConfig>,
+    /// `[rejects]`: the rejected log.
+    pub rejects: Option<RejectsConfig>,
+    /// `[log]`: what the gateway says about itself.
+    pub log: LogConfig,
+    /// `[admin]`: the private listener.
+    pub admin: Option<AdminConfig>,
+}
+
+/// `[listen]`.
+#[derive(Debug, Clone)]
+pub struct ListenConfig {
+    /// Addresses of TLS listeners.
+    pub https: Vec<Spanned<SocketAddr>>,
+    /// Addresses of plain listeners; there are `trusted_proxies` beside them.
+    pub http: Vec<Spanned<SocketAddr>>,
+    /// Networks whose forwarding headers and PROXY protocol are believed.
+    pub trusted_proxies: Vec<Spanned<IpNet>>,
+    /// Where the table stands.
+    pub span: Option<Range<usize>>,
+}
+
+/// `[edge]`; each field is described at the constant of its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is described once, at its Bound")]
+pub struct EdgeConfig {
+    pub connections_max: usize,
+    pub connections_per_client_max: usize,
+    pub handshakes_max: usize,
+    pub handshake_time: Duration,
+    pub head_time: Duration,
+    pub body_time: Duration,
+    pub idle_time: Duration,
+    pub connection_time: Duration,
+    pub requests_per_connection_max: u64,
+    pub head_bytes_max: usize,
+    pub headers_max: usize,
+    pub uri_bytes_max: usize,
+    /// With its place, since a source's `body_bytes_max` has to fit in.
+    pub buffered_bytes_max: Setting<u64>,
+    pub response_bytes_max: usize,
+    pub drain_time: Duration,
+    /// Absent: one for each core.
+    pub workers: Option<usize>,
+}
+
+/// One `[[tls]]`.
+#[derive(Debug, Clone)]
+pub struct TlsConfig {
+    /// A PEM file with the certificate and those between it and the root.
+    pub certificate: Spanned<PathBuf>,
+    /// A PEM file with the private key.
+    pub key: Spanned<PathBuf>,
+    /// Host names it answers for; absent: those in the certificate. Lower case, `*.` may stand for one label.
+    pub names: Option<Vec<Spanned<String>>>,
+    /// Where the table stands.
+    pub span: Option<Range<usize>>,
+}
+
+/// `[policies]`.
+#[derive(Debug, Clone)]
+pub struct PoliciesConfig {
+    /// The directory with one file for each source.
+    pub directory: Spanned<PathBuf>,
+    /// Whether weak secrets are errors.
+    pub strict: bool,
+}
+
+/// `[rejects]`.
+#[derive(Debug, Clone)]
+pub struct RejectsConfig {
+    /// Where records go.
+    pub target: Spanned<RejectsTarget>,
+    /// See [`REJECTS_FILE_BYTES_MAX`].
+    pub file_bytes_max: u64,
+    /// See [`REJECTS_FILES_MAX`].
+    pub files_max: u32,
+}
+
+/// Where records of refused deliveries go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RejectsTarget {
+    /// `"-"`.
+    StandardOutput,
+    /// A file, rotated by size.
+    File(PathBuf),
+}
+
+/// `[log]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogConfig {
+    /// How lines look.
+    pub format: LogFormat,
+    /// The least important line that is written.
+    pub level: LogLevel,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text on a terminal, else JSON.
+    Auto,
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// How important a log line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the words every log uses")]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+/// `[admin]`.
+#[derive(Debug, Clone)]
+pub struct AdminConfig {
+    /// The private listener: health, metrics, API.
+    pub listen: Spanned<SocketAddr>,
+}
+
+/// Connections in all.
+pub const CONNECTIONS_MAX: Bound = Bound::new("connections_max", 10_000, 1, 1_000_000);
+/// Connections of one client: an IPv4 address or an IPv6 /64.
+pub const CONNECTIONS_PER_CLIENT_MAX: Bound = Bound::new("connections_per_client_max", 256, 1, 1_000_000);
+/// TLS handshakes under way at once.
+pub const HANDSHAKES_MAX: Bound = Bound::new("handshakes_max", 512, 1, 100_000);
+/// From accept to the end of the TLS handshake.
+pub const HANDSHAKE_SECONDS: Bound = Bound::new("handshake_seconds", 5, 1, 300);
+/// From the first chance to send to the end of a request's head.
+pub const HEAD_SECONDS: Bound = Bound::new("head_seconds", 10, 1, 300);
+/// From the end of the head to the end of the body.
+pub const BODY_SECONDS: Bound = Bound::new("body_seconds", 30, 1, 3_600);
+/// Between two requests of a connection.
+pub const IDLE_SECONDS: Bound = Bound::new("idle_seconds", 60, 1, 3_600);
+/// How old a connection may get before it is asked to end.
+pub const CONNECTION_SECONDS: Bound = Bound::new("connection_seconds", 3_600, 1, 86_400);
+/// Requests on one connection before it is asked to end.
+pub const REQUESTS_PER_CONNECTION_MAX: Bound = Bound::new("requests_per_connection_max", 10_000, 1, 1_000_000);
+/// Bytes of a request's head.
+pub const HEAD_BYTES_MAX: Bound = Bound::new("head_bytes_max", 16_384, 1_024, 1_048_576);
+/// Header fields of a request.
+pub const HEADERS_MAX: Bound = Bound::new("headers_max", 64, 8, 1_024);
+/// Bytes of a request target; the upper bound is the HTTP library's own.
+pub const URI_BYTES_MAX: Bound = Bound::new("uri_bytes_max", 2_048, 64, 65_534);
+/// Body bytes held in memory in all.
+pub const BUFFERED_BYTES_MAX: Bound = Bound::new("buffered_bytes_max", 268_435_456, 65_536, 1 << 40);
+/// Bytes of an upstream's answer.
+pub const RESPONSE_BYTES_MAX: Bound = Bound::new("response_bytes_max", 1_048_576, 1, 1 << 30);
+/// How long deliveries under way may take after SIGTERM.
+pub const DRAIN_SECONDS: Bound = Bound::new("drain_seconds", 30, 1, 3_600);
+/// Worker threads; 0: one for each core.
+pub const WORKERS: Bound = Bound::new("workers", 0, 0, 1_024);
+/// Bytes of the rejected log's file before the next one is begun.
+pub const REJECTS_FILE_BYTES_MAX: Bound = Bound::new("file_bytes_max", 104_857_600, 65_536, 1 << 40);
+/// Files of the rejected log that are kept, the one being written included.
+pub const REJECTS_FILES_MAX: Bound = Bound::new("files_max", 10, 1, 1_000);
+
+/// Listeners of one kind.
+pub const LISTENERS_MAX: usize = 64;
+/// Networks in one list.
+pub const NETWORKS_MAX: usize = 4_096;
+/// Certificates.
+pub const CERTIFICATES_MAX: usize = 1_024;
+/// Host names of one certificate.
+pub const NAMES_MAX: usize = 256;
+
+/// Reads `hookward.toml`; all findings go to `diagnostics`.
+///
+/// `None` only if the file is too large to be read.
+pub fn read_gateway(file: &SourceFile, diagnostics: &mut Diagnostics) -> Option<GatewayConfig> {
+    table::read(file, diagnostics, |top| {
+        top.require("policies");
+        GatewayConfig {
+            listen: top.table("listen", read_listen),
+            edge: top.table("edge", read_edge).unwrap_or_default(),
+            tls: top.tables("tls", CERTIFICATES_MAX, read_tls).map(|tls| tls.value).unwrap_or_default(),
+            policies: top.table("policies", read_policies).flatten(),
+            rejects: top.table("rejects", read_rejects).flatten(),
+            log: top.table("log", read_log).unwrap_or_default(),
+            admin: top.table("admin", read_admin).flatten(),
+        }
+    })
+}
+
+fn read_listen(listen: &mut Reader<'_>) -> ListenConfig {
+    let mut addresses = |key| {
+        let list = listen.list(key, LISTENERS_MAX, parse_socket_address);
+        list.map_or_else(Vec::new, |list| list.value)
+    };
+    let (https, http) = (addresses("https"), addresses("http"));
+    let trusted_proxies = listen.list("trusted_proxies", NETWORKS_MAX, parse_network);
+    listen.refuse(&["unix"], "is not supported yet");
+
+    let has_proxies = trusted_proxies.as_ref().is_none_or(|list| !list.value.is_empty());
+    if !http.is_empty() && (!listen.has("trusted_proxies") || !has_proxies) {
+        let fault =
+            Fault::new("plain http is only for a proxy in front that terminates TLS, and there are no trusted_proxies");
+        listen.error(listen.key_span("http"), fault.hint("use https, or name the proxy's network in trusted_proxies"));
+    }
+    let trusted_proxies = trusted_proxies.map(|list| list.value).unwrap_or_default();
+    ListenConfig { https, http, trusted_proxies, span: listen.span() }
+}
+
+fn read_edge(edge: &mut Reader<'_>) -> EdgeConfig {
+    let config = EdgeConfig::of(|bound| edge.bound(bound));
+    let (uri, head) = (config.uri_bytes_max, config.head_bytes_max);
+    if uri > head {
+        let span = edge.key_span(URI_BYTES_MAX.key).or_else(|| edge.key_span(HEAD_BYTES_MAX.key));
+        edge.error(span, Fault::new(format!("uri_bytes_max is {uri}, more than head_bytes_max, which is {head}")));
+    }
+    config
+}
+
+fn read_tls(tls: &mut Reader<'_>) -> Option<TlsConfig> {
+    tls.require("certificate");
+    tls.require("key");
+    let (certificate, key) = (tls.path("certificate"), tls.path("key"));
+    let names = tls.list("names", NAMES_MAX, parse_host_name).map(|names| names.value);
+    Some(TlsConfig { certificate: certificate?, key: key?, names, span: tls.span() })
+}
+
+fn read_policies(policies: &mut Reader<'_>) -> Option<PoliciesConfig> {
+    policies.require("directory");
+    let directory = policies.path("directory");
+    let strict = policies.boolean("strict").is_some_and(|strict| strict.value);
+    Some(PoliciesConfig { directory: directory?, strict })
+}
+
+fn read_rejects(rejects: &mut Reader<'_>) -> Option<RejectsConfig> {
+    rejects.require("file");
+    let directory = rejects.directory();
+    let target = rejects.parsed("file", |text| match text {
+        "-" => Ok(RejectsTarget::StandardOutput),
+        _ => parse_path(text).map(|path| RejectsTarget::File(directory.join(path))),
+    });
+    let file_bytes_max = rejects.bound(&REJECTS_FILE_BYTES_MAX).value;
+    let files_max = rejects.bound(&REJECTS_FILES_MAX).count();
+    Some(RejectsConfig { target: target?, file_bytes_max, files_max })
+}
+
+fn read_log(log: &mut Reader<'_>) -> LogConfig {
+    let default = LogConfig::default();
+    LogConfig {
+        format: log.one_of("format", LOG_FORMATS).map_or(default.format, |format| format.value),
+        level: log.one_of("level", LOG_LEVELS).map_or(default.level, |level| level.value),
+    }
+}
+
+fn read_admin(admin: &mut Reader<'_>) -> Option<AdminConfig> {
+    admin.require("listen");
+    let listen = admin.parsed("listen", parse_socket_address)?;
+    if !listen.value.ip().is_loopback() {
+        let fault = Fault::new(format!("the admin listener {} can be reached from other machines", listen.value));
+        let hint = "it has no authentication: use \"127.0.0.1:9700\", or see that only your own network gets there";
+        admin.warning(Some(listen.span.clone()), fault.hint(hint));
+    }
+    Some(AdminConfig { listen })
+}
+
+/// Reads a host name as TLS compares it (RFC 6125 §6.4): letters, digits and hyphens; `*.` may stand for one label.
+fn parse_host_name(text: &str) -> Result<String, Fault> {
+    let labels = text.strip_prefix("*.").unwrap_or(text);
+    let is_label = |label: &str| {
+        let inner = label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        inner && (1..=63).contains(&label.len()) && !label.starts_with('-') && !label.ends_with('-')
+    };
+    if text.len() > 253 || !labels.split('.').all(is_label) {
+        let fault = Fault::new(format!("{text:?} is not a host name"));
+        return Err(fault.hint("such as \"hooks.example.com\" or \"*.example.com\""));
+    }
+    Ok(text.to_ascii_lowercase())
+}
+
+impl EdgeConfig {
+    fn of(mut value: impl FnMut(&Bound) -> Setting<u64>) -> Self {
+        Self {
+            connections_max: value(&CONNECTIONS_MAX).size(),
+            connections_per_client_max: value(&CONNECTIONS_PER_CLIENT_MAX).size(),
+            handshakes_max: value(&HANDSHAKES_MAX).size(),
+            handshake_time: value(&HANDSHAKE_SECONDS).seconds(),
+            head_time: value(&HEAD_SECONDS).seconds(),
+            body_time: value(&BODY_SECONDS).seconds(),
+            idle_time: value(&IDLE_SECONDS).seconds(),
+            connection_time: value(&CONNECTION_SECONDS).seconds(),
+            requests_per_connection_max: value(&REQUESTS_PER_CONNECTION_MAX).value,
+            head_bytes_max: value(&HEAD_BYTES_MAX).size(),
+            headers_max: value(&HEADERS_MAX).size(),
+            uri_bytes_max: value(&URI_BYTES_MAX).size(),
+            buffered_bytes_max: value(&BUFFERED_BYTES_MAX),
+            response_bytes_max: value(&RESPONSE_BYTES_MAX).size(),
+            drain_time: value(&DRAIN_SECONDS).seconds(),
+            workers: Some(value(&WORKERS).size()).filter(|&workers| workers > 0),
+        }
+    }
+}
+
+impl Default for EdgeConfig {
+    fn default() -> Self {
+        Self::of(Setting::of_default)
+    }
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { format: LogFormat::Auto, level: LogLevel::Info }
+    }
+}
+
+const LOG_FORMATS: &[(&str, LogFormat)] =
+    &[("auto", LogFormat::Auto), ("text", LogFormat::Text), ("json", LogFormat::Json)];
+
+const LOG_LEVELS: &[(&str, LogLevel)] = &[
+    ("error", LogLevel::Error),
+    ("warn", LogLevel::Warn),
+    ("info", LogLevel::Info),
+    ("debug", LogLevel::Debug),
+    ("trace", LogLevel::Trace),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::table::findings;
+
+    /// Findings beside those of a missing `[policies]`.
+    fn check(text: &str) -> (GatewayConfig, Vec<String>) {
+        let text = format!("{text}\n[policies]\ndirectory = 'policies'\n");
+        let (config, found) = findings(&text, read_gateway);
+        (config.unwrap(), found)
+    }
+
+    #[test]
+    fn a_whole_file_is_read() {
+        let (config, found) = check(
+            "[listen]\nhttps = ['0.0.0.0:8443', '[::]:8443']\nhttp = ['127.0.0.1:80']\ntrusted_proxies = ['10.0.0.0/8', '::1']\n\
+             [edge]\nconnections_max = 5\nhead_seconds = 3\nworkers = 2\n\
+             [[tls]]\ncertificate = 'a.pem'\nkey = '/b.key'\nnames = ['Hooks.example.com', '*.example.com']\n\
+             [[tls]]\ncertificate = 'c.pem'\nkey = 'd.key'\n\
+             [rejects]\nfile = 'logs/r.jsonl'\nfiles_max = 3\n[log]\nformat = 'json'\nlevel = 'debug'\n[admin]\nlisten = '127.0.0.1:9700'\n",
+        );
+        assert_eq!(found, Vec::<String>::new());
+        let listen = config.listen.unwrap();
+        assert_eq!((listen.https.len(), listen.http.len(), listen.trusted_proxies.len()), (2, 1, 2));
+        let edge = EdgeConfig {
+            connections_max: 5,
+            head_time: Duration::from_secs(3),
+            workers: Some(2),
+            ..EdgeConfig::default()
+        };
+        assert_eq!(config.edge, edge);
+        assert_eq!(config.tls[0].certificate.value, PathBuf::from("etc/a.pem"));
+        assert_eq!(config.tls[0].key.value, PathBuf::from("/b.key"));
+        let names: Vec<_> = config.tls[0].names.iter().flatten().map(|name| name.value.as_str()).collect();
+        assert_eq!(names, ["hooks.example.com", "*.example.com"]);
+        assert!(config.tls[1].names.is_none());
+        let rejects = config.rejects.unwrap();
+        assert_eq!(rejects.target.value, RejectsTarget::File(PathBuf::from("etc/logs/r.jsonl")));
+        assert_eq!((rejects.file_bytes_max, rejects.files_max), (104_857_600, 3));
+        assert_eq!(config.log, LogConfig { format: LogFormat::Json, level: LogLevel::Debug });
+        assert_eq!(config.policies.unwrap().directory.value, PathBuf::from("etc/policies"));
+    }
+
+    #[test]
+    fn policies_alone_are_enough_and_the_rest_has_its_defaults() {
+        let (config, found) = check("");
+        assert_eq!(found, Vec::<String>::new());
+        assert!(config.listen.is_none() && config.tls.is_empty() && config.admin.is_none() && config.rejects.is_none());
+        assert_eq!(config.edge, EdgeConfig::default());
+        assert_eq!(config.edge.workers, None);
+        assert!(!config.policies.unwrap().strict);
+        assert_eq!(findings("", read_gateway).1, ["missing key \"policies\""]);
+        assert_eq!(findings("[policies]", read_gateway).1, ["1:1: missing key \"directory\" in policies"]);
+    }
+
+    #[test]
+    fn each_fault_is_told_at_its_place() {
+        let plain = "plain http is only for a proxy in front that terminates TLS, and there are no trusted_proxies";
+        let rows = [
+            ("[listen]\nhttps = ['8443']", "2:10: \"8443\" is not an address and a port"),
+            ("[listen]\nhttp = ['127.0.0.1:80']", &format!("2:1: {plain}")),
+            ("[listen]\nhttp = ['127.0.0.1:80']\ntrusted_proxies = []", &format!("2:1: {plain}")),
+            ("[listen]\nunix = '/run/h.sock'", "2:1: \"unix\" is not supported yet"),
+            ("[listen]\ntrusted_proxies = ['10.0.0.1/8']", "2:20: \"10.0.0.1/8\" has bits set after its first 8"),
+            ("[edge]\nconnections_max = 0", "2:19: connections_max is 0, must be 1..=1_000_000"),
+            ("[edge]\nconnections_maz = 1", "2:1: unknown key \"connections_maz\" in edge"),
+            ("[edge]\nuri_bytes_max = 20_000", "2:1: uri_bytes_max is 20000, more than head_bytes_max, which is 16384"),
+            ("[edge]\nhead_bytes_max = 1_024", "2:1: uri_bytes_max is 2048, more than head_bytes_max, which is 1024"),
+            ("[[tls]]\nkey = 'b.key'", "1:1: missing key \"certificate\" in tls[0]"),
+            ("[[tls]]\ncertificate = 'a'\nkey = 'b'\nnames = ['a..b']", "4:10: \"a..b\" is not a host name"),
+            ("[tls]\ncertificate = 'a'\nkey = 'b'", "1:1: tls must be an array of tables, got a table"),
+            ("[rejects]\nfiles_max = 3", "1:1: missing key \"file\" in rejects"),
+            ("[log]\nformat = 'xml'", "2:10: unknown format \"xml\""),
+            ("[log]\nlevel = 'warning'", "2:9: unknown level \"warning\""),
+            (
+                "[admin]\nlisten = '0.0.0.0:9700'",
+                "2:10: warning: the admin listener 0.0.0.0:9700 can be reached from other machines",
+            ),
+            ("[lisen]\nhttps = []", "1:2: unknown key \"lisen\""),
+        ];
+        for (text, expected) in rows {
+            assert_eq!(check(text).1, [expected], "{text}");
+        }
+    }
+
+    #[test]
+    fn host_names_are_labels_with_dots() {
+        for name in ["a", "hooks.example.com", "*.example.com", "xn--bcher-kva.example", "1.2"] {
+            assert!(parse_host_name(name).is_ok(), "{name}");
+        }
+        for name in
+            ["", ".", "a.", ".a", "*", "*.", "a*.b", "-a", "a-", "a_b", "bücher.example", "a:1", &"a".repeat(64)]
+        {
+            assert!(parse_host_name(name).is_err(), "{name}");
+        }
+    }
+}

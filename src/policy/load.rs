@@ -1,0 +1,107 @@
+//! All policies: a directory of files → one [`Policy`], or every reason why not.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::compile::{self, Context, Schemas};
+use super::diagnostic::{Diagnostic, Diagnostics, Files};
+use super::gateway_config::PoliciesConfig;
+use super::secrets::Resolver;
+use super::source_config::{SourceConfig, read_source};
+use super::tls::TrustCache;
+use super::Policy;
+use crate::admit::Limits;
+
+/// More sources than a directory is expected to hold.
+pub const SOURCES_MAX: usize = 20_000;
+
+/// The longest name of a source: it goes into a header field and into logs.
+const NAME_BYTES_MAX: usize = 64;
+
+/// What the loader read: the texts for showing diagnostics, and what was wrong.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// Every file that was read.
+    pub files: Files,
+    /// Everything that was found.
+    pub diagnostics: Diagnostics,
+}
+
+/// Loads every `*.toml` of the directory. `None` if there was an error: nothing half-loaded is handed out.
+pub fn load(config: &PoliciesConfig, resolver: &dyn Resolver, limits: &Limits, loaded: &mut Loaded) -> Option<Policy> {
+    let Loaded { files, diagnostics } = loaded;
+    let directory = &config.directory.value;
+    let paths = list(directory, diagnostics);
+    let mut sources = Vec::with_capacity(paths.len());
+    let mut endpoints = Endpoints::default();
+    let mut context = Context {
+        resolver,
+        limits,
+        strict: config.strict,
+        directory,
+        schemas: Schemas::new(),
+        trust: TrustCache::default(),
+        diagnostics,
+    };
+    for path in paths {
+        let Some(name) = source_name(&path, context.diagnostics) else { continue };
+        let Some(file) = files.read(path, context.diagnostics) else { continue };
+        let Some(source) = read_source(&file, context.diagnostics) else { continue };
+        endpoints.claim(&file.path, &source, context.diagnostics);
+        sources.extend(compile::compile(&name, &file, source, &mut context));
+    }
+    if sources.is_empty() && !diagnostics.has_errors() {
+        let path: Arc<Path> = Arc::from(directory.as_path());
+        diagnostics.push(Diagnostic::warning(&path, None, "no source: every request will be answered 404".to_owned()));
+    }
+    (!diagnostics.has_errors()).then(|| Policy::new(sources))
+}
+
+/// The policy files of a directory, by name.
+fn list(directory: &Path, diagnostics: &mut Diagnostics) -> Vec<PathBuf> {
+    let entries = match std::fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) => {
+            let path: Arc<Path> = Arc::from(directory);
+            let message = format!("cannot read the policies' directory: {}", error.kind());
+            diagnostics.push(Diagnostic::error(&path, None, message));
+            return Vec::new();
+        }
+    };
+    let is_policy = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "toml");
+    let mut paths: Vec<_> = entries.filter_map(Result::ok).map(|entry| entry.path()).filter(is_policy).collect();
+    paths.sort();
+    if paths.len() > SOURCES_MAX {
+        let path: Arc<Path> = Arc::from(directory);
+        let message = format!("{} policy files, more than {SOURCES_MAX}", paths.len());
+        diagnostics.push(Diagnostic::error(&path, None, message));
+        paths.truncate(SOURCES_MAX);
+    }
+    paths
+}
+
+fn source_name(path: &Path, diagnostics: &mut Diagnostics) -> Option<String> {
+    let name = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if !name.is_empty() && name.len() <= NAME_BYTES_MAX && name.bytes().all(allowed) {
+        return Some(name.to_owned());
+    }
+    let message = format!("the file's name is the source's name: at most {NAME_BYTES_MAX} of a-z A-Z 0-9 - _ .");
+    diagnostics.push(Diagnostic::error(&Arc::from(path), None, message));
+    None
+}
+
+/// Paths by the file that has them: no two sources share one.
+#[derive(Default)]
+struct Endpoints(HashMap<String, Arc<Path>>);
+
+impl Endpoints {
+    fn claim(&mut self, file: &Arc<Path>, source: &SourceConfig, diagnostics: &mut Diagnostics) {
+        if let Some(first) = self.0.insert(source.path.value.clone(), Arc::clone(file)) {
+            let message = format!("path {:?} is already taken by {}", source.path.value, first.display());
+            diagnostics.push(Diagnostic::error(file, source.path.span.clone(), message));
+        }
+    }
+}
+

@@ -1,0 +1,61 @@
+//! From text to an immutable [`Policy`]: `*.toml` → `*Config` (with spans) → compile → snapshot.
+//!
+//! Every diagnostic of every file is collected before anything is said, and nothing half-compiled exists: a policy is swapped in whole, or not
+//! at all. One delivery sees one policy, from its first line to its last.
+//!
+//! Reading order: [`table`] (TOML with spans), [`gateway_config`] and [`source_config`] (what a person typed), [`preset`] (the built-in providers, in the same
+//! words), [`compile`] (one source), [`load`] (all of them), [`source`] (what a delivery sees), [`reload`] (the next snapshot).
+//!
+//! **Invariant:** secrets are read here, through a [`secrets::Resolver`], and nowhere else; their text reaches no diagnostic.
+
+pub mod compile;
+pub mod diagnostic;
+pub mod gateway_config;
+pub mod load;
+pub mod preset;
+pub mod reload;
+pub mod scheme;
+pub mod secrets;
+pub mod source;
+pub mod source_config;
+pub mod table;
+mod tls;
+mod upstream;
+
+use std::collections::HashMap;
+
+pub use source::Source;
+
+/// Everything deliveries are judged by: one snapshot.
+#[derive(Debug, Default)]
+pub struct Policy {
+    sources: Vec<Source>,
+    by_path: HashMap<Box<str>, usize, foldhash::fast::RandomState>,
+}
+
+impl Policy {
+    /// A snapshot of these sources, whose paths differ.
+    #[must_use]
+    pub fn new(sources: Vec<Source>) -> Self {
+        let by_path = sources.iter().enumerate().map(|(position, source)| (source.path.clone(), position)).collect();
+        Self { sources, by_path }
+    }
+
+    /// The source with exactly this path. One look-up, however many sources there are.
+    #[must_use]
+    pub fn route(&self, path: &str) -> Option<&Source> {
+        self.by_path.get(path).map(|&position| &self.sources[position])
+    }
+
+    /// All sources, in the order of their names.
+    #[must_use]
+    pub fn sources(&self) -> &[Source] {
+        &self.sources
+    }
+
+    /// The source of this name.
+    #[must_use]
+    pub fn source(&self, name: &str) -> Option<&Source> {
+        self.sources.iter().find(|source| &*source.name == name)
+    }
+}

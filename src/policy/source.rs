@@ -1,0 +1,205 @@
+//! One source, compiled: everything a delivery needs to be judged, immutable.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method};
+
+use crate::admit::source::SourceLimits;
+use crate::auth::Verifier;
+use crate::auth::facts::Covered;
+use crate::auth::scheme::FactLocation;
+use crate::forward::{HeaderRules, Signer, Target};
+use crate::payload::JsonLimits;
+use crate::payload::schema::Schema;
+use crate::sanitize::Rules;
+
+/// One endpoint with everything that decides on its deliveries. Made by `policy::compile` alone.
+#[derive(Debug)]
+pub struct Source {
+    /// The policy file's name without its ending: the source's name in logs, metrics and headers.
+    pub name: Arc<str>,
+    /// The file and the first digits of its text's SHA-256, as `github.toml@3f2a9c01`.
+    pub policy: Box<str>,
+    /// The exact path.
+    pub path: Box<str>,
+    /// The methods it takes; for the `Allow` field as well.
+    pub methods: Methods,
+    /// The media types it takes.
+    pub content_types: ContentTypes,
+    /// How the body is read.
+    pub payload: PayloadKind,
+    /// The longest body in bytes.
+    pub body_bytes_max: usize,
+    /// Limits of the JSON reader.
+    pub json: JsonLimits,
+    /// The URL the sender knows, without query.
+    pub public_url: Option<Box<str>>,
+    /// Who may send; `None` where the policy says `provider = "none"`.
+    pub verifier: Option<Verifier>,
+    /// The header fields besides Host and Content-* that must stand alone.
+    pub single_headers: Vec<HeaderName>,
+    /// Rates, budgets, networks.
+    pub limits: SourceLimits,
+    /// What happens to a delivery that was accepted before.
+    pub replay: ReplayRule,
+    /// Where the event's name is and which schema it chooses.
+    pub event: EventRules,
+    /// Where the delivery's id is.
+    pub delivery_id: Vec<FactLocation>,
+    /// What is cleaned.
+    pub sanitize: Rules,
+    /// Where clean deliveries go.
+    pub forward: ForwardRules,
+}
+
+/// Methods a source takes.
+#[derive(Debug, Clone)]
+pub struct Methods {
+    list: Vec<Method>,
+    allow: HeaderValue,
+}
+
+/// Media types a source takes, without parameters, in lower case.
+#[derive(Debug, Clone)]
+pub enum ContentTypes {
+    /// Any, or none (`["*/*"]`).
+    Any,
+    /// These alone; `type/*` stands for every subtype.
+    These(Vec<Box<str>>),
+}
+
+/// How the body is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PayloadKind {
+    /// JSON if the content type says so, else opaque.
+    Auto,
+    /// JSON whatever the content type says.
+    Json,
+    /// Not read: no schema, no sanitizer, forwarded as received.
+    Opaque,
+}
+
+/// Replay protection of a source.
+#[derive(Debug, Clone, Copy)]
+pub struct ReplayRule {
+    /// How long an accepted delivery is remembered.
+    pub window: Duration,
+    /// What a repetition gets.
+    pub on_duplicate: OnDuplicate,
+}
+
+/// What a repetition of an accepted delivery gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnDuplicate {
+    /// 200, without forwarding it again.
+    Acknowledge,
+    /// 409.
+    Refuse,
+    /// It is forwarded with `x-hookward-duplicate: 1`.
+    Forward,
+}
+
+/// The event's name and the schema it chooses.
+#[derive(Debug, Default)]
+pub struct EventRules {
+    /// Where the name is looked for, in order.
+    pub places: Vec<(FactLocation, Covered)>,
+    /// Schemas by event name.
+    pub schemas: HashMap<Box<str>, Schema>,
+    /// The schema of every other event (`"*"`).
+    pub any: Option<Schema>,
+    /// What an event without schema gets, where there are schemas.
+    pub unlisted: Unlisted,
+}
+
+/// What an event without schema gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Unlisted {
+    /// `event_unlisted`.
+    #[default]
+    Refuse,
+    /// It goes on without schema.
+    Accept,
+    /// 200, not forwarded.
+    Acknowledge,
+}
+
+/// Where clean deliveries go, and how.
+#[derive(Debug)]
+pub struct ForwardRules {
+    /// The upstream.
+    pub target: Arc<Target>,
+    /// How long the upstream may take, connecting included.
+    pub deadline: Duration,
+    /// Which of the sender's header fields go on.
+    pub headers: HeaderRules,
+    /// The query parameter that holds the credential, which does not go on.
+    pub credential_parameter: Option<Box<str>>,
+    /// Signs what is forwarded.
+    pub signer: Option<Signer>,
+    /// Fields of the upstream's answer that are relayed besides Content-Type and Retry-After.
+    pub answer_headers: Vec<HeaderName>,
+    /// The answer's body to `unlisted = "acknowledge"` and acknowledged duplicates.
+    pub acknowledgement: Bytes,
+}
+
+impl Source {
+    /// Whether the policy wants payloads to be looked into: then nothing may pass that cannot be read.
+    #[must_use]
+    pub fn reads_payload(&self) -> bool {
+        self.event.has_schemas() || self.sanitize != Rules::default()
+    }
+}
+
+impl Methods {
+    /// Methods in the order they were named.
+    #[must_use]
+    pub fn new(list: Vec<Method>) -> Self {
+        let names: Vec<_> = list.iter().map(Method::as_str).collect();
+        let allow = HeaderValue::try_from(names.join(", ")).unwrap_or_else(|_| HeaderValue::from_static("POST"));
+        Self { list, allow }
+    }
+
+    /// Whether it takes this one.
+    #[must_use]
+    pub fn contains(&self, method: &Method) -> bool {
+        self.list.contains(method)
+    }
+
+    /// The value of `Allow`.
+    #[must_use]
+    pub const fn allow(&self) -> &HeaderValue {
+        &self.allow
+    }
+}
+
+impl ContentTypes {
+    /// Whether it takes this media type, which comes without parameters.
+    #[must_use]
+    pub fn contains(&self, media_type: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::These(list) => list.iter().any(|taken| match taken.strip_suffix("/*") {
+                Some(family) => media_type.split_once('/').is_some_and(|(found, _)| found.eq_ignore_ascii_case(family)),
+                None => taken.eq_ignore_ascii_case(media_type),
+            }),
+        }
+    }
+}
+
+impl EventRules {
+    /// Whether a payload is checked against a schema at all.
+    #[must_use]
+    pub fn has_schemas(&self) -> bool {
+        !self.schemas.is_empty() || self.any.is_some()
+    }
+
+    /// The schema of this event.
+    #[must_use]
+    pub fn schema(&self, event: Option<&str>) -> Option<&Schema> {
+        event.and_then(|event| self.schemas.get(event)).or(self.any.as_ref())
+    }
+}

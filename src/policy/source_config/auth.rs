@@ -1,0 +1,221 @@
+//! `[auth]` and `[handshake]`: how senders prove themselves, and where the secrets for it are.
+//!
+//! **Invariant:** secrets are references. What stands where a reference belongs is masked in every report, since
+//! somebody may have pasted the secret itself.
+
+use std::collections::HashSet;
+use std::ops::Range;
+use std::path::PathBuf;
+
+use crate::auth::scheme::Scheme;
+use crate::clock::UnixSeconds;
+use crate::policy::scheme::read_scheme;
+use crate::policy::table::parse::{Fault, parse_path};
+use crate::policy::table::{Reader, Spanned};
+
+/// `[auth]`.
+#[derive(Debug, Clone)]
+pub struct AuthConfig {
+    /// How the sender proves itself.
+    pub method: AuthMethod,
+    /// Why nothing is proved; there beside `provider = "none"` only.
+    pub because: Option<Spanned<String>>,
+    /// Secrets, the first of which signs in `hookward send`; ids differ.
+    pub secrets: Vec<SecretReference>,
+    /// Public keys; ids differ.
+    pub public_keys: Vec<SecretReference>,
+    /// Files with the certificates that a provider's own must lead to.
+    pub trust_roots: Vec<Spanned<PathBuf>>,
+    /// `[auth.parameters]`: named values that a scheme mentions, by name.
+    pub parameters: Vec<(Spanned<String>, Spanned<String>)>,
+    /// Where the table stands.
+    pub span: Option<Range<usize>>,
+}
+
+/// How the sender proves itself.
+#[derive(Debug, Clone)]
+pub enum AuthMethod {
+    /// `provider`: the name of a preset, which may not exist; never `none`.
+    Provider(Spanned<String>),
+    /// `[auth.scheme]`: a scheme of the policy's own, and where its table stands.
+    Scheme(Box<Spanned<Scheme>>),
+    /// `provider = "none"`.
+    Nothing,
+}
+
+/// Where a secret or a key is to be read, and how it is called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretReference {
+    /// Its name in logs and headers: up to 64 letters, digits, `.`, `_` and `-`.
+    pub id: Spanned<String>,
+    /// Where it is read.
+    pub from: Spanned<SecretPlace>,
+    /// From this second on it is no longer accepted.
+    pub expires: Option<Spanned<UnixSeconds>>,
+    /// The whole entry.
+    pub span: Range<usize>,
+}
+
+/// Where a secret is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretPlace {
+    /// The environment variable of this name.
+    Env(String),
+    /// This file.
+    File(PathBuf),
+}
+
+/// `[handshake]`.
+#[derive(Debug, Clone)]
+pub struct HandshakeConfig {
+    /// The token that a verification request must hold.
+    pub verify_token: Option<Spanned<SecretPlace>>,
+    /// What is done with a verification request; absent: the preset's.
+    pub mode: Option<Spanned<HandshakeMode>>,
+    /// Where a secret that the provider hands over is kept.
+    pub learn_secret: Option<Spanned<PathBuf>>,
+    /// Where the table stands.
+    pub span: Option<Range<usize>>,
+}
+
+/// What is done with a verification request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HandshakeMode {
+    /// The gateway answers it.
+    Answer,
+    /// The upstream does.
+    Forward,
+    /// It is refused.
+    Refuse,
+}
+
+/// Secrets, and public keys, of one source: each is one more computation for a delivery that fits none.
+pub const SECRETS_MAX: usize = 16;
+/// Characters of a secret's id.
+pub const ID_CHARS_MAX: usize = 64;
+/// Files in one `trust_roots`.
+pub const TRUST_ROOTS_MAX: usize = 16;
+/// Entries of `[auth.parameters]`.
+pub const PARAMETERS_MAX: usize = 32;
+/// Characters of a variable's name.
+pub const VARIABLE_CHARS_MAX: usize = 256;
+
+pub(super) fn read_auth(auth: &mut Reader<'_>) -> Option<AuthConfig> {
+    auth.require_one(["provider", "scheme"]);
+    let provider = auth.parsed("provider", parse_provider);
+    let scheme = auth.table("scheme", |table| Some((read_scheme(table)?, table.span()))).flatten();
+    let method = match (provider, scheme) {
+        (Some(provider), _) if provider.value == "none" => Some(AuthMethod::Nothing),
+        (Some(provider), _) => Some(AuthMethod::Provider(provider)),
+        (None, Some((value, span))) => {
+            Some(AuthMethod::Scheme(Box::new(Spanned { value, span: span.unwrap_or_default() })))
+        }
+        (None, None) => None,
+    };
+    let because = read_because(auth, method.as_ref());
+    let secrets = read_references(auth, "secrets");
+    let public_keys = read_references(auth, "public_keys");
+    let trust_roots = read_trust_roots(auth);
+    let parameters = auth.table("parameters", |table| table.entries(PARAMETERS_MAX, |text| Ok(text.to_owned())));
+    let (parameters, span) = (parameters.unwrap_or_default(), auth.span());
+    Some(AuthConfig { method: method?, because, secrets, public_keys, trust_roots, parameters, span })
+}
+
+fn read_because(auth: &mut Reader<'_>, method: Option<&AuthMethod>) -> Option<Spanned<String>> {
+    match method {
+        Some(AuthMethod::Nothing) => {
+            auth.require("because");
+            auth.refuse(&NEEDS_A_METHOD, "has no meaning beside provider = \"none\"");
+            let because = auth.string("because")?;
+            if because.value.trim().is_empty() {
+                auth.error(Some(because.span.clone()), Fault::new("because is empty"));
+            }
+            Some(because)
+        }
+        Some(AuthMethod::Provider(_) | AuthMethod::Scheme(_)) => {
+            auth.refuse(&["because"], "is for provider = \"none\" only");
+            None
+        }
+        None => auth.string("because"),
+    }
+}
+
+fn read_references(auth: &mut Reader<'_>, key: &'static str) -> Vec<SecretReference> {
+    let references = auth.tables(key, SECRETS_MAX, read_reference);
+    let references = references.map(|references| references.value).unwrap_or_default();
+    let mut ids = HashSet::new();
+    for SecretReference { id, .. } in &references {
+        if !ids.insert(&id.value) {
+            auth.error(Some(id.span.clone()), Fault::new(format!("id {:?} is there twice in {key}", id.value)));
+        }
+    }
+    references
+}
+
+fn read_reference(entry: &mut Reader<'_>) -> Option<SecretReference> {
+    entry.require("id");
+    let id = entry.guarded("id", parse_id);
+    let from = read_place(entry);
+    let expires = entry.instant("expires");
+    Some(SecretReference { id: id?, from: from?, expires, span: entry.span().unwrap_or_default() })
+}
+
+/// Reads `env` or `file`, one of which there must be.
+pub(super) fn read_place(table: &mut Reader<'_>) -> Option<Spanned<SecretPlace>> {
+    table.require_one(["env", "file"]);
+    let directory = table.directory();
+    let env = table.guarded("env", parse_variable);
+    let file = table.parsed("file", |text| parse_path(text).map(|path| SecretPlace::File(directory.join(path))));
+    env.or(file)
+}
+
+/// Reads `trust_roots = [{ file = "…" }]`.
+pub(super) fn read_trust_roots(table: &mut Reader<'_>) -> Vec<Spanned<PathBuf>> {
+    let roots = table.tables("trust_roots", TRUST_ROOTS_MAX, |root| {
+        root.require("file");
+        root.path("file")
+    });
+    roots.map(|roots| roots.value).unwrap_or_default()
+}
+
+fn parse_provider(text: &str) -> Result<String, Fault> {
+    let is_name = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    if !is_name || text.len() > ID_CHARS_MAX {
+        return Err(Fault::new(format!("{text:?} is not the name of a provider")).hint("see `hookward providers`"));
+    }
+    Ok(text.to_owned())
+}
+
+/// Ids go into a header field and into logs.
+fn parse_id(text: &str) -> Result<String, Fault> {
+    let is_known = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    if text.is_empty() || text.len() > ID_CHARS_MAX || !text.bytes().all(is_known) {
+        let message = format!("id must be of 1 to {ID_CHARS_MAX} letters, digits, \".\", \"_\" or \"-\"");
+        return Err(Fault::new(message));
+    }
+    Ok(text.to_owned())
+}
+
+fn parse_variable(text: &str) -> Result<SecretPlace, Fault> {
+    let is_known = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    let begins_well = text.bytes().next().is_some_and(|byte| !byte.is_ascii_digit());
+    if !begins_well || text.len() > VARIABLE_CHARS_MAX || !text.bytes().all(is_known) {
+        let fault = Fault::new("env must be the name of an environment variable: letters, digits and \"_\"");
+        return Err(fault.hint("the secret itself does not belong in this file"));
+    }
+    Ok(SecretPlace::Env(text.to_owned()))
+}
+
+pub(super) fn read_handshake(handshake: &mut Reader<'_>) -> HandshakeConfig {
+    HandshakeConfig {
+        verify_token: handshake.table("verify_token", read_place).flatten(),
+        mode: handshake.one_of("mode", HANDSHAKE_MODES),
+        learn_secret: handshake.path("learn_secret"),
+        span: handshake.span(),
+    }
+}
+
+const NEEDS_A_METHOD: [&str; 4] = ["secrets", "public_keys", "trust_roots", "parameters"];
+
+const HANDSHAKE_MODES: &[(&str, HandshakeMode)] =
+    &[("answer", HandshakeMode::Answer), ("forward", HandshakeMode::Forward), ("refuse", HandshakeMode::Refuse)];

@@ -1,0 +1,430 @@
+use super::*;
+use crate::auth::scheme::FactLocation;
+use crate::payload::Pointer;
+use crate::policy::diagnostic::{Files, Styles};
+use crate::policy::source::Unlisted;
+use crate::policy::table::findings;
+use crate::sanitize::Action;
+use proptest::prelude::*;
+use std::path::PathBuf;
+
+/// What every source needs, after the text under test so that its lines count from 1.
+fn check(top: &str, tables: &str) -> (Option<SourceConfig>, Vec<String>) {
+    let needed = [
+        (top, "path =", "path = '/hooks/a'\n"),
+        (tables, "[auth", "[auth]\nprovider = 'github'\nsecrets = [{ id = 'a', env = 'A' }]\n"),
+        (tables, "[forward]", "[forward]\nto = 'http://127.0.0.1:3000/a'\n"),
+    ];
+    let [path, auth, forward] = needed.map(|(text, word, part)| if text.contains(word) { "" } else { part });
+    findings(&format!("{top}\n{path}{tables}\n{auth}{forward}"), read_source)
+}
+
+/// `(what stands at the top level, the tables, what is found)`; tables begin in line 3 if nothing stands above them.
+type Row<'r> = (&'r str, &'r str, &'r [&'r str]);
+
+fn check_rows(rows: &[Row<'_>]) {
+    for (top, tables, expected) in rows {
+        assert_eq!(check(top, tables).1, *expected, "{top} {tables}");
+    }
+}
+
+const WHOLE: &str = r#"
+path = "/hooks/github"
+public_url = "https://hooks.example.com/hooks/github"
+methods = ["POST", "PUT"]
+content_types = ["application/JSON", "text/*"]
+payload = "json"
+body_bytes_max = 5_242_880
+[auth]
+provider = "github"
+secrets = [
+  { id = "2026-11", env = "GITHUB_WEBHOOK_SECRET" },
+  { id = "2026-05", file = "/run/secrets/github_old", expires = 2026-12-24T00:00:00Z },
+]
+public_keys = [{ id = "k", file = "key.pem" }]
+trust_roots = [{ file = "roots.pem" }]
+[auth.parameters]
+webhook_id = "1"
+[network]
+allow = ["192.30.252.0/22", "185.199.108.0/22"]
+[limit]
+client = { per_second = 5 }
+failures = { per_minute = 6, block_seconds = 7 }
+in_flight_max = 8
+json_depth_max = 9
+[replay]
+window_seconds = 1_200
+on_duplicate = "refuse"
+[event]
+pointer = "/type"
+unlisted = "accept"
+[event.schema]
+push = "schemas/push.json"
+ping = "schemas/ping.json"
+[sanitize]
+unknown_fields = "drop"
+control_characters = "refuse"
+[forward]
+to = "https://app.internal/webhooks"
+deadline_ms = 5_000
+headers = ["X-Acme-*", "x-request-id"]
+sign = { env = "HOOKWARD_FORWARD_SECRET" }
+trust_roots = [{ file = "internal.pem" }]
+[handshake]
+verify_token = { env = "META_VERIFY_TOKEN" }
+mode = "answer"
+learn_secret = "state/asana.secret"
+[mode]
+schema = "enforce"
+"#;
+
+#[test]
+fn a_whole_file_is_read() {
+    let (config, found) = findings(WHOLE, read_source);
+    let config = config.unwrap();
+    let path = |text: &str| PathBuf::from(text);
+    assert_eq!(found, Vec::<String>::new());
+    assert_eq!(config.path, Spanned { value: "/hooks/github".to_owned(), span: 8..23 });
+    assert_eq!(config.methods.unwrap().value, [Method::POST, Method::PUT]);
+    let types = ["application/json", "text/*"].map(|text| MediaType::Named(text.to_owned()));
+    assert_eq!(config.content_types.unwrap().value, types);
+    assert_eq!((config.payload.unwrap().value, config.body_bytes_max.value), (PayloadWord::Json, 5_242_880));
+
+    let auth = config.auth;
+    assert!(matches!(auth.method, AuthMethod::Provider(provider) if provider.value == "github"));
+    let secrets: Vec<_> = auth.secrets.iter().map(|secret| (&*secret.id.value, &secret.from.value)).collect();
+    let (env, file) =
+        (SecretPlace::Env("GITHUB_WEBHOOK_SECRET".to_owned()), SecretPlace::File(path("/run/secrets/github_old")));
+    assert_eq!(secrets, [("2026-11", &env), ("2026-05", &file)]);
+    assert_eq!(auth.secrets[1].expires.as_ref().unwrap().value, 1_798_070_400);
+    assert_eq!(auth.public_keys[0].from.value, SecretPlace::File(path("etc/key.pem")));
+    assert_eq!(auth.trust_roots[0].value, path("etc/roots.pem"));
+    assert_eq!((&*auth.parameters[0].0.value, &*auth.parameters[0].1.value), ("webhook_id", "1"));
+
+    let limit = LimitConfig {
+        client: Rate { per_second: 5, burst: 200 },
+        failures_per_minute: 6,
+        block_time: Duration::from_secs(7),
+        in_flight_max: 8,
+        json: JsonLimits { depth_max: 9, ..JsonLimits::default() },
+        ..LimitConfig::default()
+    };
+    assert_eq!(config.limit, limit);
+    assert_eq!(config.allow.unwrap().value.len(), 2);
+    assert_eq!(config.replay.window.value, 1_200);
+    assert_eq!(config.replay.on_duplicate.unwrap().value, OnDuplicate::Refuse);
+    assert_eq!(config.event.place.unwrap().value, FactLocation::Pointer(Pointer::parse("/type").unwrap()));
+    assert_eq!(config.event.unlisted.unwrap().value, Unlisted::Accept);
+    let schemas = config.event.schemas.unwrap();
+    assert!(schemas.any.is_none());
+    assert_eq!(schemas.by_event[1].0.value, "push");
+    assert_eq!(schemas.by_event[1].1.value, path("etc/schemas/push.json"));
+    let rules =
+        Rules { unknown_fields: Action::Drop, control_characters: Action::Refuse, prototype_keys: Action::Keep };
+    assert_eq!(config.sanitize, rules);
+    assert_eq!(config.forward.to.value, Upstream::Https("https://app.internal/webhooks".parse().unwrap()));
+    assert_eq!(config.forward.headers[0].value, "x-acme-*");
+    assert_eq!(config.forward.trust_roots[0].value, path("etc/internal.pem"));
+    let handshake = config.handshake.unwrap();
+    assert_eq!(handshake.mode.unwrap().value, HandshakeMode::Answer);
+    assert_eq!(handshake.learn_secret.unwrap().value, path("etc/state/asana.secret"));
+}
+
+#[test]
+fn what_is_left_out_has_its_default() {
+    let (config, found) = check("", "");
+    let config = config.unwrap();
+    assert_eq!(found, Vec::<String>::new());
+    assert_eq!(config.limit, LimitConfig::default());
+    assert_eq!(config.limit.json, JsonLimits::default());
+    assert_eq!(config.replay, ReplayConfig::default());
+    assert_eq!(config.sanitize, Rules::default());
+    assert_eq!((config.body_bytes_max.value, config.body_bytes_max.span), (1_048_576, None));
+    assert_eq!((config.forward.deadline.value, config.replay.window.value), (10_000, 600));
+    assert!(
+        config.allow.is_none()
+            && config.methods.is_none()
+            && config.content_types.is_none()
+            && config.payload.is_none()
+    );
+}
+
+#[test]
+fn an_empty_file_lacks_what_every_source_needs() {
+    let (config, found) = findings("", read_source);
+    assert!(config.is_none());
+    assert_eq!(found, ["missing key \"path\"", "missing key \"auth\"", "missing key \"forward\""]);
+}
+
+#[test]
+fn paths_are_exact_and_mean_the_same_to_every_server() {
+    for path in ["/", "/a", "/a/", "/hooks/git-hub_1.x~y", "/a/...", "/@:!$&'()*+,="] {
+        assert_eq!(parse_endpoint(path).as_deref(), Ok(path));
+    }
+    assert!(parse_endpoint(&format!("/{}", "a".repeat(PATH_BYTES_MAX - 1))).is_ok());
+    assert!(parse_endpoint(&format!("/{}", "a".repeat(PATH_BYTES_MAX))).is_err());
+    check_rows(&[
+        ("path = 'a'", "", &["1:8: path \"a\" does not begin with \"/\""]),
+        ("path = ''", "", &["1:8: path \"\" does not begin with \"/\""]),
+        ("path = '/a?b'", "", &["1:11: path holds '?', which no exact path may"]),
+        ("path = '/a%2fb'", "", &["1:11: path holds '%', which no exact path may"]),
+        ("path = '/a;b'", "", &["1:11: path holds ';', which no exact path may"]),
+        ("path = '/a\\b'", "", &["1:11: path holds '\\\\', which no exact path may"]),
+        ("path = '/é'", "", &["1:10: path holds 'é', which no exact path may"]),
+        ("path = \"/a\\u0000\"", "", &["1:8: path holds '\\0', which no exact path may"]),
+        ("path = '/a//b'", "", &["1:8: path \"/a//b\" has an empty segment"]),
+        ("path = '/a/../b'", "", &["1:8: path \"/a/../b\" has a segment that other servers would resolve"]),
+        ("path = '/.'", "", &["1:8: path \"/.\" has a segment that other servers would resolve"]),
+    ]);
+}
+
+#[test]
+fn faults_at_the_top_level_are_told() {
+    check_rows(&[
+        ("pth = '/a'", "", &["1:1: unknown key \"pth\""]),
+        ("public_url = 'hooks.example.com'", "", &["1:14: \"hooks.example.com\" is not an absolute URL"]),
+        ("methods = ['post']", "", &["1:12: unknown method \"post\""]),
+        ("methods = ['TRACE']", "", &["1:12: unknown method \"TRACE\""]),
+        ("methods = []", "", &["1:11: methods is empty, so nothing would ever be accepted"]),
+        ("content_types = ['json']", "", &["1:18: \"json\" is not a media type"]),
+        (
+            "content_types = ['text/plain; charset=utf-8']",
+            "",
+            &["1:18: \"text/plain; charset=utf-8\" is not a media type"],
+        ),
+        ("content_types = ['*/json']", "", &["1:18: \"*/json\" is not a media type"]),
+        ("content_types = []", "", &["1:17: content_types is empty, so nothing would ever be accepted"]),
+        ("content_types = ['*/*']", "", &[]),
+        ("payload = 'jsno'", "", &["1:11: unknown payload \"jsno\""]),
+        ("body_bytes_max = 0", "", &["1:18: body_bytes_max is 0, must be 1..=1_073_741_824"]),
+        ("body_bytes_max = 1", "", &[]),
+        ("body_bytes_max = 1_073_741_824", "", &[]),
+        ("body_bytes_max = 1_073_741_825", "", &["1:18: body_bytes_max is 1073741825, must be 1..=1_073_741_824"]),
+        ("", "[network]\nallow = []", &["4:9: allow is empty, so nothing would ever be accepted"]),
+        ("", "[limit]\nclient = { burst = 0 }", &["4:20: burst is 0, must be 1..=1_000_000"]),
+        ("", "[limit]\nclient = 5", &["4:10: client must be a table, got an integer"]),
+        ("", "[limit]\njson_depth_max = 129", &["4:18: json_depth_max is 129, must be 1..=128"]),
+        ("", "[limit]\njson_depth_max = 128", &[]),
+        ("", "[limit]\nburst = 1", &["4:1: unknown key \"burst\" in limit"]),
+        ("", "[replay]\nwindow_seconds = 0", &["4:18: window_seconds is 0, must be 1..=172_800"]),
+        ("", "[replay]\non_duplicate = 'drop'", &["4:16: unknown on_duplicate \"drop\""]),
+        ("", "[mode]\nschema = 'monitor'", &["4:10: schema = \"monitor\" is not supported yet"]),
+        ("", "[mode]\nauth = 'off'", &["4:8: unknown auth \"off\""]),
+    ]);
+}
+
+#[test]
+fn faults_of_authentication_are_told() {
+    let scheme = "[auth.scheme]\nalgorithm = 'basic'";
+    check_rows(&[
+        ("", "[auth]", &["3:1: missing key \"provider\" or \"scheme\" in auth"]),
+        ("", scheme, &[]),
+        (
+            "",
+            &format!("[auth]\nprovider = 'github'\n{scheme}"),
+            &["5:7: provider and scheme cannot stand together in auth"],
+        ),
+        (
+            "",
+            "[auth.scheme]\nalgorithm = 'hmac'",
+            &[
+                "3:1: missing key \"credential\" in auth.scheme",
+                "3:1: missing key \"encoding\" in auth.scheme",
+                "3:1: missing key \"signed\" in auth.scheme",
+                "4:13: unknown algorithm \"hmac\"",
+            ],
+        ),
+        ("", "[auth]\nprovider = 'git hub'", &["4:12: \"git hub\" is not the name of a provider"]),
+        ("", "[auth]\nprovider = 'none'", &["3:1: missing key \"because\" in auth"]),
+        ("", "[auth]\nprovider = 'none'\nbecause = ' '", &["5:11: because is empty"]),
+        ("", "[auth]\nprovider = 'none'\nbecause = 'the network is private'", &[]),
+        (
+            "",
+            "[auth]\nprovider = 'none'\nbecause = 'x'\nsecrets = []",
+            &["6:1: \"secrets\" has no meaning beside provider = \"none\""],
+        ),
+        ("", "[auth]\nprovider = 'github'\nbecause = 'x'", &["5:1: \"because\" is for provider = \"none\" only"]),
+        ("", "[auth]\nprovider = 'github'\nsecrets = 'x'", &["5:11: secrets must be an array of tables, got a string"]),
+        (
+            "",
+            "[auth]\nprovider = 'github'\nsecrets = [{ env = 'A' }]",
+            &["5:12: missing key \"id\" in auth.secrets[0]"],
+        ),
+        (
+            "",
+            "[auth]\nprovider = 'github'\nsecrets = [{ id = 'a' }]",
+            &["5:12: missing key \"env\" or \"file\" in auth.secrets[0]"],
+        ),
+        (
+            "",
+            "[auth]\nprovider = 'github'\nsecrets = [{ id = 'a', env = 'A', file = 'a' }]",
+            &["5:35: env and file cannot stand together in auth.secrets[0]"],
+        ),
+        (
+            "",
+            "[auth]\nprovider = 'github'\nsecrets = [{ id = 'a b', env = 'A' }]",
+            &["5:19: id must be of 1 to 64 letters, digits, \".\", \"_\" or \"-\""],
+        ),
+        (
+            "",
+            "[auth]\nprovider = 'github'\nsecrets = [{ id = 'a', env = '1A' }]",
+            &["5:30: env must be the name of an environment variable: letters, digits and \"_\""],
+        ),
+        (
+            "",
+            "[auth]\nprovider = 'github'\nsecrets = [{ id = 'a', env = 'A' }, { id = 'a', env = 'B' }]",
+            &["5:44: id \"a\" is there twice in secrets"],
+        ),
+        (
+            "",
+            "[auth]\nprovider = 'github'\nsecrets = [{ id = 'a', env = 'A', expires = 2026-12-24 }]",
+            &["5:45: expires must be a date-time with an offset, got 2026-12-24"],
+        ),
+        (
+            "",
+            "[auth]\nprovider = 'github'\ntrust_roots = [{ file = 1 }]",
+            &["5:25: file must be a string, got an integer"],
+        ),
+    ]);
+}
+
+#[test]
+fn faults_of_events_and_sanitizing_are_told() {
+    check_rows(&[
+        ("", "[event]\nheader = 'x y'", &["4:10: \"x y\" is not the name of a header field"]),
+        ("", "[event]\nheader = 'x'\npointer = '/a'", &["5:1: header and pointer cannot stand together"]),
+        ("", "[event]\npointer = 'a'", &["4:11: \"a\" is not a JSON Pointer"]),
+        ("", "[event]\npointer = ''", &["4:11: the empty pointer is the whole body"]),
+        ("", "[event]\nunlisted = 'drop'", &["4:12: unknown unlisted \"drop\""]),
+        ("", "[event]\nunlisted = 'accept'", &["4:12: warning: unlisted has no effect without [event.schema]"]),
+        (
+            "",
+            "[event]\nunlisted = 'accept'\n[event.schema]\n'*' = 'a.json'",
+            &["4:12: warning: unlisted has no effect beside the schema \"*\", which every event has"],
+        ),
+        ("", "[event.schema]", &["3:1: warning: [event.schema] is empty, so every event is unlisted"]),
+        ("", "[event.schema]\npush = 1", &["4:8: push must be a string, got an integer"]),
+        (
+            "",
+            "[sanitize]\nunknown_fields = 'drop'",
+            &["4:1: unknown_fields needs [event.schema]: without a schema no field is known"],
+        ),
+        ("", "[sanitize]\nprototype_keys = 'cut'", &["4:18: unknown prototype_keys \"cut\""]),
+        (
+            "payload = 'opaque'",
+            "[sanitize]\nprototype_keys = 'drop'",
+            &["3:2: [sanitize] cannot work beside payload = \"opaque\", which is not read"],
+        ),
+        ("payload = 'opaque'", "[sanitize]\nprototype_keys = 'keep'", &[]),
+        (
+            "payload = 'opaque'",
+            "[event.schema]\na = 'a.json'",
+            &["3:2: [event.schema] cannot work beside payload = \"opaque\", which is not read"],
+        ),
+    ]);
+    let (config, found) = check("", "[event.schema]\n'*' = 'a.json'\npush = 'b.json'");
+    let schemas = config.and_then(|config| config.event.schemas).unwrap();
+    assert_eq!((found.len(), schemas.by_event.len()), (0, 1));
+    assert_eq!(schemas.any.unwrap().value, PathBuf::from("etc/a.json"));
+}
+
+#[test]
+fn upstreams_are_urls_or_sockets() {
+    let socket = |socket: &str, path: &str| Upstream::Unix { socket: PathBuf::from(socket), path: path.to_owned() };
+    let rows = [
+        ("http://127.0.0.1:3000", Upstream::Http("http://127.0.0.1:3000".parse().unwrap())),
+        ("https://app/x", Upstream::Https("https://app/x".parse().unwrap())),
+        ("unix:/run/app.sock:/hooks/a", socket("/run/app.sock", "/hooks/a")),
+        ("unix:/run/app.sock", socket("/run/app.sock", "/")),
+        ("unix:app.sock:/", socket("etc/app.sock", "/")),
+    ];
+    for (text, expected) in rows {
+        let (config, found) = check("", &format!("[forward]\nto = '{text}'"));
+        assert_eq!(found, Vec::<String>::new(), "{text}");
+        assert_eq!(config.unwrap().forward.to.value, expected, "{text}");
+    }
+    check_rows(&[
+        ("", "[forward]", &["3:1: missing key \"to\" in forward"]),
+        ("", "[forward]\nto = '127.0.0.1:3000'", &["4:6: \"127.0.0.1:3000\" is not an absolute URL"]),
+        ("", "[forward]\nto = 'http://a/?b'", &["4:6: \"http://a/?b\" has a query, which does not belong here"]),
+        ("", "[forward]\nto = 'unix:'", &["4:6: \"\" is not a path"]),
+        ("", "[forward]\nto = 'unix:/a:/b?c'", &["4:6: \"/b?c\" is not a path of a request without query"]),
+        ("", "[forward]\nto = 'http://a'\ndeadline_ms = 0", &["5:15: deadline_ms is 0, must be 1..=600_000"]),
+        ("", "[forward]\nto = 'http://a'\nsign = 'x'", &["5:8: sign must be a table, got a string"]),
+        (
+            "",
+            "[forward]\nto = 'http://a'\ntrust_roots = [{ file = 'a' }]",
+            &["5:1: trust_roots has no meaning without an https upstream"],
+        ),
+    ]);
+    for pattern in ["*", "a b", "authorization", "Connection", "x-forwarded-for", "x-hookward-source"] {
+        let found = check("", &format!("[forward]\nto = 'http://a'\nheaders = ['x-ok', '{pattern}']")).1;
+        assert_eq!(found.len(), 1, "{pattern}");
+        assert!(found[0].starts_with(&format!("5:20: header {pattern:?} is ")), "{found:?}");
+    }
+}
+
+#[test]
+fn pasted_secrets_are_masked_in_the_report() {
+    let rows = [
+        "[auth]\nprovider = 'github'\nsecrets = ['hunter2']",
+        "[auth]\nprovider = 'github'\nsecrets = 'hunter2'",
+        "[auth]\nprovider = 'github'\nsecret = 'hunter2'",
+        "[auth]\nprovider = 'github'\nsecrets = [{ id = 'a', value = 'hunter2' }]",
+        "[auth]\nprovider = 'github'\nsecrets = [{ id = 'a', env = 'hunter2!' }]",
+        "[auth]\nprovider = 'github'\nsecrets = [{ id = 'hunter2!', env = 'A' }]",
+        "[auth]\nprovider = 'github'\nsecrets = [{ id = 'a', env = ['hunter2'] }]",
+        "[auth]\nprovider = 'github'\nsecrets = [{ id = 'a' value = 'hunter2' }]",
+        "[handshake]\nverify_token = 'hunter2'",
+        "[forward]\nto = 'http://a'\nsign = 'hunter2'",
+        "[forward]\nto = 'http://a'\nsign = { secret = 'hunter2' }",
+        "secret = 'hunter2'",
+    ];
+    for text in rows {
+        let mut files = Files::default();
+        let file = files.add("a.toml", text);
+        let mut found = Diagnostics::default();
+        read_source(&file, &mut found);
+        let report = found.report(&files, &Styles::plain()).to_string();
+        assert!(found.has_errors() && !report.contains("hunter2"), "{text}\n{report}");
+    }
+}
+
+#[test]
+fn a_report_shows_every_fault_with_its_line() {
+    let text = r#"path = "/hooks//github"
+payload = "jsno"
+body_bytes_max = 0
+[auth]
+provider = "github"
+secrets = [
+	{ id = "2026-11", env = "GITHUB_WEBHOOK_SECRET", expires = "2026-12-24" },
+	{ id = "2026-11", value = "hunter2" },
+]
+[network]
+allow = ["192.30.252.7/22"]
+[limit]
+client = { per_second = 50, bust = 200 }
+[event]
+unlisted = "accept"
+[forward]
+to = "127.0.0.1:3000/größe"
+deadline_ms = "10s"
+"#;
+    let mut files = Files::default();
+    let file = files.add("policies/github.toml", text);
+    let mut found = Diagnostics::default();
+    read_source(&file, &mut found);
+    let report = format!("{}{}", found.report(&files, &Styles::plain()), found.summary());
+    insta::assert_snapshot!(report);
+}
+
+proptest! {
+    #[test]
+    fn no_cut_or_changed_file_can_make_the_reader_panic(cut in 0..WHOLE.len(), at in 0..WHOLE.len(), byte in any::<char>()) {
+        let mut text = WHOLE.to_owned();
+        text.insert(at, byte);
+        findings(&text, read_source);
+        findings(&text[..text.floor_char_boundary(cut)], read_source);
+    }
+}

@@ -1,0 +1,249 @@
+//! The metrics as a scrape sees them: the only file that names `prometheus-client`.
+//!
+//! Counting is done by the workers ([`counters`](super::counters)); here their numbers are added up when the private
+//! listener asks, in the text format of `OpenMetrics` 1.0.0.
+//!
+//! **Invariant:** no label holds what a sender chose: no path, no id, no event, no address.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry;
+
+use super::counters::{BYTES_BOUNDS, Block, Histogram, SECONDS_BOUNDS};
+use super::sink::{Core, Stream};
+use crate::reason::Reason;
+
+/// The `Content-Type` of [`render`]'s text.
+pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// What is known of the policies in force.
+#[derive(Debug, Default)]
+pub(super) struct PolicyState {
+    loaded_at: AtomicI64,
+    failures: AtomicU64,
+    stale: AtomicBool,
+}
+
+impl PolicyState {
+    pub(super) fn loaded(&self, ts: i64) {
+        self.loaded_at.store(ts, Relaxed);
+        self.stale.store(false, Relaxed);
+    }
+
+    pub(super) fn failed(&self) {
+        self.failures.fetch_add(1, Relaxed);
+        self.stale.store(true, Relaxed);
+    }
+}
+
+/// All metrics as text.
+pub(super) fn render(core: &Arc<Core>) -> String {
+    let mut registry = registry::Registry::default();
+    registry.register_collector(Box::new(Scrape(Arc::clone(core))));
+    let mut out = String::new();
+    // Writing into a string cannot fail, and nothing here makes an error of its own.
+    let _ = text::encode(&mut out, &registry);
+    out
+}
+
+#[derive(Debug)]
+struct Scrape(Arc<Core>);
+
+/// The workers' numbers, added up by source.
+#[derive(Default)]
+struct Totals {
+    accepted: u64,
+    answered: u64,
+    rejected: BTreeMap<Reason, u64>,
+    elapsed: Values<16>,
+    upstream: Values<16>,
+    body: Values<9>,
+}
+
+struct Values<const COUNTS: usize> {
+    counts: [u64; COUNTS],
+    sum: u64,
+}
+
+impl<const COUNTS: usize> Default for Values<COUNTS> {
+    fn default() -> Self {
+        Self { counts: [0; COUNTS], sum: 0 }
+    }
+}
+
+impl Collector for Scrape {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let core = &self.0;
+        let blocks = core.registry.blocks();
+        let totals = by_source(&blocks);
+        deliveries(&mut encoder, &totals)?;
+        rejections(&mut encoder, &totals)?;
+        histograms(&mut encoder, &totals)?;
+        log_health(&mut encoder, core)?;
+        work_in_hand(&mut encoder, core)?;
+        policies(&mut encoder, &core.policies)
+    }
+}
+
+fn by_source(blocks: &[Arc<Block>]) -> BTreeMap<&str, Totals> {
+    let mut totals: BTreeMap<&str, Totals> = BTreeMap::new();
+    for block in blocks {
+        totals.entry(&block.source).or_default().add(block);
+    }
+    totals
+}
+
+impl Totals {
+    fn add(&mut self, block: &Block) {
+        self.accepted += block.accepted.load(Relaxed);
+        self.answered += block.answered.load(Relaxed);
+        if let Some(reasons) = block.rejected.get() {
+            for reason in Reason::all() {
+                let count = reasons[reason as usize].load(Relaxed);
+                if count > 0 {
+                    *self.rejected.entry(reason).or_default() += count;
+                }
+            }
+        }
+        self.elapsed.add(&block.elapsed);
+        self.upstream.add(&block.upstream);
+        self.body.add(&block.body);
+    }
+}
+
+impl<const COUNTS: usize> Values<COUNTS> {
+    fn add<const BOUNDS: usize>(&mut self, histogram: &Histogram<BOUNDS>) {
+        for (total, count) in self.counts.iter_mut().zip(histogram.counts()) {
+            *total += count;
+        }
+        self.sum = self.sum.wrapping_add(histogram.sum());
+    }
+}
+
+fn deliveries(encoder: &mut DescriptorEncoder<'_>, totals: &BTreeMap<&str, Totals>) -> fmt::Result {
+    let help = "Deliveries by how they ended";
+    let mut family = encoder.encode_descriptor("hookward_deliveries", help, None, MetricType::Counter)?;
+    for (source, totals) in totals {
+        let rejected = totals.rejected.values().sum();
+        for (outcome, count) in [("accepted", totals.accepted), ("answered", totals.answered), ("rejected", rejected)] {
+            counter(&mut family, &[("source", source), ("outcome", outcome)], count)?;
+        }
+    }
+    Ok(())
+}
+
+fn rejections(encoder: &mut DescriptorEncoder<'_>, totals: &BTreeMap<&str, Totals>) -> fmt::Result {
+    let help = "Rejected deliveries by reason; blame says who has to act";
+    let mut family = encoder.encode_descriptor("hookward_rejections", help, None, MetricType::Counter)?;
+    for (source, totals) in totals {
+        for (reason, count) in &totals.rejected {
+            let row = reason.row();
+            let labels =
+                [("source", *source), ("stage", row.stage.name()), ("reason", row.code), ("blame", row.blame.name())];
+            counter(&mut family, &labels, *count)?;
+        }
+    }
+    Ok(())
+}
+
+fn histograms(encoder: &mut DescriptorEncoder<'_>, totals: &BTreeMap<&str, Totals>) -> fmt::Result {
+    let help = "From the request to the answer, without what the sender did wrong";
+    histogram(encoder, "hookward_delivery_seconds", help, totals, |totals| &totals.elapsed, &SECONDS_BOUNDS, 1e6)?;
+    let help = "How long upstreams took, all attempts together";
+    histogram(encoder, "hookward_upstream_seconds", help, totals, |totals| &totals.upstream, &SECONDS_BOUNDS, 1e6)?;
+    let help = "Sizes of the bodies that were read";
+    histogram(encoder, "hookward_body_bytes", help, totals, |totals| &totals.body, &BYTES_BOUNDS, 1.0)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "exact up to 2^53, which is 285 years of microseconds")]
+fn histogram<const COUNTS: usize>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    totals: &BTreeMap<&str, Totals>,
+    of: impl Fn(&Totals) -> &Values<COUNTS>,
+    bounds: &[u64],
+    scale: f64,
+) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
+    let bounds = bounds.iter().map(|bound| *bound as f64 / scale).chain([f64::INFINITY]);
+    for (source, totals) in totals {
+        let values = of(totals);
+        let count = values.counts.iter().sum();
+        if count == 0 {
+            continue;
+        }
+        let buckets: Vec<_> = bounds.clone().zip(values.counts).collect();
+        let labels = [("source", *source)];
+        family.encode_family(&labels)?.encode_histogram::<NoLabelSet>(
+            values.sum as f64 / scale,
+            count,
+            &buckets,
+            None,
+        )?;
+    }
+    Ok(())
+}
+
+fn log_health(encoder: &mut DescriptorEncoder<'_>, core: &Core) -> fmt::Result {
+    let help = "Refusals that were counted instead of written, because many alike came before them";
+    let mut family = encoder.encode_descriptor("hookward_suppressed_records", help, None, MetricType::Counter)?;
+    let shards = core.shards();
+    let suppressed: u64 = shards.iter().map(|shard| shard.suppressed()).sum();
+    family.encode_counter::<NoLabelSet, _, u64>(&suppressed, None)?;
+
+    let help = "Lines that a log could not take: its buffer was full";
+    let mut family = encoder.encode_descriptor("hookward_log_dropped", help, None, MetricType::Counter)?;
+    for stream in Stream::ALL {
+        let dropped = shards.iter().map(|shard| shard.dropped(stream)).sum();
+        counter(&mut family, &[("log", stream.name())], dropped)?;
+    }
+
+    let help = "Failed attempts to write to a log or to rotate it; each is retried";
+    let mut family = encoder.encode_descriptor("hookward_log_errors", help, None, MetricType::Counter)?;
+    for stream in Stream::ALL {
+        counter(&mut family, &[("log", stream.name())], core.errors(stream))?;
+    }
+    Ok(())
+}
+
+fn work_in_hand(encoder: &mut DescriptorEncoder<'_>, core: &Core) -> fmt::Result {
+    let shards = core.shards();
+    let open = shards.iter().map(|shard| shard.connections.load(Relaxed)).sum();
+    gauge(encoder, "hookward_connections", "Open connections", open)?;
+    let in_flight = shards.iter().map(|shard| shard.in_flight.load(Relaxed)).sum();
+    gauge(encoder, "hookward_in_flight", "Requests that have no answer yet", in_flight)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "exact up to 2^53, which is 285 years of microseconds")]
+fn policies(encoder: &mut DescriptorEncoder<'_>, policies: &PolicyState) -> fmt::Result {
+    let loaded_at = policies.loaded_at.load(Relaxed) as f64 / 1e6;
+    let help = "When the policies in force were loaded, in seconds since the Unix epoch";
+    let mut metric =
+        encoder.encode_descriptor("hookward_policy_loaded_timestamp_seconds", help, None, MetricType::Gauge)?;
+    metric.encode_gauge(&loaded_at)?;
+
+    let help = "Reloads that changed nothing because of an error";
+    let mut metric = encoder.encode_descriptor("hookward_policy_reload_failures", help, None, MetricType::Counter)?;
+    metric.encode_counter::<NoLabelSet, _, u64>(&policies.failures.load(Relaxed), None)?;
+
+    let help = "1 while the policies in force are older than the files, because the last reload failed";
+    gauge(encoder, "hookward_policy_stale", help, i64::from(policies.stale.load(Relaxed)))?;
+
+    let mut metric = encoder.encode_descriptor("hookward_build", "The running gateway", None, MetricType::Info)?;
+    metric.encode_info(&[("version", env!("CARGO_PKG_VERSION"))])
+}
+
+fn counter(family: &mut MetricEncoder<'_>, labels: &[(&str, &str)], count: u64) -> fmt::Result {
+    family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)
+}
+
+fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: i64) -> fmt::Result {
+    encoder.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)
+}

@@ -1,0 +1,288 @@
+//! One record of every delivery, accepted or not, feeds the rejected log, the access log and the metrics.
+//!
+//! It stands beside a delivery's way, not on it: the pipeline's wrapper calls [`Recorder::delivery`] once, when the answer
+//! is known. Each worker has a [`Recorder`] of its own; [`Telemetry`] owns what they share and the threads that write.
+//!
+//! ```text
+//! Delivery ─▶ Recorder ─┬▶ counters                                ─▶ metrics (a scrape adds up the workers)
+//!                       ├▶ access line ────────────▶ worker's buffer ─▶ writer thread ─▶ standard output
+//!                       └▶ suppress ─▶ reject line ─▶ worker's buffer ─▶ writer thread ─▶ rejected.jsonl, .1, .2 …
+//! ```
+//!
+//! **Invariant:** recording never waits for a disk, a terminal or another worker, never fails, and never panics; what the
+//! logs cannot take is counted in the metrics.
+//! **Invariant:** no payload, no secret, no raw header value and no query reaches any output.
+
+mod access;
+mod counters;
+mod delivery;
+mod metrics;
+mod object;
+mod output;
+mod reader;
+mod rejects;
+mod sink;
+mod suppress;
+pub(crate) mod text;
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+pub use access::{Colour, Format};
+pub use delivery::{Delivery, DeliveryId, Outcome, Upstream};
+pub use reader::{Reader, read_stream};
+pub use rejects::{MEMBERS, Record};
+pub use sink::Clock;
+
+use crate::reason::Level;
+use crate::rejection::Rejection;
+use access::Style;
+use output::{Output, RotatingFile};
+use sink::{Core, Duty, Shard, State, Stream, Writer};
+use suppress::{Origin, Verdict};
+
+/// How long the end of the process waits for writers whose output does not take anything.
+const SHUTDOWN_WAIT: Duration = Duration::from_secs(5);
+
+/// What to write, and where.
+pub struct Options {
+    /// The rejected log; `-` is standard output, where its lines stand between those of the access log.
+    pub rejects: PathBuf,
+    /// The size at which the rejected log rotates, in bytes.
+    pub file_bytes_max: u64,
+    /// How many files the rejected log has at most, the current one included.
+    pub files_max: u32,
+    /// The form of the access log.
+    pub format: Format,
+    /// Whether the access log has colours.
+    pub colour: Colour,
+    /// The least important lines of the access log that are written.
+    pub level: Level,
+    /// The time of events and summaries; deliveries bring their own.
+    pub clock: Clock,
+}
+
+/// Logs and metrics of a process: makes the workers' [`Recorder`]s and owns the threads that write.
+///
+/// Clones share everything. When the last one goes, what was recorded is written ([`Telemetry::shutdown`]).
+#[derive(Clone)]
+pub struct Telemetry(Arc<Owner>);
+
+struct Owner {
+    core: Arc<Core>,
+    /// One for each writer; it disconnects when the writer has ended.
+    running: Mutex<Vec<Receiver<()>>>,
+}
+
+/// One worker's way into logs and metrics.
+///
+/// Clones share the worker's buffers and counters. Using one from another worker is correct and costs a shared lock.
+#[derive(Clone)]
+pub struct Recorder {
+    core: Arc<Core>,
+    shard: Arc<Shard>,
+}
+
+/// Something that is counted as long as this value lives.
+#[must_use = "what is counted ends when this is dropped"]
+pub struct Counted {
+    shard: Arc<Shard>,
+    gauge: fn(&Shard) -> &AtomicI64,
+}
+
+impl Format {
+    /// Text on a terminal, else JSON: what `[log] format = "auto"` means.
+    #[must_use]
+    pub fn auto() -> Self {
+        if io::stdout().is_terminal() { Self::Text } else { Self::Json }
+    }
+}
+
+impl Colour {
+    /// On a terminal that has them and whose owner wants them (<https://no-color.org>).
+    #[must_use]
+    pub fn auto() -> Self {
+        let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        if io::stdout().is_terminal() && !set("NO_COLOR") && !dumb { Self::On } else { Self::Off }
+    }
+}
+
+impl Telemetry {
+    /// Opens the rejected log and starts the writers; the access log goes to standard output.
+    ///
+    /// # Errors
+    /// The rejected log cannot be opened, standard output is closed, or no thread can be started.
+    pub fn start(options: Options) -> io::Result<Self> {
+        // Straight to the descriptor: the standard library's buffer would hide how much of a failed write is out.
+        let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+        Self::start_with(options, Box::new(stdout))
+    }
+
+    /// The same with another place for standard output.
+    ///
+    /// # Errors
+    /// The rejected log cannot be opened, or no thread can be started.
+    pub fn start_with(options: Options, stdout: Box<dyn Write + Send>) -> io::Result<Self> {
+        let style = Style { format: options.format, colour: options.colour, level: options.level };
+        let mut outputs = vec![(Stream::Access, Output::Stream(stdout))];
+        if options.rejects != Path::new("-") {
+            let file = RotatingFile::open(&options.rejects, options.file_bytes_max, options.files_max)?;
+            outputs.push((Stream::Rejects, Output::File(file)));
+        }
+        let rejects_go_to = outputs.last().map_or(Stream::Access, |(stream, _)| *stream);
+        let core = Arc::new(Core::new(style, options.clock, rejects_go_to));
+        let (mut running, mut threads) = (Vec::new(), Vec::new());
+        for (stream, output) in outputs {
+            let duty = if stream == rejects_go_to { Duty::WriteAndSweep } else { Duty::Write };
+            let writer = Writer::new(Arc::clone(&core), stream, output);
+            let (ended, end) = mpsc::channel::<()>();
+            let thread = thread::Builder::new().name(format!("log-{}", stream.name())).spawn(move || {
+                writer.run(duty);
+                drop(ended);
+            })?;
+            threads.push((stream, thread.thread().clone()));
+            running.push(end);
+        }
+        core.set_writers(threads);
+        Ok(Self(Arc::new(Owner { core, running: Mutex::new(running) })))
+    }
+
+    /// A recorder for one more worker.
+    #[must_use]
+    pub fn recorder(&self) -> Recorder {
+        let core = Arc::clone(&self.0.core);
+        Recorder { shard: core.add_shard(), core }
+    }
+
+    /// Writes a line about the gateway itself into the access log: started, reloaded, draining.
+    ///
+    /// Values are escaped and cut; field names are written as they are.
+    pub fn event(&self, level: Level, message: &str, fields: &[(&str, &dyn fmt::Display)]) {
+        self.0.core.event(level, message, fields);
+    }
+
+    /// Tells the metrics that the policies now in force were loaded at `ts`, in microseconds since the Unix epoch.
+    pub fn policies_loaded(&self, ts: i64) {
+        self.0.core.policies.loaded(ts);
+    }
+
+    /// Tells the metrics that a reload failed and changed nothing.
+    pub fn policies_failed(&self) {
+        self.0.core.policies.failed();
+    }
+
+    /// All metrics, as text of the type [`Telemetry::METRICS_TYPE`].
+    #[must_use]
+    pub fn metrics_text(&self) -> String {
+        metrics::render(&self.0.core)
+    }
+
+    /// The media type of [`Telemetry::metrics_text`]: that of `OpenMetrics` 1.0.0.
+    pub const METRICS_TYPE: &str = metrics::CONTENT_TYPE;
+
+    /// Writes everything that was recorded, counts of suppressed refusals included, and ends the writers.
+    ///
+    /// Waits up to five seconds for an output that does not take anything, then gives up on it. Call it when the workers
+    /// are done; what is recorded afterwards is lost.
+    pub fn shutdown(&self) {
+        self.0.shutdown();
+    }
+}
+
+impl Owner {
+    fn shutdown(&self) {
+        let running = std::mem::take(&mut *self.running.lock().unwrap_or_else(PoisonError::into_inner));
+        if running.is_empty() {
+            return;
+        }
+        self.core.drain();
+        self.core.stop();
+        for end in running {
+            // An error is what the end looks like; a timeout cannot be helped.
+            let _ = end.recv_timeout(SHUTDOWN_WAIT);
+        }
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.shutdown();
+    }
+}
+
+impl Recorder {
+    /// Records one delivery: call it exactly once for each, when the answer is known.
+    pub fn delivery(&self, delivery: &Delivery<'_>) {
+        let mut state = self.shard.lock();
+        let State { sources, lines, .. } = &mut *state;
+        sources.find(delivery.source, &self.core.registry).block.add(delivery);
+        let style = self.core.style;
+        match delivery.outcome {
+            Outcome::Forwarded | Outcome::Answered => {
+                if style.level <= Level::Info {
+                    self.core.append(&self.shard, lines, Stream::Access, |out| access::accepted(out, style, delivery));
+                }
+            }
+            Outcome::Rejected(rejection) => self.rejected(&mut state, delivery, rejection),
+        }
+    }
+
+    fn rejected(&self, state: &mut State, delivery: &Delivery<'_>, rejection: &Rejection) {
+        let State { sources, suppression, lines } = state;
+        let (reason, peer, style) = (rejection.reason(), delivery.peer, self.core.style);
+        // Not when it began: deliveries that drip in slowly would set the budgets' clock back.
+        let now = delivery.ended_at();
+        let source = sources.find(delivery.source, &self.core.registry);
+        let origin = Origin { slot: source.slot, name: delivery.source.map(|_| &source.block.source) };
+        let Verdict::Write { suppressed } = suppression.admit(origin, reason, peer, now) else {
+            self.shard.count_suppressed();
+            return;
+        };
+        let taken = self.core.append(&self.shard, lines, Stream::Rejects, |out| {
+            rejects::push_record(out, delivery, rejection, suppressed);
+        });
+        if !taken {
+            suppression.put_back(origin, reason, peer, now, suppressed.saturating_add(1));
+        }
+        if reason.row().level >= style.level {
+            self.core.append(&self.shard, lines, Stream::Access, |out| {
+                access::refused(out, style, delivery, rejection, suppressed);
+            });
+        }
+    }
+
+    /// Counts an open connection.
+    pub fn connection(&self) -> Counted {
+        Counted::new(&self.shard, |shard| &shard.connections)
+    }
+
+    /// Counts a request that has no answer yet.
+    pub fn in_flight(&self) -> Counted {
+        Counted::new(&self.shard, |shard| &shard.in_flight)
+    }
+}
+
+impl Counted {
+    fn new(shard: &Arc<Shard>, gauge: fn(&Shard) -> &AtomicI64) -> Self {
+        gauge(shard).fetch_add(1, Relaxed);
+        Self { shard: Arc::clone(shard), gauge }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        (self.gauge)(&self.shard).fetch_sub(1, Relaxed);
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,303 @@
+//! Where a log's bytes go: a stream, or a file that rotates by size and count.
+//!
+//! Only writer threads come here. Every failure is returned to be counted and tried again; nothing is skipped, and a line
+//! that was begun is finished where it was begun.
+//!
+//! **Invariant:** a rotating log never takes more than `files_max` files of `file_bytes_max` bytes (a single line that is
+//! longer stands in a file of its own).
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// One destination.
+pub(super) enum Output {
+    Stream(Box<dyn Write + Send>),
+    File(RotatingFile),
+}
+
+impl Output {
+    /// Writes whole lines, from `done` on; `done` moves with every byte that is out.
+    ///
+    /// # Errors
+    /// What the destination said. Calling again with the same arguments goes on behind the last byte written.
+    pub(super) fn append(&mut self, lines: &[u8], done: &mut usize) -> io::Result<()> {
+        match self {
+            Self::Stream(stream) => {
+                write_from(stream, lines, done)?;
+                stream.flush()
+            }
+            Self::File(file) => file.append(lines, done),
+        }
+    }
+}
+
+/// A file, and the older ones beside it: `rejected.jsonl`, `rejected.jsonl.1` (the youngest of the old), …
+pub(super) struct RotatingFile {
+    path: PathBuf,
+    file_bytes_max: u64,
+    files_max: u32,
+    open: Option<Open>,
+}
+
+struct Open {
+    file: File,
+    bytes: u64,
+    /// How many bytes it may have. A device or pipe has no end and must not be renamed.
+    bytes_max: u64,
+    /// Up to where the line that was begun has to be finished in this file, counted in bytes still to come.
+    owed: usize,
+}
+
+impl RotatingFile {
+    /// Opens or makes the file, and its directory.
+    ///
+    /// # Errors
+    /// What the file system said: at start this is a fault of the configuration and worth ending with.
+    pub(super) fn open(path: &Path, file_bytes_max: u64, files_max: u32) -> io::Result<Self> {
+        let mut file = Self { path: path.to_owned(), file_bytes_max, files_max: files_max.max(1), open: None };
+        file.opened()?;
+        Ok(file)
+    }
+
+    fn append(&mut self, lines: &[u8], done: &mut usize) -> io::Result<()> {
+        self.forget_if_moved();
+        while *done < lines.len() {
+            let open = self.opened()?;
+            if open.owed == 0 {
+                let rest = &lines[*done..];
+                open.owed = whole_lines(rest, open.bytes_max.saturating_sub(open.bytes));
+                if open.owed == 0 && open.bytes > 0 {
+                    self.rotate()?;
+                    continue;
+                }
+                if open.owed == 0 {
+                    open.owed = first_line(rest);
+                }
+            }
+            let (begin, end) = (*done, (*done + open.owed).min(lines.len()));
+            let result = write_from(&mut open.file, &lines[..end], done);
+            open.owed = end - *done;
+            open.bytes += u64::try_from(*done - begin).unwrap_or(0);
+            result?;
+        }
+        Ok(())
+    }
+
+    fn opened(&mut self) -> io::Result<&mut Open> {
+        match self.open {
+            Some(ref mut open) => Ok(open),
+            None => Ok(self.open.insert(open(&self.path, self.file_bytes_max)?)),
+        }
+    }
+
+    /// Somebody may have moved or removed the file; then a new one is made at its place. A line that was begun is
+    /// finished first.
+    fn forget_if_moved(&mut self) {
+        let Some(open) = &self.open else { return };
+        if open.owed > 0 {
+            return;
+        }
+        let identity = |data: &fs::Metadata| (data.dev(), data.ino());
+        let ours = open.file.metadata().as_ref().map(identity).ok();
+        if ours.is_none() || ours != fs::metadata(&self.path).as_ref().map(identity).ok() {
+            self.open = None;
+        }
+    }
+
+    fn rotate(&mut self) -> io::Result<()> {
+        let oldest = self.files_max - 1;
+        if oldest == 0 {
+            fs::remove_file(&self.path)?;
+        }
+        for age in (0..oldest).rev() {
+            match fs::rename(numbered(&self.path, age), numbered(&self.path, age + 1)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
+        }
+        self.open = None;
+        Ok(())
+    }
+}
+
+/// `rejected.jsonl.3`; age 0 is the file itself.
+pub(super) fn numbered(path: &Path, age: u32) -> PathBuf {
+    if age == 0 {
+        return path.to_owned();
+    }
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{age}"));
+    PathBuf::from(name)
+}
+
+fn open(path: &Path, file_bytes_max: u64) -> io::Result<Open> {
+    if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
+        fs::create_dir_all(directory)?;
+    }
+    let mut file = OpenOptions::new().create(true).append(true).read(true).mode(0o640).open(path)?;
+    let metadata = file.metadata()?;
+    let bytes_max = if metadata.is_file() { file_bytes_max } else { u64::MAX };
+    let mut bytes = metadata.len();
+    if bytes > 0 && !ends_a_line(&mut file)? {
+        // The process before this one ended in the middle of a line.
+        file.write_all(b"\n")?;
+        bytes += 1;
+    }
+    Ok(Open { file, bytes, bytes_max, owed: 0 })
+}
+
+fn ends_a_line(file: &mut File) -> io::Result<bool> {
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    Ok(last == *b"\n")
+}
+
+/// How many bytes of whole lines fit into `room`.
+fn whole_lines(lines: &[u8], room: u64) -> usize {
+    let room = usize::try_from(room).unwrap_or(usize::MAX).min(lines.len());
+    memchr::memrchr(b'\n', &lines[..room]).map_or(0, |end| end + 1)
+}
+
+fn first_line(lines: &[u8]) -> usize {
+    memchr::memchr(b'\n', lines).map_or(lines.len(), |end| end + 1)
+}
+
+fn write_from(destination: &mut impl Write, bytes: &[u8], done: &mut usize) -> io::Result<()> {
+    while *done < bytes.len() {
+        match destination.write(&bytes[*done..]) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => *done += written,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    /// What stands in the file and the older ones, youngest first.
+    fn contents(path: &Path) -> Vec<String> {
+        (0..).map_while(|age| fs::read_to_string(numbered(path, age)).ok()).collect()
+    }
+
+    fn append(file: &mut RotatingFile, lines: &str) {
+        file.append(lines.as_bytes(), &mut 0).unwrap();
+    }
+
+    #[test]
+    fn files_rotate_exactly_by_size_and_count() {
+        // (name, most bytes, most files, chunks, what stands where, youngest first)
+        type Row<'r> = (&'r str, u64, u32, &'r [&'r str], &'r [&'r str]);
+        let rows: [Row<'_>; 8] = [
+            ("one under the limit", 9, 3, &["aaa\n", "bbb\n"], &["aaa\nbbb\n"]),
+            ("at the limit", 8, 3, &["aaa\n", "bbb\n"], &["aaa\nbbb\n"]),
+            ("one over the limit", 7, 3, &["aaa\n", "bbb\n"], &["bbb\n", "aaa\n"]),
+            ("a chunk is split at its lines", 8, 3, &["aaa\nbbb\nccc\n"], &["ccc\n", "aaa\nbbb\n"]),
+            ("the oldest goes", 4, 2, &["aaa\nbbb\nccc\n"], &["ccc\n", "bbb\n"]),
+            ("one file only", 4, 1, &["aaa\n", "bbb\n"], &["bbb\n"]),
+            ("a line longer than a file", 4, 3, &["a\nbbbbbb\nc\n"], &["c\n", "bbbbbb\n", "a\n"]),
+            ("no file count", 4, 0, &["aaa\n", "bbb\n"], &["bbb\n"]),
+        ];
+        for (name, bytes_max, files_max, chunks, expected) in rows {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("rejected.jsonl");
+            let mut file = RotatingFile::open(&path, bytes_max, files_max).unwrap();
+            for chunk in chunks {
+                append(&mut file, chunk);
+            }
+            assert_eq!(contents(&path), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn directory_and_file_are_made_and_only_the_owner_writes() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a/b/rejected.jsonl");
+        RotatingFile::open(&path, 100, 2).unwrap();
+        let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode & !0o640, 0, "{mode:o}");
+    }
+
+    #[test]
+    fn a_restart_goes_on_behind_what_is_there() {
+        for (name, before, after) in
+            [("whole lines", "aaa\n", "aaa\nbbb\n"), ("a torn line", "aa", "aa\nbbb\n"), ("nothing", "", "bbb\n")]
+        {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("rejected.jsonl");
+            fs::write(&path, before).unwrap();
+            append(&mut RotatingFile::open(&path, 8, 2).unwrap(), "bbb\n");
+            assert_eq!(contents(&path), [after], "{name}");
+        }
+    }
+
+    #[test]
+    fn a_device_is_written_and_never_rotated() {
+        let mut file = RotatingFile::open(Path::new("/dev/null"), 4, 3).unwrap();
+        append(&mut file, "aaa\nbbb\nccc\n");
+        assert!(!numbered(Path::new("/dev/null"), 1).exists());
+    }
+
+    #[test]
+    fn a_file_that_was_moved_away_is_made_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("rejected.jsonl");
+        let mut file = RotatingFile::open(&path, 100, 2).unwrap();
+        append(&mut file, "aaa\n");
+        fs::rename(&path, directory.path().join("elsewhere")).unwrap();
+        append(&mut file, "bbb\n");
+        assert_eq!(contents(&path), ["bbb\n"]);
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_written_later_where_it_stopped() {
+        /// Takes so many bytes, then refuses once.
+        struct Reluctant(Vec<u8>, usize);
+        impl Write for Reluctant {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                if self.1 == 0 {
+                    self.1 = usize::MAX;
+                    return Err(io::ErrorKind::StorageFull.into());
+                }
+                let taken = bytes.len().min(self.1);
+                self.1 -= taken;
+                self.0.extend_from_slice(&bytes[..taken]);
+                Ok(taken)
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        for room in 0..8 {
+            let (mut stream, mut done) = (Reluctant(Vec::new(), room), 0);
+            assert!(write_from(&mut stream, b"aaa\nbbb\n", &mut done).is_err(), "{room}");
+            assert_eq!(done, room);
+            write_from(&mut stream, b"aaa\nbbb\n", &mut done).unwrap();
+            assert_eq!(stream.0, b"aaa\nbbb\n", "{room}");
+        }
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_written_is_an_error_and_not_an_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("logs/rejected.jsonl");
+        let mut file = RotatingFile::open(&path, 4, 2).unwrap();
+        append(&mut file, "aaa\n");
+        // A file where the directory should be: nothing can be opened below it, whoever runs this test.
+        fs::remove_dir_all(directory.path().join("logs")).unwrap();
+        fs::write(directory.path().join("logs"), "").unwrap();
+        let mut done = 0;
+        assert!(file.append(b"bbb\n", &mut done).is_err());
+        assert_eq!(done, 0);
+        fs::remove_file(directory.path().join("logs")).unwrap();
+        file.append(b"bbb\n", &mut done).unwrap();
+        assert_eq!(contents(&path), ["bbb\n"]);
+    }
+}

@@ -1,0 +1,176 @@
+//! Takes out of a payload what a policy does not want to reach the app.
+//!
+//! It is the `sanitize` step: the payload was authenticated, read and judged by its schema, and goes upstream next. Every
+//! rule only ever *removes*: a member with its comma, a character. So the outcome is the received text minus some spans;
+//! number spellings, white space, key order and escapes elsewhere stay byte for byte, and a payload in which nothing was
+//! found goes on as the very bytes that were received, whose signature the app can still check.
+//!
+//! - `unknown_fields`: members that the schema does not declare (see [`Declared`]); nothing is unknown without a schema.
+//! - `control_characters`: U+0000 to U+001F except tab, line feed and carriage return, U+007F, and U+0080 to U+009F, in
+//!   strings and in names, however they are spelled. Removing one from a name must not make it another member's: if a
+//!   sibling has the resulting name, or the schema lists it (the value was not judged as that member's), the payload is
+//!   refused. A *value* was judged with its control characters still in it.
+//! - `prototype_keys`: what changes the prototype of all objects where a JavaScript app merges a payload into one of its
+//!   own: every member `__proto__`, and `constructor` where its value is an object with a member `prototype`. A `constructor`
+//!   that is anything else is ordinary data (a motor racing team, a class of a dump) and stays, as does `prototype` alone.
+//!
+//! What stands inside a removed member is not looked at. A member that two rules would remove counts for the first in the
+//! order above.
+//!
+//! **Invariant:** cleaning what was cleaned finds nothing.
+//! **Invariant:** neither report nor rejection holds a value, or a name that is not in the schema's own text.
+
+mod control;
+mod walk;
+
+use bytes::Bytes;
+
+use self::walk::Walk;
+use crate::payload::Document;
+use crate::payload::declared::Declared;
+use crate::reason::Reason;
+use crate::rejection::Rejection;
+
+/// Edits that a report lists one by one; all are counted.
+const EDITS_LISTED_MAX: usize = 64;
+
+/// What happens to what a rule finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Action {
+    /// It goes on to the app; the rule is off.
+    #[default]
+    Keep,
+    /// It is removed.
+    Drop,
+    /// The delivery is refused.
+    Refuse,
+}
+
+/// `[sanitize] unknown_fields`.
+pub type UnknownFields = Action;
+/// `[sanitize] control_characters`.
+pub type ControlCharacters = Action;
+/// `[sanitize] prototype_keys`.
+pub type PrototypeKeys = Action;
+
+/// A policy's `[sanitize]`. The default keeps everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Rules {
+    /// What to do with members that the schema does not declare.
+    pub unknown_fields: UnknownFields,
+    /// What to do with control characters in strings and names.
+    pub control_characters: ControlCharacters,
+    /// What to do with members that change JavaScript prototypes.
+    pub prototype_keys: PrototypeKeys,
+}
+
+/// The rule by which something was removed or refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rule {
+    /// `unknown_fields`.
+    UnknownFields,
+    /// `control_characters`.
+    ControlCharacters,
+    /// `prototype_keys`.
+    PrototypeKeys,
+}
+
+impl Rule {
+    /// The rule as a policy names it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::UnknownFields => "unknown_fields",
+            Self::ControlCharacters => "control_characters",
+            Self::PrototypeKeys => "prototype_keys",
+        }
+    }
+}
+
+/// A payload as it may go upstream.
+#[must_use]
+#[derive(Debug)]
+pub struct Cleaned {
+    /// The JSON text: the received bytes themselves if nothing was removed.
+    pub body: Bytes,
+    /// What was removed.
+    pub report: Report,
+}
+
+/// What was removed from a payload, without saying what it was.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Report {
+    count: usize,
+    edits: Vec<Edit>,
+}
+
+/// One removed member, or one string or name that lost characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edit {
+    /// By which rule.
+    pub rule: Rule,
+    /// Where, as a JSON pointer with `*` for every name that the schema does not list.
+    pub pointer: String,
+}
+
+impl Report {
+    /// How many edits there were.
+    #[must_use]
+    pub const fn count(&self) -> usize {
+        self.count
+    }
+
+    /// The first edits, at most 64, in the order of the text.
+    #[must_use]
+    pub fn edits(&self) -> &[Edit] {
+        &self.edits
+    }
+
+    /// Whether the body is as it was received.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    fn add(&mut self, rule: Rule, pointer: impl FnOnce() -> String) {
+        self.count += 1;
+        if self.edits.len() < EDITS_LISTED_MAX {
+            self.edits.push(Edit { rule, pointer: pointer() });
+        }
+    }
+}
+
+impl Rules {
+    /// Cleans a payload whose schema, if it has one, declares `declared`.
+    ///
+    /// # Errors
+    ///
+    /// `sanitizer_refused` with the facts `rule` and `pointer`, at the first find of a rule that refuses, or where removing
+    /// control characters would make two names one.
+    pub fn clean(&self, document: &Document, declared: Option<&Declared>) -> Result<Cleaned, Rejection> {
+        let source = document.source();
+        let walk = Walk::new(*self, document, declared);
+        if walk.has_nothing_to_do() {
+            return Ok(Cleaned { body: source.clone(), report: Report::default() });
+        }
+        let (cuts, report) = walk.run()?;
+        if cuts.is_empty() {
+            return Ok(Cleaned { body: source.clone(), report });
+        }
+        let mut body = Vec::with_capacity(source.len());
+        let mut kept = 0;
+        for cut in &cuts {
+            body.extend_from_slice(&source[kept..cut.start]);
+            kept = cut.end;
+        }
+        body.extend_from_slice(&source[kept..]);
+        Ok(Cleaned { body: body.into(), report })
+    }
+}
+
+fn refused(rule: Rule, pointer: String) -> Rejection {
+    Rejection::new(Reason::SanitizerRefused).fact("rule", rule.name()).fact("pointer", pointer)
+}
+
+#[cfg(test)]
+mod tests;

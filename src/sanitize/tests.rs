@@ -1,0 +1,383 @@
+use super::*;
+use crate::payload::JsonLimits;
+use crate::payload::schema::Schema;
+use crate::rejection::Fact;
+use proptest::prelude::*;
+use serde_json::{Map, Value, json};
+
+const UNKNOWN: Rules = Rules { unknown_fields: Action::Drop, ..KEEP };
+const CONTROL: Rules = Rules { control_characters: Action::Drop, ..KEEP };
+const PROTOTYPE: Rules = Rules { prototype_keys: Action::Drop, ..KEEP };
+const ALL: Rules =
+    Rules { unknown_fields: Action::Drop, control_characters: Action::Drop, prototype_keys: Action::Drop };
+const KEEP: Rules =
+    Rules { unknown_fields: Action::Keep, control_characters: Action::Keep, prototype_keys: Action::Keep };
+
+fn read(text: &str) -> Document {
+    Document::read(Bytes::copy_from_slice(text.as_bytes()), JsonLimits::default()).expect("the case is JSON")
+}
+
+fn schema(schema: &Value) -> Schema {
+    Schema::from_value(schema, &std::env::temp_dir()).expect("the case's schema compiles")
+}
+
+/// What comes out, or the rule and pointer of the refusal.
+fn clean(rules: Rules, text: &str, schema: Option<&Schema>) -> Result<(String, Vec<String>), String> {
+    let document = read(text);
+    let declared = schema.map(Schema::declared);
+    let cleaned = rules.clean(&document, declared).map_err(|rejection| {
+        assert_eq!(rejection.reason(), Reason::SanitizerRefused);
+        let facts: Vec<String> = rejection.detail().iter().map(|(_, fact)| text_of(fact)).collect();
+        facts.join(" ")
+    })?;
+    let untouched = cleaned.body.as_ptr() == document.source().as_ptr();
+    assert_eq!(untouched, cleaned.report.is_empty(), "{text}: the received bytes go on if nothing was removed");
+    let body = String::from_utf8(cleaned.body.to_vec()).expect("what was removed leaves UTF-8");
+    let again = rules.clean(&read(&body), declared).expect("cleaning again refuses nothing");
+    assert!(again.report.is_empty(), "{text}: cleaning what was cleaned finds nothing, not {:?}", again.report);
+    let edits = cleaned.report.edits().iter().map(|edit| format!("{} {}", edit.rule.name(), edit.pointer)).collect();
+    Ok((body, edits))
+}
+
+fn text_of(fact: &Fact) -> String {
+    match fact {
+        Fact::Text(text) => text.to_string(),
+        Fact::Number(_) | Fact::List(_) | Fact::Rows(_) => panic!("a text was expected"),
+    }
+}
+
+#[test]
+fn an_undeclared_member_goes_with_one_comma_and_its_white_space() {
+    let schema = schema(
+        &json!({"properties": {"a": {}, "b": {"properties": {"c": true}}, "l": {"items": {"properties": {"c": {}}}}}}),
+    );
+    let cases = [
+        ("nothing unknown", r#"{ "a" : 1.0e0 , "b" : {} }"#, r#"{ "a" : 1.0e0 , "b" : {} }"#),
+        ("only member", r#"{"x":1}"#, "{}"),
+        ("only member in white space", "{ \n\"x\" : 1\t}", "{}"),
+        ("all members", r#"{"x":1, "y":2 , "z":{}}"#, "{}"),
+        ("first", r#"{ "x" : 1 , "a":2}"#, r#"{ "a":2}"#),
+        ("first two", r#"{"x":1,"y":2,"a":2}"#, r#"{"a":2}"#),
+        ("middle", r#"{"a":1 , "x":2 , "b":{}}"#, r#"{"a":1 , "b":{}}"#),
+        ("middle two", "{\"a\":1,\n  \"x\":2,\n  \"y\":3,\n  \"b\":{}\n}", "{\"a\":1,\n  \"b\":{}\n}"),
+        ("last", "{\"a\":1,\n  \"x\":2\n}", "{\"a\":1\n}"),
+        ("last two", r#"{"a":1,"x":2,"y":3}"#, r#"{"a":1}"#),
+        ("around", r#"{"x":0,"a":1,"y":2,"b":{},"z":3}"#, r#"{"a":1,"b":{}}"#),
+        ("below", r#"{"b":{"c":1,"x":2},"a":3}"#, r#"{"b":{"c":1},"a":3}"#),
+        ("below and behind", r#"{"b":{"x":2,"c":1},"x":3}"#, r#"{"b":{"c":1}}"#),
+        ("below and before", r#"{"x":3,"b":{"x":2}}"#, r#"{"b":{}}"#),
+        ("in elements", r#"{"l":[{"x":1},{"c":2,"x":3}, 4]}"#, r#"{"l":[{},{"c":2}, 4]}"#),
+        ("where nothing is said", r#"{"a":{"x":[{"y":1}]}}"#, r#"{"a":{"x":[{"y":1}]}}"#),
+        ("name by escapes", r#"{"\u0061":1,"\u0078":2}"#, r#"{"\u0061":1}"#),
+        ("near name", r#"{"A":1,"a ":2,"":3,"a":4}"#, r#"{"a":4}"#),
+        ("long value", r#"{"x":{"a":[1,{"b":"},{"}]},"a":1}"#, r#"{"a":1}"#),
+        ("no object", r#"[{"x":1}]"#, r#"[{"x":1}]"#),
+    ];
+    for (name, text, expected) in cases {
+        assert_eq!(clean(UNKNOWN, text, Some(&schema)).map(|(body, _)| body).as_deref(), Ok(expected), "{name}");
+    }
+}
+
+#[test]
+fn control_characters_go_however_they_are_spelled() {
+    let cases = [
+        ("none", r#"["plain"]"#, r#"["plain"]"#),
+        ("nul", r#"["a\u0000b"]"#, r#"["ab"]"#),
+        ("two side by side", r#"["\u0001\u001F"]"#, r#"[""]"#),
+        ("backspace and form feed", r#"["\b\f"]"#, r#"[""]"#),
+        ("escape sequence", r#"["\u001b[31m"]"#, r#"["[31m"]"#),
+        ("tab, line feed, carriage return stay", r#"["\t\n\r\u0009\u000a\u000D"]"#, r#"["\t\n\r\u0009\u000a\u000D"]"#),
+        ("delete raw and escaped", "[\"a\u{7f}b\\u007f\\u007F\"]", r#"["ab"]"#),
+        ("its neighbours stay", "[\"~\\u007e\"]", "[\"~\\u007e\"]"),
+        ("first and last of the upper block", "[\"\u{80}\u{9f}\\u0080\\u009F\"]", r#"[""]"#),
+        ("its neighbours stay too", "[\"\u{a0}\\u00a0\u{bf}\u{c0}\"]", "[\"\u{a0}\\u00a0\u{bf}\u{c0}\"]"),
+        ("an escaped backslash before u", r#"["\\u0000"]"#, r#"["\\u0000"]"#),
+        ("an escaped backslash before that", r#"["\\\u0000"]"#, r#"["\\"]"#),
+        ("surrogates stay", r#"["\ud83d\ude00\u0000"]"#, r#"["\ud83d\ude00"]"#),
+        ("higher letters with such digits", r#"["\u0100\u1000\u8000"]"#, r#"["\u0100\u1000\u8000"]"#),
+        ("white space between tokens stays", "[\t\"\\u0000\"\r\n]", "[\t\"\"\r\n]"),
+        ("in a name", r#"{"a\u0000b":1}"#, r#"{"ab":1}"#),
+        ("a whole name", r#"{"\u0000":1}"#, r#"{"":1}"#),
+        ("text at the root", r#""\u0000""#, r#""""#),
+    ];
+    for (name, text, expected) in cases {
+        assert_eq!(clean(CONTROL, text, None).map(|(body, _)| body).as_deref(), Ok(expected), "{name}");
+    }
+}
+
+#[test]
+fn a_name_that_would_become_another_ones_is_refused() {
+    let schema = schema(&json!({"properties": {"login": {}, "o": {"additionalProperties": true}}}));
+    let open = self::schema(&json!({"properties": {"login": {}}, "additionalProperties": true}));
+    let refused = |pointer: &str| Err(format!("control_characters {pointer}"));
+    let cases = [
+        ("sibling", None, CONTROL, r#"{"a":1,"a\u0000":2}"#, refused("/*")),
+        ("sibling below", None, CONTROL, r#"[{"a\u0000":1,"a":2}]"#, refused("/0/*")),
+        ("both dirty", None, CONTROL, r#"{"a\u0001":1,"a\u0000":2}"#, refused("/*")),
+        ("other case", None, CONTROL, r#"{"A":1,"a\u0000":2}"#, Ok(r#"{"A":1,"a":2}"#)),
+        ("listed, nobody else has it", Some(&open), CONTROL, r#"{"log\u0000in":1}"#, refused("/*")),
+        ("not listed", Some(&open), CONTROL, r#"{"logi\u0000":1}"#, Ok(r#"{"logi":1}"#)),
+        ("undeclared as it stands", Some(&schema), ALL, r#"{"log\u0000in":1,"login":2}"#, Ok(r#"{"login":2}"#)),
+        ("undeclared but kept", Some(&schema), CONTROL, r#"{"log\u0000in":1}"#, refused("/*")),
+        ("where all are known", Some(&schema), ALL, r#"{"o":{"log\u0000in":1}}"#, Ok(r#"{"o":{"login":1}}"#)),
+    ];
+    for (name, schema, rules, text, expected) in cases {
+        let found = clean(rules, text, schema).map(|(body, _)| body);
+        assert_eq!(found, expected.map(str::to_owned), "{name}");
+    }
+}
+
+#[test]
+fn what_changes_prototypes_goes_and_its_look_alikes_stay() {
+    let cases = [
+        ("__proto__", r#"{"__proto__":{"admin":true},"a":1}"#, r#"{"a":1}"#),
+        ("whatever its value", r#"{"a":[{"__proto__":1}]}"#, r#"{"a":[{}]}"#),
+        ("by escapes", r#"{"\u005f_proto__":{}}"#, "{}"),
+        ("constructor with prototype", r#"{"constructor":{"x":1,"prototype":{"admin":1}}}"#, "{}"),
+        ("both by escapes", r#"{"c\u006fnstructor":{"prot\u006ftype":1}}"#, "{}"),
+        ("constructor of a racing team", r#"{"constructor":{"name":"x"}}"#, r#"{"constructor":{"name":"x"}}"#),
+        ("constructor as text", r#"{"constructor":"prototype"}"#, r#"{"constructor":"prototype"}"#),
+        ("prototype deeper", r#"{"constructor":{"a":{"prototype":1}}}"#, r#"{"constructor":{"a":{"prototype":1}}}"#),
+        ("prototype alone", r#"{"prototype":{"a":1}}"#, r#"{"prototype":{"a":1}}"#),
+        (
+            "near names",
+            r#"{"__proto_":1,"__Proto__":2,"___proto__":3}"#,
+            r#"{"__proto_":1,"__Proto__":2,"___proto__":3}"#,
+        ),
+        ("in text", r#"{"a":"__proto__ constructor"}"#, r#"{"a":"__proto__ constructor"}"#),
+    ];
+    for (name, text, expected) in cases {
+        assert_eq!(clean(PROTOTYPE, text, None).map(|(body, _)| body).as_deref(), Ok(expected), "{name}");
+    }
+}
+
+#[test]
+fn control_characters_cannot_hide_a_prototype_key() {
+    let cases = [
+        (r#"{"__pro\u0000to__":{}}"#, "{}"),
+        ("{\"__proto__\u{7f}\":{},\"a\":1}", r#"{"a":1}"#),
+        (r#"{"construct\u0000or":{"\u0001prototype":{}}}"#, "{}"),
+        (r#"{"constructor":{"prototype\u0000":{}}}"#, "{}"),
+        (r#"{"constructor":{"prototypes\u0000":1}}"#, r#"{"constructor":{"prototypes":1}}"#),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(clean(ALL, text, None).map(|(body, _)| body).as_deref(), Ok(expected), "{text}");
+    }
+}
+
+#[test]
+fn a_rule_refuses_what_it_would_drop() {
+    let schema = schema(&json!({"properties": {"a": {"items": {"properties": {"b": {}}}}}}));
+    let refuse = |rules: &dyn Fn(&mut Rules)| {
+        let mut changed = KEEP;
+        rules(&mut changed);
+        changed
+    };
+    let unknown = refuse(&|rules| rules.unknown_fields = Action::Refuse);
+    let control = refuse(&|rules| rules.control_characters = Action::Refuse);
+    let prototype = refuse(&|rules| rules.prototype_keys = Action::Refuse);
+    let cases = [
+        ("unknown", unknown, r#"{"a":[{},{"b":1,"x":2}]}"#, Err("unknown_fields /a/1/*")),
+        ("nothing unknown", unknown, r#"{"a":[{},{"b":1}]}"#, Ok(())),
+        ("control in a value", control, r#"{"a":[{"b":"\u0000"}]}"#, Err("control_characters /a/0/b")),
+        ("control in a name", control, r#"{"a":[{"\u0000":""}]}"#, Err("control_characters /a/0/*")),
+        ("control nowhere", control, r#"{"a":[{"b":"\\u0000"}]}"#, Ok(())),
+        ("prototype", prototype, r#"{"x":{"__proto__":1}}"#, Err("prototype_keys /*/*")),
+        ("no prototype", prototype, r#"{"x":{"proto":1}}"#, Ok(())),
+    ];
+    for (name, rules, text, expected) in cases {
+        let found = clean(rules, text, Some(&schema)).map(|_| ());
+        assert_eq!(found, expected.map_err(str::to_owned), "{name}");
+    }
+}
+
+#[test]
+fn without_a_schema_nothing_is_unknown_and_keep_keeps() {
+    let text = r#"{"x":1,"__proto__":{},"c":"\u0000"}"#;
+    assert_eq!(clean(UNKNOWN, text, None), Ok((text.to_owned(), Vec::new())));
+    let nothing = schema(&json!({"properties": {}}));
+    assert_eq!(clean(KEEP, text, Some(&nothing)), Ok((text.to_owned(), Vec::new())));
+    assert_eq!(clean(UNKNOWN, text, Some(&nothing)).map(|(body, _)| body).as_deref(), Ok("{}"));
+}
+
+#[test]
+fn the_report_says_where_and_never_what() {
+    let schema = schema(&json!({"properties": {
+        "a/b": {"properties": {"c": {}}}, "m": {"additionalProperties": {"properties": {}}}}}));
+    let text = r#"{"a/b":{"secret":1,"c":"\u0000"},"m":{"alice@example.com":{"secret":2}},"secret":3}"#;
+    let (_, edits) = clean(ALL, text, Some(&schema)).expect("nothing is refused");
+    let expected =
+        ["unknown_fields /a~1b/*", "control_characters /a~1b/c", "unknown_fields /m/*/*", "unknown_fields /*"];
+    assert_eq!(edits, expected);
+}
+
+#[test]
+fn a_report_lists_64_edits_and_counts_all() {
+    let nothing = schema(&json!({"items": {"properties": {}}}));
+    for count in [63, 64, 65, 1_000] {
+        let text = format!("[{}]", vec![r#"{"x":1}"#; count].join(","));
+        let cleaned = UNKNOWN.clean(&read(&text), Some(nothing.declared())).expect("nothing is refused");
+        assert_eq!((cleaned.report.count(), cleaned.report.edits().len()), (count, count.min(64)));
+    }
+}
+
+/// A schema and what it declares, in a form that a plain recursive function can apply: the oracle.
+#[derive(Debug, Clone)]
+enum Shape {
+    Any,
+    List(Box<Shape>),
+    Closed(Vec<(String, Shape)>),
+    Open(Vec<(String, Shape)>),
+}
+
+impl Shape {
+    fn schema(&self) -> Value {
+        let properties = |members: &[(String, Self)]| {
+            Value::Object(members.iter().map(|(name, shape)| (name.clone(), shape.schema())).collect())
+        };
+        match self {
+            Self::Any => json!({}),
+            Self::List(element) => json!({"items": element.schema()}),
+            Self::Closed(members) => json!({"properties": properties(members)}),
+            Self::Open(members) => json!({"properties": properties(members), "additionalProperties": true}),
+        }
+    }
+
+    fn known(&self, value: &Value) -> Value {
+        match (self, value) {
+            (Self::List(element), Value::Array(values)) => values.iter().map(|value| element.known(value)).collect(),
+            (Self::Closed(members) | Self::Open(members), Value::Object(values)) => {
+                let known = values.iter().filter_map(|(name, value)| {
+                    match members.iter().rev().find(|(listed, _)| listed == name) {
+                        Some((_, shape)) => Some((name.clone(), shape.known(value))),
+                        None if matches!(self, Self::Open(_)) => Some((name.clone(), value.clone())),
+                        None => None,
+                    }
+                });
+                Value::Object(known.collect::<Map<_, _>>())
+            }
+            _ => value.clone(),
+        }
+    }
+}
+
+fn shapes() -> impl Strategy<Value = Shape> {
+    Just(Shape::Any).prop_recursive(4, 24, 4, |inner| {
+        let members = proptest::collection::vec(("[a-d]", inner.clone()), 0..4);
+        prop_oneof![
+            inner.prop_map(|element| Shape::List(Box::new(element))),
+            members.clone().prop_map(Shape::Closed),
+            members.prop_map(Shape::Open),
+        ]
+    })
+}
+
+/// JSON texts with white space, escapes and number spellings that a writer would not choose.
+fn texts() -> impl Strategy<Value = String> {
+    let leaf = prop_oneof![
+        Just("null".to_owned()),
+        Just("1.50e+1".to_owned()),
+        Just("-0".to_owned()),
+        Just(r#""\u0041\/,}""#.to_owned()),
+        Just(r#""é\t""#.to_owned()),
+    ];
+    let space = || prop_oneof![Just(""), Just(" "), Just("\n\t")];
+    leaf.prop_recursive(4, 40, 5, move |inner| {
+        let name = prop_oneof!["[a-f]", Just(r"\u0061".to_owned()), Just(r"\u0065".to_owned())];
+        let member = (space(), name, space(), inner.clone(), space());
+        prop_oneof![
+            proptest::collection::vec((space(), inner), 0..4).prop_map(|elements| {
+                let elements: Vec<String> =
+                    elements.iter().map(|(space, element)| format!("{space}{element}")).collect();
+                format!("[{}]", elements.join(","))
+            }),
+            proptest::collection::vec(member, 0..5).prop_map(|members| {
+                let mut seen = std::collections::HashSet::new();
+                let members: Vec<String> = members
+                    .iter()
+                    .filter(|member| seen.insert(member.1.replace(r"\u0061", "a").replace(r"\u0065", "e")))
+                    .map(|(before, name, colon, value, after)| format!(r#"{before}"{name}"{colon}:{value}{after}"#))
+                    .collect();
+                format!("{{{}}}", members.join(","))
+            }),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn exactly_the_undeclared_members_are_gone(shape in shapes(), text in texts()) {
+        let schema = schema(&shape.schema());
+        let (body, edits) = clean(UNKNOWN, &text, Some(&schema)).expect("nothing is refused");
+        let before: Value = serde_json::from_str(&text).expect("the text is JSON");
+        let after: Value = serde_json::from_str(&body).expect("what is left is JSON");
+        prop_assert_eq!(&after, &shape.known(&before));
+        prop_assert_eq!(edits.is_empty(), after == before);
+        prop_assert!(is_subsequence(&body, &text), "only removed: {} from {}", body, text);
+    }
+
+    #[test]
+    fn control_characters_and_nothing_else_are_gone(raw in "[a\\\\\"\u{0}-\u{2}\t\n\u{7e}-\u{a1}é]{0,12}", ascii in any::<bool>()) {
+        let mut text = serde_json::to_string(&[&raw]).expect("text can be written");
+        if ascii {
+            text = text.chars().map(|c| if c.is_ascii() { c.to_string() } else { format!("\\u{:04X}", u32::from(c)) }).collect();
+        }
+        let (body, _) = clean(CONTROL, &text, None).expect("nothing is refused");
+        let after: Vec<String> = serde_json::from_str(&body).expect("what is left is JSON");
+        let expected: String = raw.chars().filter(|c| !c.is_control() || "\t\n\r".contains(*c)).collect();
+        prop_assert_eq!(&after, &[expected]);
+        prop_assert!(is_subsequence(&body, &text));
+    }
+}
+
+/// Objects whose names are near each other once they are cleaned, or are what prototypes are changed by.
+fn dirty_texts() -> impl Strategy<Value = String> {
+    let names = [
+        "a",
+        r"a\u0000",
+        r"\u0001a",
+        "a\u{7f}",
+        "b",
+        "__proto__",
+        r"__proto\u0000__",
+        "constructor",
+        r"constructor\u0002",
+        "prototype",
+        r"\u0070rototype",
+        r"prototype\u001f",
+    ];
+    let leaf = prop_oneof![Just("1".to_owned()), Just(r#""\u0000x\b""#.to_owned())];
+    leaf.prop_recursive(4, 30, 4, move |inner| {
+        let members = proptest::collection::vec((proptest::sample::select(names.to_vec()), inner.clone()), 0..4);
+        prop_oneof![
+            proptest::collection::vec(inner, 0..3).prop_map(|elements| format!("[{}]", elements.join(","))),
+            members.prop_map(|members| {
+                let mut seen = std::collections::HashSet::new();
+                let members: Vec<String> = members
+                    .iter()
+                    .filter(|(name, _)| seen.insert(name.replace(r"\u0070", "p")))
+                    .map(|(name, value)| format!(r#""{name}":{value}"#))
+                    .collect();
+                format!("{{{}}}", members.join(","))
+            }),
+        ]
+    })
+}
+
+proptest! {
+    /// The helper `clean` asserts that a second cleaning finds nothing and that the outcome can be read.
+    #[test]
+    fn all_rules_together_clean_once_and_for_all(shape in shapes(), text in dirty_texts()) {
+        let schema = schema(&shape.schema());
+        for rules in [ALL, CONTROL, PROTOTYPE, Rules { unknown_fields: Action::Keep, ..ALL }] {
+            if let Ok((body, _)) = clean(rules, &text, Some(&schema)) {
+                prop_assert!(is_subsequence(&body, &text));
+            }
+        }
+    }
+}
+
+fn is_subsequence(short: &str, long: &str) -> bool {
+    let mut long = long.bytes();
+    short.bytes().all(|byte| long.any(|other| other == byte))
+}
