@@ -291,6 +291,16 @@ impl<'d> Authenticated<'d> {
         Accepted { routed: self.routed, body: self.body, proof: self.proof, slot, novelty: Novelty::Unknown }
     }
 
+    /// Takes a recorded delivery on without limits, but with replay protection: the records before it count.
+    ///
+    /// # Errors
+    /// `replayed`, `replay_in_flight`.
+    pub fn accept_sequence(self, limits: &Limits, now: Duration) -> Result<Accepted<'d>, Rejection> {
+        let novelty = self.claim(limits, now)?;
+        let slot = Slot::offline(self.permit);
+        Ok(Accepted { routed: self.routed, body: self.body, proof: self.proof, slot, novelty })
+    }
+
     fn claim(&self, limits: &Limits, now: Duration) -> Result<Novelty, Rejection> {
         let Some(digest) = self.proof.as_ref().and_then(Proof::digest) else { return Ok(Novelty::Unknown) };
         let source = self.routed.source;

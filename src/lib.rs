@@ -30,6 +30,7 @@
 pub mod bounded;
 pub mod clock;
 pub mod header;
+pub mod request_record;
 pub mod reason;
 pub mod rejection;
 pub mod secret;
@@ -50,10 +51,11 @@ pub mod record;
 pub mod reply;
 
 pub mod gateway;
+pub mod offline;
 
 pub mod admin;
 pub mod edge;
 
 pub mod server;
 
-
+pub mod cli;

@@ -2,9 +2,12 @@
 //!
 //! **Invariant:** a refused sender learns a class and a delivery id, and nothing that tells one fault of authentication from another.
 
+use std::task::{Context, Poll, Waker};
+
 use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
+use http_body::Body as _;
 use http_body_util::Full;
 
 use crate::forward::Forwarded;
@@ -63,6 +66,19 @@ pub fn panicked() -> Reply {
 /// Makes the connection end after this answer (HTTP/1; HTTP/2 has GOAWAY).
 pub fn close(reply: &mut Reply) {
     reply.headers_mut().insert(CONNECTION, CLOSE);
+}
+
+/// Head and body of an answer, whose body is in memory.
+#[must_use]
+pub fn parts(reply: Reply) -> (http::response::Parts, Bytes) {
+    let (head, body) = reply.into_parts();
+    let mut body = std::pin::pin!(body);
+    let mut context = Context::from_waker(Waker::noop());
+    let frame = match body.as_mut().poll_frame(&mut context) {
+        Poll::Ready(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
+        Poll::Ready(Some(Err(_)) | None) | Poll::Pending => Bytes::new(),
+    };
+    (head, frame)
 }
 
 /// Class and delivery id are our own words: nothing in them needs escaping.

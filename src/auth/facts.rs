@@ -7,7 +7,7 @@ use http::HeaderMap;
 
 use super::scheme::{FactLocation, Scheme};
 use crate::header;
-use crate::payload::{Document, lookup};
+use crate::payload::{Document, JsonLimits, lookup};
 
 /// The longest event name or delivery id that is taken; what is longer counts as absent.
 pub const FACT_BYTES_MAX: usize = 256;
@@ -60,10 +60,15 @@ fn read<'d>(place: &FactLocation, material: Material<'d>) -> Option<Cow<'d, str>
         },
         FactLocation::Form(name) => lookup::form_field(material.body, name),
         FactLocation::Member(names) => {
-            let has = |name: &str| match material.document {
-                Some(document) => document.root().get(name).is_some(),
-                None => false,
+            let read;
+            let document = match material.document {
+                Some(document) => document,
+                None => {
+                    read = Document::read(material.body.clone(), JsonLimits::default()).ok()?;
+                    &read
+                }
             };
+            let has = |name: &str| document.root().get(name).is_some();
             names.iter().find(|name| has(name)).map(|name| Cow::Owned(name.to_string()))
         }
     }

@@ -15,6 +15,7 @@ pub mod credential;
 pub mod describe;
 pub mod facts;
 pub mod scheme;
+pub mod sign;
 pub mod verify;
 
 pub use credential::Credential;

@@ -61,7 +61,7 @@ pub struct Proof<'d> {
 /// What was signed, as 32 bytes that do not depend on how the signature was spelled or which secret matched.
 pub type SignedDigest = [u8; 32];
 
-struct Key {
+pub(super) struct Key {
     id: Box<str>,
     expires: Option<UnixSeconds>,
     material: Material,
@@ -112,14 +112,6 @@ impl Verifier {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
-    }
-
-    /// The signature that a sender with the source's first secret would make; for signing requests of our own (`hookward send`).
-    #[must_use]
-    pub fn sign(&self, head: Head<'_>, timestamp: Option<&str>, body: &[u8]) -> Option<Vec<u8>> {
-        let text = SignedText { scheme: &self.scheme, head, timestamp, body };
-        let length = self.scheme.algorithm.signature_bytes()?;
-        Some(self.keys.first()?.mac(&text)?[..length].to_vec())
     }
 }
 
@@ -186,7 +178,7 @@ impl<'d> Proof<'d> {
 }
 
 impl Key {
-    fn new(scheme: &Scheme, named: &NamedSecret) -> Result<Self, KeyFault> {
+    pub(super) fn new(scheme: &Scheme, named: &NamedSecret) -> Result<Self, KeyFault> {
         let key = key_bytes(scheme, named)?;
         let material = match scheme.algorithm {
             Algorithm::HmacSha1 => Material::HmacSha1(keyed(key.expose())),
@@ -219,7 +211,7 @@ impl Key {
     }
 
     /// The MAC of the signed text, behind it zeros up to the longest length.
-    fn mac(&self, text: &SignedText<'_>) -> Option<Signature> {
+    pub(super) fn mac(&self, text: &SignedText<'_>) -> Option<Signature> {
         match &self.material {
             Material::HmacSha1(prepared) => Some(text.mac(prepared)),
             Material::HmacSha256(prepared) => Some(text.mac(prepared)),
@@ -240,11 +232,11 @@ fn signed_digest(keys: &[Key], matched: usize, mac: &Signature, text: &SignedTex
 }
 
 /// The pieces of the signed text, fed to a MAC without joining them.
-struct SignedText<'t> {
-    scheme: &'t Scheme,
-    head: Head<'t>,
-    timestamp: Option<&'t str>,
-    body: &'t [u8],
+pub(super) struct SignedText<'t> {
+    pub scheme: &'t Scheme,
+    pub head: Head<'t>,
+    pub timestamp: Option<&'t str>,
+    pub body: &'t [u8],
 }
 
 impl SignedText<'_> {

@@ -2,6 +2,7 @@
 //!
 //! TLS 1.2 and 1.3 with aws-lc-rs; the protocol above is chosen by ALPN alone. No early data: a replayed first flight would be a replayed delivery.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -26,6 +27,8 @@ pub struct CertificateFiles {
     pub certificate: PathBuf,
     /// The PEM private key.
     pub key: PathBuf,
+    /// Host names it answers for; `None`: those in the certificate.
+    pub names: Option<Vec<String>>,
 }
 
 /// Why a pair of files cannot be served.
@@ -115,9 +118,13 @@ impl Certificates {
     /// Which certificate serves this name: an exact one, a wildcard one, else the first.
     #[must_use]
     pub fn select(&self, name: &str) -> usize {
-        let name = name.to_ascii_lowercase();
+        let name = if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            Cow::Owned(name.to_ascii_lowercase())
+        } else {
+            Cow::Borrowed(name)
+        };
         let exact = self.names.get(&*name);
-        exact.or_else(|| self.parents.get(name.split_once('.')?.1)).copied().unwrap_or(0)
+        exact.or_else(|| self.parents.get(name.split_once('.')?.1)).copied().unwrap_or_default()
     }
 }
 
@@ -133,7 +140,7 @@ fn load_pair(files: &CertificateFiles) -> Result<(CertifiedKey, Vec<String>), Ce
     let first = chain.first().ok_or_else(|| CertificateFault::Empty { path: files.certificate.clone() })?;
     let malformed = || CertificateFault::Certificate { path: files.certificate.clone() };
     let parsed = EndEntityCert::try_from(first).map_err(|_| malformed())?;
-    let names = parsed.valid_dns_names().map(str::to_owned).collect();
+    let names = files.names.clone().unwrap_or_else(|| parsed.valid_dns_names().map(str::to_owned).collect());
     let signing = aws_lc_rs::sign::any_supported_type(&key)
         .map_err(|source| CertificateFault::Key { path: files.key.clone(), source })?;
     let certified = CertifiedKey::new(chain, signing);

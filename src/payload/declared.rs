@@ -25,12 +25,12 @@ use foldhash::fast::RandomState;
 
 use self::cost::FanOut;
 pub use self::cost::PAYLOAD_DEPTH_MAX;
-use self::graph::{Graph, Subschema, SubschemaId};
+use self::graph::{Graph, Subschema, SubschemaId, by_name};
 use super::node::Key;
 use super::schema::{Pattern, References, SchemaFault};
 
-/// Distinct sets of subschemas that one schema may have. GitHub's schema of all events has under 2,000.
-const PLACES_MAX: usize = 65_536;
+/// Distinct sets of subschemas that one schema may have. GitHub's schema of all its events has 310.
+const PLACES_MAX: usize = 16_384;
 /// Names and subschemas in all places together: what bounds the memory of a schema whose places overlap badly.
 const ENTRIES_MAX: usize = 4_194_304;
 /// Up to so many `patternProperties` that meet in one place, every combination of matches has a place of its own; beyond,
@@ -129,16 +129,10 @@ impl Declared {
         self.fan_out.at(depth)
     }
 
-    /// How many places there are.
+    /// How many places there are: what a schema costs in memory grows with it.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn place_count(&self) -> usize {
         self.places.len()
-    }
-
-    /// Never: [`Place::ANYTHING`] always exists.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.places.is_empty()
     }
 }
 
@@ -230,13 +224,12 @@ impl<'g> Table<'g> {
         let lists = members.iter().any(|subschema| subschema.lists_members);
         let open = members.iter().any(|subschema| subschema.additional.open() || subschema.unevaluated.open());
         let mut names = HashMap::with_hasher(RandomState::default());
-        for name in members.iter().flat_map(|subschema| subschema.names()) {
-            if !names.contains_key(name.as_bytes()) {
-                let matched = |pattern: u32| self.graph.patterns[pattern as usize].matches(name);
-                let value = self.place(&value_subschemas(&members, Some(name), matched))?;
-                names.insert(name.as_bytes().into(), value);
-                self.entries += 1;
-            }
+        for (name, positions) in by_name(&members) {
+            let saying: Vec<&Subschema> = positions.iter().map(|&position| members[position]).collect();
+            let matched = |pattern: u32| self.graph.patterns[pattern as usize].matches(name);
+            let value = self.place(&value_subschemas(&saying, Some(name), matched))?;
+            names.insert(name.as_bytes().into(), value);
+            self.entries += 1;
         }
         let rest = if !lists || open { Some(self.place(&value_subschemas(&members, None, |_| false))?) } else { None };
         let prefix = (0..members.iter().map(|subschema| subschema.prefix.len()).max().unwrap_or(0))
@@ -534,6 +527,6 @@ mod tests {
         let schema = load(
             &json!({"properties": {"a": {"type": "string"}, "b": {"$ref": "#/$defs/d"}}, "$defs": {"d": {"minimum": 1}}}),
         );
-        assert_eq!(schema.expect("it compiles").declared().len(), 2);
+        assert_eq!(schema.expect("it compiles").declared().place_count(), 2);
     }
 }

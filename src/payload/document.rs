@@ -199,6 +199,18 @@ mod tests {
     }
 
     #[test]
+    fn no_limit_reaches_below_the_depth_ceiling() {
+        let nested = |depth: usize| Bytes::from("[".repeat(depth) + &"]".repeat(depth));
+        let limits = JsonLimits { depth_max: u32::MAX, ..JsonLimits::default() };
+        let ceiling = DEPTH_CEILING as usize;
+        assert!(Document::read(nested(ceiling - 1), limits).is_ok());
+        assert!(Document::read(nested(ceiling), limits).is_ok());
+        let rejection = Document::read(nested(ceiling + 1), limits).unwrap_err();
+        assert_eq!(rejection.reason(), Reason::JsonTooDeep);
+        assert_eq!(fact(&rejection, "maximum"), Some(Fact::from(ceiling)));
+    }
+
+    #[test]
     fn a_fault_is_placed_by_a_pointer_without_the_senders_names() {
         let rows = [
             ("x", ""),

@@ -1,4 +1,4 @@
-//! A [`Document`] as the schema validator sees it: validated where it lies, without building a second tree.
+//! A [`Document`](super::Document) as the schema validator sees it: validated where it lies, without building a second tree.
 //!
 //! It stands under [`schema`](super::schema), which alone speaks to `jsonschema`; this file only implements the library's
 //! view of a JSON value over our own.
@@ -8,15 +8,13 @@
 //! [`TapeNode`] answers every question of equality itself, and what it hands out for error texts is always `null`.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
-use std::hash::{BuildHasher, Hash, Hasher};
 use std::str::FromStr;
 
-use foldhash::quality::RandomState;
-use jsonschema::json::{Array, Json, JsonNumber, NodeIdentity, Object, cmp};
+use jsonschema::json::{Array, Json, JsonNumber, NodeIdentity, Object};
 use jsonschema::types::JsonType;
 use serde_json::{Number, Value};
 
+use super::equality;
 use super::names::fingerprint;
 use super::node::{Elements, Key, Members, Node};
 use super::number::Decimal;
@@ -265,9 +263,7 @@ impl<'a> Array<'a, Tape> for TapeArray<'a> {
     }
 
     fn is_unique(&self) -> bool {
-        let state = RandomState::default();
-        let mut seen = HashSet::with_capacity_and_hasher(self.len(), state.clone());
-        self.0.node.elements().all(|node| seen.insert(Same { node, hash: hash(node, &state) }))
+        equality::all_differ(self.0.node.elements())
     }
 }
 
@@ -286,60 +282,6 @@ impl<'a> Iterator for TapeElements<'a> {
     }
 }
 
-/// A value that is equal to those which JSON Schema takes for the same.
-struct Same<'a> {
-    node: Node<'a>,
-    hash: u64,
-}
-
-impl Hash for Same<'_> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.hash.hash(state);
-    }
-}
-
-impl PartialEq for Same<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        self.hash == other.hash && same(self.node, other.node)
-    }
-}
-
-impl Eq for Same<'_> {}
-
-/// Equal for values that are [`same`]; as deep as the document, whose depth is bounded.
-fn hash(node: Node<'_>, seed: &RandomState) -> u64 {
-    let mut hasher = seed.build_hasher();
-    node.kind().hash(&mut hasher);
-    match node.kind() {
-        Kind::Null => {}
-        Kind::Bool => node.as_bool().hash(&mut hasher),
-        Kind::Number => node.number().map(Decimal::parse).hash(&mut hasher),
-        Kind::String => node.as_str().hash(&mut hasher),
-        Kind::Array => node.elements().for_each(|element| hasher.write_u64(hash(element, seed))),
-        // Members have no order, so neither may what is made of them.
-        Kind::Object => hasher.write_u64(node.members().fold(0, |sum: u64, member| {
-            sum.wrapping_add(seed.hash_one((member.key.name(), hash(member.value, seed))))
-        })),
-    }
-    hasher.finish()
-}
-
-fn same(one: Node<'_>, other: Node<'_>) -> bool {
-    if one.kind() != other.kind() || one.len() != other.len() {
-        return false;
-    }
-    match one.kind() {
-        Kind::Null => true,
-        Kind::Bool => one.as_bool() == other.as_bool(),
-        Kind::Number => one.number().map(Decimal::parse) == other.number().map(Decimal::parse),
-        Kind::String => one.as_str() == other.as_str(),
-        Kind::Array => one.elements().zip(other.elements()).all(|(one, other)| same(one, other)),
-        Kind::Object => {
-            one.members().all(|member| other.get(&member.key.name()).is_some_and(|other| same(member.value, other)))
-        }
-    }
-}
-
 /// A number of a document: its text, read only as far as somebody asks.
 #[derive(Clone, Copy)]
 pub struct TapeNumber<'a> {
@@ -347,11 +289,16 @@ pub struct TapeNumber<'a> {
     written_as_integer: bool,
 }
 
-impl TapeNumber<'_> {
-    fn equals(&self, other: &Number) -> bool {
+impl<'a> TapeNumber<'a> {
+    /// What the number is worth.
+    pub(super) fn decimal(self) -> Decimal<'a> {
+        Decimal::parse(self.text)
+    }
+
+    fn equals(self, other: &Number) -> bool {
         match (self.as_i64(), other.as_i64()) {
             (Some(own), Some(other)) => own == other,
-            _ => cmp::equal_numbers(self, other),
+            _ => self.decimal() == Decimal::parse(&JsonNumber::as_str(other)),
         }
     }
 }
@@ -378,7 +325,7 @@ impl JsonNumber for TapeNumber<'_> {
     }
 
     fn is_integer(&self) -> bool {
-        self.written_as_integer || Decimal::parse(self.text).is_integer()
+        self.written_as_integer || self.decimal().is_integer()
     }
 
     fn is_written_as_integer(&self) -> bool {
@@ -399,6 +346,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::payload::bounds::with_linear_numbers;
     use crate::payload::{Document, JsonLimits};
 
     fn document(text: &str) -> Document {
@@ -408,7 +356,7 @@ mod tests {
     /// Whether the payload fits the schema, as seen on the tape and as seen by the library on its own values.
     fn check(schema: &str, payload: &str, expected: bool) {
         let schema: Value = serde_json::from_str(schema).unwrap();
-        let on_tape = jsonschema::options_for::<Tape>().build(&schema).unwrap();
+        let on_tape = with_linear_numbers(jsonschema::options_for::<Tape>()).build(&schema).unwrap();
         let document = document(payload);
         let node = Tape::node(document.root());
         assert_eq!(on_tape.is_valid(node), expected, "{payload} against {schema}");
@@ -433,6 +381,10 @@ mod tests {
             (r#"{"enum":[1,"a",[2]]}"#, "[2.0]", true), (r#"{"enum":[1,"a",[2]]}"#, "[3]", false), (r#"{"enum":[1,2]}"#, "2.0", true), (r#"{"enum":["a",null]}"#, "null", true), (r#"{"enum":["a","b"]}"#, r#""\u0062""#, true),
             (r#"{"minimum":1}"#, "1", true), (r#"{"minimum":1}"#, "0.99999999999999999999", false), (r#"{"exclusiveMinimum":1}"#, "1.00000000000000000001", true), (r#"{"maximum":9007199254740992}"#, "9007199254740993", false),
             (r#"{"maximum":1e3}"#, "1e400", false), (r#"{"minimum":1e3}"#, "1e400", true), (r#"{"multipleOf":0.01}"#, "19.99", true), (r#"{"multipleOf":0.01}"#, "19.999", false), (r#"{"multipleOf":2}"#, "1e2", true),
+            (r#"{"exclusiveMinimum":1}"#, "1", false), (r#"{"exclusiveMaximum":1}"#, "1.0", false), (r#"{"exclusiveMaximum":1}"#, "0.9", true), (r#"{"maximum":1}"#, "\"2\"", true),
+            (r#"{"$schema":"http://json-schema.org/draft-04/schema#","minimum":1,"exclusiveMinimum":true}"#, "1", false), (r#"{"$schema":"http://json-schema.org/draft-04/schema#","minimum":1,"exclusiveMinimum":false}"#, "1", true),
+            (r#"{"$schema":"http://json-schema.org/draft-04/schema#","maximum":1,"exclusiveMaximum":true}"#, "1", false), (r#"{"$schema":"http://json-schema.org/draft-04/schema#","maximum":1}"#, "1", true),
+            (r#"{"type":"integer","minimum":0,"maximum":10,"multipleOf":5}"#, "10", true), (r#"{"type":"integer","minimum":0,"maximum":10,"multipleOf":5}"#, "11", false), (r#"{"multipleOf":2.5}"#, "\"x\"", true), (r#"{"multipleOf":1e-8}"#, "12391239123", true),
             (r#"{"multipleOf":3}"#, "100000000000000000000000000002", true), (r#"{"multipleOf":3}"#, "100000000000000000000000000001", false),
             (r#"{"maxLength":2}"#, r#""é🦀""#, true), (r#"{"maxLength":2}"#, r#""\u00e9\ud83e\udd80""#, true), (r#"{"maxLength":2}"#, r#""abc""#, false), (r#"{"pattern":"^a$"}"#, r#""\u0061""#, true), (r#"{"format":"ipv4"}"#, r#""1.2.3.4""#, true),
             (r#"{"properties":{"a":{"type":"string"}}}"#, r#"{"\u0061":1}"#, false), (r#"{"required":["a"]}"#, r#"{"\u0061":1}"#, true), (r#"{"required":["a","b","c"]}"#, r#"{"a":1,"b":1}"#, false),
@@ -445,6 +397,21 @@ mod tests {
         ];
         for (schema, payload, expected) in rows {
             check(schema, payload, expected);
+        }
+    }
+
+    #[test]
+    fn numbers_that_are_short_to_write_and_long_to_calculate_with_take_no_time() {
+        let many = format!("[{}]", vec!["1e9999"; 20_000].join(","));
+        let long = format!("[1{}.5]", "0".repeat(200_000));
+        for keyword in
+            [r#""minimum":1e9"#, r#""exclusiveMaximum":1e10000000"#, r#""multipleOf":1e-2"#, r#""type":"number""#]
+        {
+            let schema: Value = serde_json::from_str(&format!(r#"{{"items":{{{keyword}}}}}"#)).unwrap();
+            let validator = with_linear_numbers(jsonschema::options_for::<Tape>()).build(&schema).unwrap();
+            for payload in [&many, &long] {
+                assert!(validator.is_valid(Tape::node(document(payload).root())), "{keyword}");
+            }
         }
     }
 
@@ -477,7 +444,7 @@ mod tests {
     fn errors_carry_nothing_of_the_payload() {
         let schema =
             json!({ "properties": { "a": { "type": "null" }, "b": { "const": 1 }, "c": { "uniqueItems": true } } });
-        let validator = jsonschema::options_for::<Tape>().build(&schema).unwrap();
+        let validator = with_linear_numbers(jsonschema::options_for::<Tape>()).build(&schema).unwrap();
         let document = document(r#"{"a":"hush","b":{"hush":"hush"},"c":["hush","hush"]}"#);
         let node = Tape::node(document.root());
         assert_eq!(validator.iter_errors(node).count(), 3);

@@ -2,17 +2,19 @@
 //!
 //! This is the `validate` step of a delivery's way: the bytes were received whole and proven to come from the sender, and
 //! now have to mean one thing only. [`document`] reads JSON in one pass into a compact tape of spans over the received
-//! bytes; [`instance`] shows that tape to the schema validator; [`schema`] holds a source's compiled schemas, and
-//! [`declared`] what they declare, which decides what the sanitizer keeps and which names may stand in a log. [`lookup`]
-//! finds single values in bodies that are not validated.
+//! bytes; [`instance`] shows that tape to the schema validator and [`bounds`] calculates with its numbers; [`schema`] holds
+//! a source's compiled schemas, and [`declared`] what they declare, which decides what the sanitizer keeps and which names
+//! may stand in a log. [`lookup`] finds single values in bodies that are not validated.
 //!
 //! **Invariant:** nothing here waits, logs, or copies a body; every later stage looks at the same bytes through spans.
 //! **Invariant:** no byte of a sender reaches `serde_json`: with arbitrary precision switched on it gives member names of
 //! its own a meaning.
 //! **Invariant:** no error, fact or `Debug` output holds a value or a member name of a payload.
 
+pub mod bounds;
 pub mod declared;
 pub mod document;
+mod equality;
 mod fault;
 pub mod instance;
 pub mod lookup;

@@ -5,6 +5,7 @@
 //!
 //! **Invariant:** everything here is linear in the text; `1e1000000` never becomes a million digits.
 
+use std::cmp::Ordering;
 use std::hash::{Hash, Hasher};
 
 /// A number as digits without zeros at either end, times a power of ten; zero has no digits.
@@ -48,8 +49,35 @@ impl<'n> Decimal<'n> {
         self.exponent >= 0
     }
 
+    /// Whether this divided by `divisor` has no fraction; `None` if the divisor is zero, or its digits do not fit into
+    /// 64 bits.
+    pub(super) fn is_multiple_of(&self, divisor: &Decimal<'_>) -> Option<bool> {
+        let modulus = divisor
+            .digits()
+            .try_fold(0_u64, |value, digit| value.checked_mul(10)?.checked_add(u64::from(digit - b'0')))?;
+        if modulus == 0 {
+            return None;
+        }
+        if self.digits_len() == 0 {
+            return Some(true);
+        }
+        // The quotient's last place may only be moved to the left: digits that end in no zero are no multiple of ten.
+        let Ok(shift) = u128::try_from(self.exponent.saturating_sub(divisor.exponent)) else { return Some(false) };
+        let remainder =
+            self.digits().fold(0, |value, digit| (value * 10 + u128::from(digit - b'0')) % u128::from(modulus));
+        Some((remainder * power_of_ten(shift, modulus.into())).is_multiple_of(modulus.into()))
+    }
+
     fn digits(&self) -> impl Iterator<Item = u8> {
         self.whole.iter().chain(self.fraction).copied()
+    }
+
+    const fn sign(&self) -> i8 {
+        match (self.digits_len(), self.negative) {
+            (0, _) => 0,
+            (_, true) => -1,
+            (_, false) => 1,
+        }
     }
 
     const fn digits_len(&self) -> usize {
@@ -74,6 +102,36 @@ impl Hash for Decimal<'_> {
         self.exponent.hash(state);
         self.digits().for_each(|digit| state.write_u8(digit));
     }
+}
+
+impl Ord for Decimal<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let by_sign = self.sign().cmp(&other.sign());
+        let by_size = || {
+            let leading = |number: &Self| number.exponent.saturating_add(places(number.digits_len()));
+            leading(self).cmp(&leading(other)).then_with(|| self.digits().cmp(other.digits()))
+        };
+        by_sign.then_with(|| if self.negative { by_size().reverse() } else { by_size() })
+    }
+}
+
+impl PartialOrd for Decimal<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// `10^exponent` modulo `modulus`, which fits into 64 bits.
+fn power_of_ten(mut exponent: u128, modulus: u128) -> u128 {
+    let (mut power, mut factor) = (1 % modulus, 10 % modulus);
+    while exponent > 0 {
+        if exponent & 1 == 1 {
+            power = power * factor % modulus;
+        }
+        factor = factor * factor % modulus;
+        exponent >>= 1;
+    }
+    power
 }
 
 /// What stands before the first byte that is searched for, and after it; nothing after it where there is none.
@@ -157,6 +215,80 @@ mod tests {
         ];
         for (text, integer) in rows {
             assert_eq!(Decimal::parse(text).is_integer(), integer, "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_ordered_by_their_worth() {
+        let ascending = [
+            "-1e401",
+            "-1e400",
+            "-11",
+            "-10.1",
+            "-10",
+            "-9.99",
+            "-1",
+            "-0.1",
+            "-1e-400",
+            "0",
+            "1e-400",
+            "1e-399",
+            "0.99999",
+            "1",
+            "1.00001",
+            "9.99",
+            "10",
+            "10.1",
+            "11",
+            "99",
+            "100",
+            "9007199254740992",
+            "9007199254740993",
+            "1e400",
+            "1.1e400",
+            "1e401",
+        ];
+        for pair in ascending.windows(2) {
+            let (less, more) = (Decimal::parse(pair[0]), Decimal::parse(pair[1]));
+            assert!(less < more, "{pair:?}");
+        }
+        for (position, one) in ascending.iter().enumerate() {
+            for (other_position, other) in ascending.iter().enumerate() {
+                let order = Decimal::parse(one).cmp(&Decimal::parse(other));
+                assert_eq!(order, position.cmp(&other_position), "{one} and {other}");
+            }
+        }
+    }
+
+    #[test]
+    fn multiples_are_told_exactly() {
+        let rows = [
+            ("0", "7", Some(true)),
+            ("14", "7", Some(true)),
+            ("-14.0", "7", Some(true)),
+            ("15", "7", Some(false)),
+            ("19.99", "0.01", Some(true)),
+            ("19.999", "0.01", Some(false)),
+            ("0.3", "0.1", Some(true)),
+            ("1", "0.3", Some(false)),
+            ("1.5", "0.5", Some(true)),
+            ("1e400", "1e399", Some(true)),
+            ("1e399", "1e400", Some(false)),
+            ("1e400", "3", Some(false)),
+            ("3e400", "3", Some(true)),
+            ("1e-400", "1", Some(false)),
+            ("1e99999999999999999999", "8", Some(true)),
+            ("1e99999999999999999999", "7", Some(false)),
+            ("100000000000000000000000000002", "3", Some(true)),
+            ("100000000000000000000000000001", "3", Some(false)),
+            ("36893488147419103230", "18446744073709551615", Some(true)),
+            ("36893488147419103231", "18446744073709551615", Some(false)),
+            ("1", "18446744073709551616", None),
+            ("1", "0", None),
+        ];
+        for (number, divisor, expected) in rows {
+            let multiple = Decimal::parse(number).is_multiple_of(&Decimal::parse(divisor));
+            assert_eq!(multiple, expected, "{number} of {divisor}");
         }
     }
 }

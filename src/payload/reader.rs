@@ -225,10 +225,12 @@ impl Reader<'_> {
         self.depth -= 1;
         let outer = self.tape[around];
         (self.container, self.count) = (around, outer.count());
-        self.within = match outer.kind() {
-            _ if self.depth == 0 => Outermost,
-            Kind::Object => Object,
-            _ => Array,
+        self.within = if self.depth == 0 {
+            Outermost
+        } else if outer.kind() == Kind::Object {
+            Object
+        } else {
+            Array
         };
         Ok(())
     }
@@ -270,30 +272,33 @@ mod tests {
     use crate::reason::Reason;
     use crate::rejection::Fact;
 
-    /// One text and what becomes of it: accepted, or refused for a reason at an offset.
-    fn check(text: &[u8], expected: Result<(), (Reason, usize)>) {
+    /// Accepted, or refused for a reason at an offset.
+    type Verdict = Result<(), (Reason, usize)>;
+
+    /// One text and what becomes of it.
+    fn check(text: &[u8], expected: Verdict) {
         let found = Document::read(Bytes::copy_from_slice(text), JsonLimits::default());
         let found = found.map(|_| ()).map_err(|rejection| (rejection.reason(), rejection.detail()[0].clone()));
         let expected = expected.map_err(|(reason, offset)| (reason, ("offset", Fact::from(offset))));
         assert_eq!(found, expected, "{}", text.escape_ascii());
     }
 
-    const fn malformed(offset: usize) -> Result<(), (Reason, usize)> {
+    const fn malformed(offset: usize) -> Verdict {
         Err((Reason::JsonMalformed, offset))
     }
 
-    const fn not_utf8(offset: usize) -> Result<(), (Reason, usize)> {
+    const fn not_utf8(offset: usize) -> Verdict {
         Err((Reason::JsonNotUtf8, offset))
     }
 
-    const fn twice(offset: usize) -> Result<(), (Reason, usize)> {
+    const fn twice(offset: usize) -> Verdict {
         Err((Reason::JsonDuplicateKey, offset))
     }
 
     #[test]
     fn the_grammar_of_rfc_8259_is_kept() {
         #[rustfmt::skip]
-        let rows: &[(&[u8], Result<(), (Reason, usize)>)] = &[
+        let rows: &[(&[u8], Verdict)] = &[
             // Values and what surrounds them.
             (b"{}", Ok(())), (b"[]", Ok(())), (b"null", Ok(())), (b"true", Ok(())), (b"false", Ok(())), (b"0", Ok(())),
             (b"\"\"", Ok(())), (b" \t\r\n[ ] \n", Ok(())), (b"{ \"a\" : 1 , \"b\" : [ ] }", Ok(())),
@@ -328,7 +333,7 @@ mod tests {
     #[test]
     fn only_utf_8_without_a_mark_or_half_surrogates_is_read() {
         #[rustfmt::skip]
-        let rows: &[(&[u8], Result<(), (Reason, usize)>)] = &[
+        let rows: &[(&[u8], Verdict)] = &[
             (b"\xEF\xBB\xBF{}", not_utf8(0)), (b"\"\xEF\xBB\xBF\"", Ok(())), (b"\xFF\xFE{\0}\0", not_utf8(0)), (b"\xFE\xFF\0{\0}", not_utf8(0)),
             (b"{\0}\0", malformed(1)), (b"\"\xFF\"", not_utf8(1)), (b"\"\xC0\xAF\"", not_utf8(1)), (b"\"\xE2\x80\"", not_utf8(1)),
             (b"\"\xED\xA0\x80\"", not_utf8(1)), (b"\"\xF4\x90\x80\x80\"", not_utf8(1)), (b"\"\xF4\x8F\xBF\xBF\"", Ok(())), (b"[]\x80", not_utf8(2)),
@@ -344,7 +349,7 @@ mod tests {
     #[test]
     fn a_name_stands_once_in_an_object_however_it_is_spelled() {
         #[rustfmt::skip]
-        let rows: &[(&str, Result<(), (Reason, usize)>)] = &[
+        let rows: &[(&str, Verdict)] = &[
             (r#"{"a":1,"b":1}"#, Ok(())), (r#"{"a":1,"a":1}"#, twice(7)), (r#"{"a":1,"A":1}"#, Ok(())), (r#"{"a":1,"a ":1}"#, Ok(())),
             (r#"{"a":1,"\u0061":1}"#, twice(7)), (r#"{"\u0061":1,"a":1}"#, twice(12)), (r#"{"\u0061":1,"\u0061":1}"#, twice(12)), (r#"{"\u0062":1,"a":1}"#, Ok(())),
             (r#"{"/":1,"\/":1}"#, twice(7)), (r#"{"\"":1,"\u0022":1}"#, twice(8)), (r#"{"\u00e9":1,"é":1}"#, twice(12)), (r#"{"e\u0301":1,"é":1}"#, Ok(())),

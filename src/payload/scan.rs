@@ -26,7 +26,7 @@ pub(super) struct NumberEnd {
     pub(super) decimal: bool,
 }
 
-/// The byte at a position; zero, which no JSON text may hold outside of nothing, past the end.
+/// The byte at a position; past the end zero, which may stand nowhere in a JSON text.
 #[inline]
 pub(super) fn byte(bytes: &[u8], at: usize) -> u8 {
     bytes.get(at).copied().unwrap_or(0)

@@ -37,7 +37,7 @@ const PATTERN_BYTES_MAX: usize = 1 << 20;
 const MESSAGE_CHARS_MAX: usize = 300;
 /// How many evaluations collecting errors may take at most. A payload that fits is judged without that bound: there the
 /// validator remembers outcomes.
-const EXPLAINED_MAX: u64 = 1 << 16;
+const EXPLAINED_MAX: u64 = 1 << 17;
 
 /// A compiled schema. Cheap to clone: all clones share one.
 #[derive(Debug, Clone)]
@@ -63,7 +63,8 @@ pub struct SchemaFault {
 
 impl Schema {
     /// Reads and compiles the schema in `file`, of draft 4, 6, 7, 2019-09 or 2020-12 as its `$schema` says, 2020-12 if it
-    /// says nothing. A `$ref` to another file is relative to `file` and has to stay inside `directory`.
+    /// says nothing. A `$ref` to another file is relative to `file` and has to stay inside `directory`. An absolute `$id`
+    /// makes the references beside it absolute too; those only lead to what the files themselves hold.
     ///
     /// # Errors
     ///
@@ -77,7 +78,7 @@ impl Schema {
             return Err(SchemaFault::new(format!("\"{}\" is outside \"{}\"", file.display(), directory.display())));
         };
         let root = library.read(relative).map_err(SchemaFault::new)?;
-        Self::compile(&root, &uri_of(relative), library)
+        Self::compile(&root, &uri_of(relative), Referenced { library, draft: draft_of(&root) })
     }
 
     /// Compiles `schema` as if it stood in a file of `directory`.
@@ -87,14 +88,14 @@ impl Schema {
     /// As [`Schema::load`].
     pub fn from_value(schema: &Value, directory: &Path) -> Result<Self, SchemaFault> {
         let library = Library::open(directory)?;
-        Self::compile(schema, &uri_of(Path::new("schema.json")), library)
+        let referenced = Referenced { library, draft: draft_of(schema) };
+        Self::compile(schema, &uri_of(Path::new("schema.json")), referenced)
     }
 
-    fn compile(root: &Value, uri: &str, library: impl Retrieve + 'static) -> Result<Self, SchemaFault> {
-        let draft = Draft::default().detect(root);
+    fn compile(root: &Value, uri: &str, referenced: impl Retrieve + 'static) -> Result<Self, SchemaFault> {
         let registry = Registry::new()
-            .retriever(library)
-            .draft(draft)
+            .retriever(referenced)
+            .draft(draft_of(root))
             .add(uri, root)
             .and_then(jsonschema::RegistryBuilder::prepare)
             .map_err(|error| SchemaFault::reference(&error))?;
@@ -123,7 +124,8 @@ impl Schema {
     ///
     /// `schema_mismatch`. Its fact `errors` has a row for each of the first 16 errors: `pointer` into the payload, in which
     /// names that the schema does not have are shown as `*`; `keyword`; `schema`, the place of the keyword in the schema;
-    /// and for `required` the `property` that is missing.
+    /// and for `required` the `property` that is missing. Where no alternative of `anyOf` or `oneOf` fits, the errors of the
+    /// closest one follow. The fact is missing where finding the errors could take long.
     pub fn check(&self, document: &Document) -> Result<(), Rejection> {
         if self.0.validator.is_valid(Tape::node(document.root())) {
             return Ok(());
@@ -140,10 +142,7 @@ impl Schema {
         let mut rows = Vec::new();
         let mut only_additional = true;
         for error in self.0.validator.iter_errors(Tape::node(document.root())).take(ERRORS_MAX) {
-            only_additional &= matches!(
-                error.kind(),
-                ValidationErrorKind::AdditionalProperties { .. } | ValidationErrorKind::UnevaluatedProperties { .. }
-            );
+            only_additional &= matches!(keyword(&error), "additionalProperties" | "unevaluatedProperties");
             self.add_rows(document, &error, &mut rows);
         }
         let rejection = Rejection::new(Reason::SchemaMismatch).fact("errors", Fact::Rows(rows));
@@ -157,7 +156,7 @@ impl Schema {
         }
         let mut row = vec![
             ("pointer", Fact::from(self.masked_pointer(document, error.instance_path().as_str()))),
-            ("keyword", Fact::from(error.kind().keyword().to_owned())),
+            ("keyword", Fact::from(keyword(error).to_owned())),
             ("schema", Fact::from(self.place_of(error))),
         ];
         if let ValidationErrorKind::Required { property: Value::String(property) } = error.kind() {
@@ -216,8 +215,8 @@ impl Schema {
 const HINT_ADDITIONAL: &str = "the schema itself refuses members that it does not list; where they are harmless, remove \
                                additionalProperties from it and let [sanitize] unknown_fields = \"drop\" remove them";
 
-const HINT_UNEXPLAINED: &str = "the payload does not fit its schema; where is not said, because alternatives in the \
-                                schema overlap so often that finding out could take very long";
+const HINT_UNEXPLAINED: &str = "the payload does not fit its schema; where is not said, because with a payload of this \
+                                size and alternatives that overlap in the schema, finding out could take long";
 
 /// How many values there are in `node`, itself included, and how many containers stand in one another.
 fn extent(node: Node<'_>) -> (u64, usize) {
@@ -240,30 +239,36 @@ impl SchemaFault {
         if let ValidationErrorKind::Referencing(error) = error.kind() {
             return Self::reference(error);
         }
-        let message = match error.kind() {
-            ValidationErrorKind::Format { format } if format == "regex" => BAD_PATTERN.to_owned(),
-            _ => operator_text(&error.to_string()),
-        };
+        let bad_pattern = matches!(error.kind(), ValidationErrorKind::Format { format } if format == "regex");
+        let message = if bad_pattern { BAD_PATTERN.to_owned() } else { operator_text(&error.to_string()) };
         Self { message, location: Some(error.instance_path().as_str().to_owned()) }
     }
 
     fn reference(error: &jsonschema::ReferencingError) -> Self {
         use jsonschema::ReferencingError::{UnknownSpecification, Unretrievable};
-        match error {
-            Unretrievable { uri, source } => {
-                let target = path_of(uri).unwrap_or_else(|| uri.clone());
-                Self::new(format!("\"{target}\" cannot be used: {source}"))
-            }
-            UnknownSpecification { specification } => Self {
-                message: format!("unknown $schema \"{specification}\", {DRAFTS}"),
-                location: Some("/$schema".to_owned()),
-            },
-            other => Self::new(operator_text(&other.to_string())),
+        if let Unretrievable { uri, source } = error {
+            let target = path_of(uri).unwrap_or_else(|| uri.clone());
+            return Self::new(format!("\"{target}\" cannot be used: {source}"));
         }
+        if let UnknownSpecification { specification } = error {
+            let message = format!("unknown $schema \"{specification}\", {DRAFTS}");
+            return Self { message, location: Some("/$schema".to_owned()) };
+        }
+        Self::new(operator_text(&error.to_string()))
     }
 }
 
 type Row = Vec<(&'static str, Fact)>;
+
+/// The keyword that a value does not fit; where it is a subschema that is just `false`, the keyword that says so.
+fn keyword<'e>(error: &'e ValidationError<'_>) -> &'e str {
+    if !matches!(error.kind(), ValidationErrorKind::FalseSchema) {
+        return error.kind().keyword();
+    }
+    let last = error.schema_path().as_str().rsplit('/').next().unwrap_or_default();
+    let says_false = ["additionalProperties", "unevaluatedProperties", "additionalItems", "unevaluatedItems"];
+    if says_false.contains(&last) { last } else { "false" }
+}
 
 /// Of the alternatives that a value does not fit, the one with the fewest errors, and before all others one that does not
 /// fail at the value itself: `[{"type": "null"}, {…}]` is about the second where there is an object.
@@ -316,8 +321,7 @@ impl Pattern {
     }
 
     pub(super) fn matches(&self, name: &str) -> bool {
-        let mut buffer = <Tape as Json>::StringBuffer::default();
-        Tape::with_string_node(&mut buffer, name, |node| self.0.is_valid(node))
+        Tape::with_string_node(&mut (), name, |node| self.0.is_valid(node))
     }
 }
 
@@ -373,11 +377,41 @@ impl Scope {
     }
 }
 
-impl Retrieve for Library {
+/// The files a schema refers to, as the library asks for them.
+struct Referenced {
+    library: Library,
+    /// Of the schema's own file, for files that do not say theirs.
+    draft: Draft,
+}
+
+impl Retrieve for Referenced {
     fn retrieve(&self, uri: &Uri<String>) -> Result<Value, Box<dyn Error + Send + Sync>> {
         let path = path_of(uri.as_str()).ok_or(OUTSIDE)?;
-        Ok(self.read(Path::new(&path))?)
+        let schema = self.library.read(Path::new(&path))?;
+        let draft = self.draft.detect(&schema);
+        let metaschema = METASCHEMAS.iter().find(|(of, _)| *of == draft);
+        match metaschema.map_or(Ok(()), |(_, validate)| validate(&schema)).map_err(|error| SchemaFault::invalid(&error))
+        {
+            Ok(()) => Ok(schema),
+            Err(fault) => Err(format!("{} at \"{}\"", fault.message, fault.location.unwrap_or_default()).into()),
+        }
     }
+}
+
+type Metaschema = fn(&Value) -> Result<(), ValidationError<'_>>;
+
+/// The library only checks the schema it is given against its metaschema, not the files that one refers to.
+const METASCHEMAS: [(Draft, Metaschema); 5] = [
+    (Draft::Draft4, jsonschema::draft4::meta::validate),
+    (Draft::Draft6, jsonschema::draft6::meta::validate),
+    (Draft::Draft7, jsonschema::draft7::meta::validate),
+    (Draft::Draft201909, jsonschema::draft201909::meta::validate),
+    (Draft::Draft202012, jsonschema::draft202012::meta::validate),
+];
+
+/// The draft that a schema's `$schema` says, 2020-12 if it says nothing.
+fn draft_of(schema: &Value) -> Draft {
+    Draft::Draft202012.detect(schema)
 }
 
 const BAD_PATTERN: &str = "the pattern is not a regular expression that runs in linear time and bounded memory: \

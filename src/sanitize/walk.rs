@@ -34,8 +34,14 @@ impl<'d> Walk<'d> {
         if rules.control_characters == Action::Keep && !may_change_prototype(document.source()) {
             rules.prototype_keys = Action::Keep;
         }
-        let only_unknown = Rules { unknown_fields: rules.unknown_fields, ..Rules::default() };
-        let below_anything = rules != only_unknown;
+        let below_anything = rules.control_characters != Action::Keep || rules.prototype_keys != Action::Keep;
+        if let Some(declared) = declared
+            && rules.unknown_fields != Action::Keep
+            && !below_anything
+            && !has_unknown(declared, document.root(), declared.root())
+        {
+            rules.unknown_fields = Action::Keep;
+        }
         Self { rules, document, declared, below_anything, cuts: Vec::new(), report: Report::default() }
     }
 
@@ -182,6 +188,24 @@ impl<'d> Walk<'d> {
 /// Whether some member can have one of the names at all: they stand there as they are, or with an escape in them.
 fn may_change_prototype(source: &[u8]) -> bool {
     ["__proto__", "constructor", "\\u"].iter().any(|text| memchr::memmem::find(source, text.as_bytes()).is_some())
+}
+
+/// Whether some member is undeclared: what almost every payload is asked and denies, so nothing but this is done here.
+fn has_unknown(declared: &Declared, node: Node<'_>, place: Place) -> bool {
+    if place == Place::ANYTHING {
+        return false;
+    }
+    match node.kind() {
+        Kind::Object => node.members().any(|member| match declared.member(place, member.key) {
+            Standing::Listed(place) | Standing::Open(place) => has_unknown(declared, member.value, place),
+            Standing::Undeclared => true,
+        }),
+        Kind::Array => node
+            .elements()
+            .enumerate()
+            .any(|(index, element)| has_unknown(declared, element, declared.element(place, index))),
+        Kind::Null | Kind::Bool | Kind::Number | Kind::String => false,
+    }
 }
 
 const HINT_COLLISION: &str = "without its control characters a name would be the same as another one beside it, or one \

@@ -6,10 +6,10 @@
 //! it, which doubles with each level. The validator remembers the outcome for recursive references while it only answers
 //! yes or no, but not while it collects errors; there the fan-out decides whether errors are collected at all.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use super::super::schema::SchemaFault;
-use super::graph::{Graph, SubschemaId};
+use super::graph::{Graph, Subschema, SubschemaId, by_name};
 
 /// Levels of a payload for which the figures are worked out.
 pub const PAYLOAD_DEPTH_MAX: usize = 128;
@@ -178,12 +178,13 @@ impl Graph {
         for (subschema, count) in members() {
             add(&mut dynamic, subschema.dynamic.iter().copied(), count);
         }
-        let names: BTreeSet<&str> =
-            members().flat_map(|(subschema, _)| subschema.properties.keys()).map(|name| &**name).collect();
+        let subschemas: Vec<&Subschema> = members().map(|(subschema, _)| subschema).collect();
         let mut below = Vec::new();
-        for name in names.into_iter().map(Some).chain([None]) {
+        let any_name = (None, (0..here.len()).collect());
+        for (name, positions) in by_name(&subschemas).into_iter().map(|(name, at)| (Some(name), at)).chain([any_name]) {
             let mut ways = BTreeMap::new();
-            for (subschema, count) in members() {
+            for position in positions {
+                let (subschema, count) = (subschemas[position], here[position].1);
                 let matched = |pattern: u32| name.is_none_or(|name| self.patterns[pattern as usize].matches(name));
                 let listed: Vec<SubschemaId> = subschema.value(name, matched).collect();
                 let additional = if listed.is_empty() { subschema.additional.schema() } else { None };

@@ -354,11 +354,6 @@ impl Graph {
 }
 
 impl Subschema {
-    /// The names in the schema's own text.
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.properties.keys().map(|name| &**name).chain(self.required.iter().map(|name| &**name))
-    }
-
     /// What `properties` and `patternProperties` say of a member's value: of the one called `name` if it is given, and of
     /// names with the patterns that `matched` says.
     pub(super) fn value(&self, name: Option<&str>, matched: impl Fn(u32) -> bool) -> impl Iterator<Item = SubschemaId> {
@@ -371,4 +366,28 @@ impl Subschema {
     pub(super) fn element(&self, index: usize) -> Option<SubschemaId> {
         self.prefix.get(index).copied().or(self.items)
     }
+}
+
+/// For every name that `members` list or require: the positions of those that say anything of a member so called. A place
+/// can have thousands of both, so that asking every subschema about every name would take long.
+pub(super) fn by_name<'g>(members: &[&'g Subschema]) -> BTreeMap<&'g str, Vec<usize>> {
+    let mut names: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    let mut of_any_name = Vec::new();
+    for (position, member) in members.iter().enumerate() {
+        if !member.patterns.is_empty() || member.additional.open() || member.unevaluated.open() {
+            of_any_name.push(position);
+        }
+        for name in &member.required {
+            names.entry(name).or_default();
+        }
+        for name in member.properties.keys() {
+            names.entry(name).or_default().push(position);
+        }
+    }
+    for positions in names.values_mut() {
+        positions.extend(&of_any_name);
+        positions.sort_unstable();
+        positions.dedup();
+    }
+    names
 }

@@ -11,14 +11,19 @@ use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
 use serde_json::Value;
 
 use super::{SchemaFault, operator_text};
+use crate::payload::{Document, JsonLimits};
+use crate::rejection::{Fact, Rejection};
 
 /// Bytes of one schema file.
 pub(super) const FILE_BYTES_MAX: u64 = 1 << 20;
 /// Bytes of a schema file and all files it refers to.
 const FILES_BYTES_MAX: u64 = 16 << 20;
+/// What else bounds a file; `serde_json` stops at 128 levels.
+const FILE_LIMITS: JsonLimits = JsonLimits { depth_max: 128, nodes_max: 1 << 20, members_max: 1 << 20 };
 /// Where the files are for the library: nothing else has this URI scheme, so that a reference to `file:` or `https:` can
 /// never be mistaken for one of ours.
 const SCHEME: &str = "hookward-schema:///";
@@ -46,10 +51,14 @@ impl Library {
             return Err("a reference has to stay inside the schema directory, this is a link out of it".to_owned());
         }
         let text = self.read_bounded(&path)?;
+        // Our own reader first: `serde_json` keeps the last of two members with one name, and a rule would be lost silently.
+        if let Err(rejection) = Document::read(text.clone(), FILE_LIMITS) {
+            return Err(fault_of(&rejection));
+        }
         serde_json::from_slice(&text).map_err(|error| operator_text(&error.to_string()))
     }
 
-    fn read_bounded(&self, path: &Path) -> Result<Vec<u8>, String> {
+    fn read_bounded(&self, path: &Path) -> Result<Bytes, String> {
         let file = File::open(path).map_err(|error| error.to_string())?;
         if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
             return Err("it is not a file".to_owned());
@@ -65,7 +74,15 @@ impl Library {
             return Err(format!("the schema with all files it refers to is larger than {FILES_BYTES_MAX} bytes"));
         }
         self.bytes_left.store(left - length, Ordering::Relaxed);
-        Ok(text)
+        Ok(text.into())
+    }
+}
+
+fn fault_of(rejection: &Rejection) -> String {
+    let offset = rejection.detail().iter().find(|(name, _)| *name == "offset");
+    match offset {
+        Some((_, Fact::Number(offset))) => format!("{} (byte {offset})", rejection.reason().row().meaning),
+        _ => rejection.reason().row().meaning.to_owned(),
     }
 }
 

@@ -33,7 +33,12 @@ fn each_draft_is_read_as_it_is_meant() {
         ("http://json-schema.org/draft-04/schema#", json!({"maximum": 5, "exclusiveMaximum": true}), "5", "4"),
         ("http://json-schema.org/draft-06/schema#", json!({"exclusiveMaximum": 5, "const": 4}), "5", "4"),
         ("http://json-schema.org/draft-07/schema#", json!({"if": {"const": 5}, "then": false}), "5", "4"),
-        ("https://json-schema.org/draft/2019-09/schema", json!({"dependentRequired": {"a": ["b"]}}), r#"{"a":1}"#, "{}"),
+        (
+            "https://json-schema.org/draft/2019-09/schema",
+            json!({"dependentRequired": {"a": ["b"]}}),
+            r#"{"a":1}"#,
+            "{}",
+        ),
         ("https://json-schema.org/draft/2020-12/schema", json!({"prefixItems": [{"type": "null"}]}), "[1]", "[null]"),
         ("", json!({"prefixItems": [{"type": "null"}]}), "[1]", "[null]"),
     ];
@@ -59,12 +64,13 @@ fn errors_say_where_in_words_of_the_schema() {
             "map": {"additionalProperties": {"properties": {"ok": {"type": "boolean"}}}},
             "tags": {"patternProperties": {"^t": {"type": "null"}}},
             "either": {"oneOf": [{"type": "null"}, {"properties": {"kind": {"const": "a"}, "n": {"type": "number"}}}]},
+            "never": false,
             "when": {"format": "date-time"},
         },
         "$defs": {"user": {"required": ["login"]}},
     });
     let schema = schema(&value);
-    let cases: [(&str, &[&str]); 14] = [
+    let cases: [(&str, &[&str]); 15] = [
         (r#"{"id":1}"#, &[]),
         ("[]", &[]),
         ("{}", &[" required #/required id"]),
@@ -72,7 +78,10 @@ fn errors_say_where_in_words_of_the_schema() {
         (r#"{"\u0069d":"x"}"#, &["/id type #/properties/id/type"]),
         (r#"{"id":1,"user":{"mail":"a@b"}}"#, &["/user required #/$defs/user/required login"]),
         (r#"{"id":1,"a/b":["ab","abc"]}"#, &["/a~1b/1 maxLength #/properties/a~1b/items/maxLength"]),
-        (r#"{"id":1,"closed":{"secret":1}}"#, &["/closed additionalProperties #/properties/closed/additionalProperties"]),
+        (
+            r#"{"id":1,"closed":{"secret":1}}"#,
+            &["/closed additionalProperties #/properties/closed/additionalProperties"],
+        ),
         (
             r#"{"id":1,"map":{"secret":{"ok":1}}}"#,
             &["/map/*/ok type #/properties/map/additionalProperties/properties/ok/type"],
@@ -84,9 +93,13 @@ fn errors_say_where_in_words_of_the_schema() {
         ),
         (
             r#"{"id":1,"either":{"kind":"a","n":"x"}}"#,
-            &["/either oneOf #/properties/either/oneOf", "/either/n type #/properties/either/oneOf/1/properties/n/type"],
+            &[
+                "/either oneOf #/properties/either/oneOf",
+                "/either/n type #/properties/either/oneOf/1/properties/n/type",
+            ],
         ),
         (r#"{"id":1,"when":"yesterday"}"#, &["/when format #/properties/when/format"]),
+        (r#"{"id":1,"never":1}"#, &["/never false #/properties/never"]),
         (r#"{"id":1.0,"when":"2026-11-23T10:00:00Z"}"#, &[]),
     ];
     for (text, expected) in cases {
@@ -147,7 +160,8 @@ fn overlapping_alternatives_are_not_explained_where_that_could_take_long() {
 
 #[test]
 fn the_deepest_evaluation_that_is_allowed_fits_a_workers_stack() {
-    let inner = json!({"properties": {"a": {"$ref": "#/$defs/n"}, "x": {"type": "integer"}}, "unevaluatedProperties": false});
+    let inner =
+        json!({"properties": {"a": {"$ref": "#/$defs/n"}, "x": {"type": "integer"}}, "unevaluatedProperties": false});
     let node = (0..4).fold(inner, |inner, _| json!({"oneOf": [inner]}));
     let schema = schema(&json!({"$ref": "#/$defs/n", "$defs": {"n": node}}));
     for (leaf, fits) in [("1", true), ("true", false)] {
@@ -166,7 +180,10 @@ fn references_stay_inside_the_directory() {
     let directory = outside.path().join("schemas");
     std::fs::create_dir_all(directory.join("github")).expect("a directory");
     let write = |name: &str, value: &Value| std::fs::write(directory.join(name), value.to_string()).expect("a file");
-    write("common.json", &json!({"$defs": {"user": {"required": ["login"], "properties": {"login": {"$ref": "github/name.json"}}}}}));
+    write(
+        "common.json",
+        &json!({"$defs": {"user": {"required": ["login"], "properties": {"login": {"$ref": "github/name.json"}}}}}),
+    );
     write("github/name.json", &json!({"type": "string", "maxLength": 3}));
     write("with space.json", &json!({"type": "null"}));
     #[cfg(unix)]
@@ -183,8 +200,8 @@ fn references_stay_inside_the_directory() {
         ("missing fragment", "common.json#/$defs/none", Some("$defs/none")),
         ("above", "../secret.json", Some("secret.json")),
         ("above, encoded", "%2e%2e/secret.json", Some("secret.json")),
-        ("above, separator encoded", "..%2fsecret.json", Some("inside the schema directory")),
-        ("above, all encoded", "%2e%2e%2fsecret.json", Some("inside the schema directory")),
+        ("above, separator encoded", "..%2fsecret.json", Some("nothing is fetched")),
+        ("above, all encoded", "%2e%2e%2fsecret.json", Some("nothing is fetched")),
         ("link to a file", "link.json", Some("link out of it")),
         ("link to a directory", "up/secret.json", Some("link out of it")),
         ("directory", "github", Some("not a file")),
@@ -204,6 +221,14 @@ fn references_stay_inside_the_directory() {
             (found, _) => panic!("{name}: expected {fault:?}, got {found:?}"),
         }
     }
+    for (wrong, place) in
+        [(json!({"items": 3}), "/items"), (json!({"$defs": {"a": {"type": "strin"}}}), "/$defs/a/type")]
+    {
+        write("wrong.json", &wrong);
+        write("schema.json", &json!({"$ref": "wrong.json"}));
+        let fault = Schema::load(&directory.join("schema.json"), &directory).expect_err("a file it refers to is wrong");
+        assert!(fault.message.contains("\"wrong.json\"") && fault.message.contains(place), "{}", fault.message);
+    }
     write("schema.json", &json!({"properties": {"user": {"$ref": "common.json#/$defs/user"}}}));
     let schema = Schema::load(&directory.join("schema.json"), &directory).expect("it loads");
     let expected = ["/user/login maxLength github/name.json#/maxLength"];
@@ -217,7 +242,9 @@ fn references_stay_inside_the_directory() {
 fn files_are_bounded() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("schema.json");
-    for (length, loads) in [(files::FILE_BYTES_MAX - 1, true), (files::FILE_BYTES_MAX, true), (files::FILE_BYTES_MAX + 1, false)] {
+    for (length, loads) in
+        [(files::FILE_BYTES_MAX - 1, true), (files::FILE_BYTES_MAX, true), (files::FILE_BYTES_MAX + 1, false)]
+    {
         let text = format!("{{}}{}", " ".repeat(usize::try_from(length).expect("it fits") - 2));
         std::fs::write(&path, text).expect("a file");
         assert_eq!(Schema::load(&path, directory.path()).is_ok(), loads, "{length}");
@@ -237,23 +264,41 @@ fn files_are_bounded() {
 fn what_is_wrong_with_a_schema_is_said_with_its_place() {
     let cases = [
         ("type", json!({"properties": {"a": {"type": "strin"}}}), "\"strin\" is not valid", Some("/properties/a/type")),
-        ("look-around", json!({"properties": {"a": {"pattern": "(?=a)b"}}}), "linear time", Some("/properties/a/pattern")),
-        ("back-reference", json!({"patternProperties": {r"(a)\1": {}}}), "linear time", Some(r"/patternProperties/(a)\1")),
+        (
+            "look-around",
+            json!({"properties": {"a": {"pattern": "(?=a)b"}}}),
+            "linear time",
+            Some("/properties/a/pattern"),
+        ),
+        (
+            "back-reference",
+            json!({"patternProperties": {r"(a)\1": {}}}),
+            "linear time",
+            Some(r"/patternProperties/(a)\1"),
+        ),
         ("pattern that grows", json!({"pattern": "(a{1000}){1000}"}), "bounded memory", Some("/pattern")),
         ("no such pointer", json!({"$ref": "#/$defs/none"}), "/$defs/none", None),
         ("draft 3", json!({"$schema": "http://json-schema.org/draft-03/schema#"}), "unknown $schema", Some("/$schema")),
         ("no schema", json!([]), "is not of types", Some("")),
-        ("keyword of draft 4 in 2020-12", json!({"maximum": 1, "exclusiveMaximum": true}), "true is not of type", Some("/exclusiveMaximum")),
+        (
+            "keyword of draft 4 in 2020-12",
+            json!({"maximum": 1, "exclusiveMaximum": true}),
+            "true is not of type",
+            Some("/exclusiveMaximum"),
+        ),
     ];
     for (name, value, message, location) in cases {
         let fault = Schema::from_value(&value, &std::env::temp_dir()).expect_err(name);
         assert!(fault.message.contains(message), "{name}: {}", fault.message);
         assert_eq!(fault.location.as_deref(), location, "{name}");
-        assert!(fault.message.starts_with(|first: char| !first.is_uppercase()) && !fault.message.ends_with('.'), "{name}");
+        assert!(
+            fault.message.starts_with(|first: char| !first.is_uppercase()) && !fault.message.ends_with('.'),
+            "{name}"
+        );
     }
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("schema.json");
-    for text in ["", "{", r#"{"type":}"#, "\u{feff}{}"] {
+    for text in ["", "{", r#"{"type":}"#, "\u{feff}{}", r#"{"type":"null","type":"string"}"#] {
         std::fs::write(&path, text).expect("a file");
         assert!(Schema::load(&path, directory.path()).is_err(), "{text:?}");
     }
@@ -262,7 +307,8 @@ fn what_is_wrong_with_a_schema_is_said_with_its_place() {
 
 #[test]
 fn embedded_json_is_judged_by_the_own_reader() {
-    let schema = schema(&json!({"$schema": "http://json-schema.org/draft-07/schema#", "contentMediaType": "application/json"}));
+    let schema =
+        schema(&json!({"$schema": "http://json-schema.org/draft-07/schema#", "contentMediaType": "application/json"}));
     let cases = [(r#""{\"a\":1}""#, true), (r#""{\"a\":1""#, false), (r#""{\"a\":1,\"a\":2}""#, false), ("1", true)];
     for (text, fits) in cases {
         assert_eq!(schema.check(&read(text)).is_ok(), fits, "{text}");

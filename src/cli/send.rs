@@ -1,0 +1,190 @@
+//! `hookward send`: a body signed as the source's provider would sign it, and sent.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use clap::Args;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+
+use super::client::Client;
+use super::setup::{Setup, Trouble};
+use crate::auth::scheme::FactLocation;
+use crate::auth::sign::{Signed, Unsigned, sign};
+use crate::auth::verify::NamedSecret;
+use crate::clock::Clock;
+use crate::policy::Source;
+use crate::policy::secrets::{Resolved, Resolver as _, SystemSecrets};
+use crate::policy::source_config::{SecretReference, read_source};
+use crate::request_record::RequestRecord;
+
+/// What to send, and where.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The source whose scheme and secret sign it
+    pub source: String,
+    /// The body; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    pub body: PathBuf,
+    /// The event's name, where the provider has it in a header
+    #[arg(long, value_name = "NAME")]
+    pub event: Option<String>,
+    /// The gateway; the source's `public_url`, or the first https listener on the loopback, if left out
+    #[arg(long, value_name = "URL")]
+    pub to: Option<Uri>,
+    /// Trust the certificates in this file, such as `certs/localhost.pem`
+    #[arg(long, value_name = "FILE")]
+    pub cacert: Option<PathBuf>,
+    /// One more header field, as `name: value`
+    #[arg(short = 'H', long = "header", value_name = "FIELD")]
+    pub headers: Vec<String>,
+    /// Print the request record instead of sending it
+    #[arg(long)]
+    pub record: bool,
+}
+
+/// Signs and sends.
+///
+/// # Errors
+/// [`Trouble`] if there is no such source, or the request cannot be made or sent.
+pub fn run(arguments: &Arguments, config: &Path, out: &mut impl Write) -> Result<(), Trouble> {
+    let (gateway, policy, _limits) = Setup::read(config, &SystemSecrets).usable()?;
+    let Some(source) = policy.source(&arguments.source) else {
+        let message = format!("no source {:?}; there are: {}", arguments.source, names(&policy));
+        return Err(Trouble::Other(message));
+    };
+    let body = read(&arguments.body)?;
+    let url = url(arguments, source, &gateway)?;
+    let headers = headers(arguments, source)?;
+    let directory = gateway.policies.as_ref().map(|policies| policies.directory.value.clone()).unwrap_or_default();
+    let signed = signed(source, &directory, headers, &url, &body)?;
+    let url = with_query(&url, &signed.uri)?;
+    if arguments.record {
+        let text = serde_json::to_string(&record(&arguments.source, &url, &signed.headers, &body))
+            .map_err(|error| Trouble::Other(error.to_string()))?;
+        return writeln!(out, "{text}").map_err(Trouble::Output);
+    }
+    let trusted = arguments.cacert.as_ref().map(|file| read_text(file)).transpose()?;
+    let fault = |error: std::io::Error| Trouble::Other(format!("{url}: {error}"));
+    let client = Client::new(trusted.as_deref()).map_err(fault)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(fault)?;
+    let answer = runtime.block_on(client.send(Method::POST, &url, signed.headers, body)).map_err(fault)?;
+    writeln!(out, "{}", answer.status).map_err(Trouble::Output)?;
+    out.write_all(&answer.body).map_err(Trouble::Output)?;
+    if answer.status.is_success() { Ok(()) } else { Err(Trouble::Said) }
+}
+
+fn names(policy: &crate::policy::Policy) -> String {
+    policy.sources().iter().map(|source| &*source.name).collect::<Vec<_>>().join(", ")
+}
+
+fn read(file: &Path) -> Result<Bytes, Trouble> {
+    let fault = |source| Trouble::File { path: file.to_owned(), source };
+    if file == Path::new("-") {
+        let mut bytes = Vec::new();
+        std::io::Read::read_to_end(&mut std::io::stdin().lock(), &mut bytes).map_err(fault)?;
+        return Ok(bytes.into());
+    }
+    std::fs::read(file).map(Bytes::from).map_err(fault)
+}
+
+fn read_text(file: &Path) -> Result<String, Trouble> {
+    std::fs::read_to_string(file).map_err(|source| Trouble::File { path: file.to_owned(), source })
+}
+
+/// Where it goes: the path is always the source's.
+fn url(
+    arguments: &Arguments,
+    source: &Source,
+    gateway: &crate::policy::gateway_config::GatewayConfig,
+) -> Result<Uri, Trouble> {
+    let listen = gateway.listen.as_ref().and_then(|listen| listen.https.first());
+    let base = match (&arguments.to, &source.public_url, listen) {
+        (Some(to), _, _) => to.to_string(),
+        (None, Some(public), _) => public.to_string(),
+        (None, None, Some(address)) => format!("https://localhost:{}", address.value.port()),
+        (None, None, None) => return Err(Trouble::Other("say where the gateway is with --to".to_owned())),
+    };
+    let base: Uri = base.parse().map_err(|_| Trouble::Other(format!("{base:?} is not a URL")))?;
+    let authority = base.authority().map(http::uri::Authority::as_str).unwrap_or_default();
+    let text = format!("{}://{authority}{}", base.scheme_str().unwrap_or("https"), source.path);
+    text.parse().map_err(|_| Trouble::Other(format!("{text:?} is not a URL")))
+}
+
+fn headers(arguments: &Arguments, source: &Source) -> Result<HeaderMap, Trouble> {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(event) = &arguments.event {
+        let mut places = source.event.places.iter();
+        let header = places.find_map(|(place, _)| match place {
+            FactLocation::Header(name) => Some(name.clone()),
+            FactLocation::Pointer(_) | FactLocation::Form(_) | FactLocation::Member(_) => None,
+        });
+        let name = header.ok_or_else(|| Trouble::Other("this source has its event in the body".to_owned()))?;
+        let value = HeaderValue::from_str(event).map_err(|_| Trouble::Other(format!("{event:?} cannot be an event")))?;
+        headers.insert(name, value);
+    }
+    for field in &arguments.headers {
+        let fault = || Trouble::Other(format!("{field:?} is not a header field such as `name: value`"));
+        let (name, value) = field.split_once(':').ok_or_else(fault)?;
+        let name = HeaderName::try_from(name.trim()).map_err(|_| fault())?;
+        headers.insert(name, HeaderValue::from_str(value.trim()).map_err(|_| fault())?);
+    }
+    Ok(headers)
+}
+
+/// The request as the source's provider would sign it with the policy's first secret.
+fn signed(source: &Source, directory: &Path, headers: HeaderMap, url: &Uri, body: &Bytes) -> Result<Signed, Trouble> {
+    let uri: Uri = url.path().parse().map_err(|_| Trouble::Other(format!("{url} has no path")))?;
+    let Some(verifier) = &source.verifier else { return Ok(Signed { uri, headers }) };
+    let secret = first_secret(source, directory)?;
+    let unsigned = Unsigned {
+        method: Method::POST,
+        uri,
+        headers,
+        public_url: source.public_url.as_deref(),
+        body,
+        now: Clock::system().unix_seconds(),
+    };
+    sign(verifier.scheme(), &secret, unsigned).map_err(|fault| Trouble::Other(fault.to_string()))
+}
+
+/// Reads the secret again: compiled policies keep keys, not secrets.
+fn first_secret(source: &Source, directory: &Path) -> Result<NamedSecret, Trouble> {
+    let file = directory.join(format!("{}.toml", source.name));
+    let mut loaded = crate::policy::load::Loaded::default();
+    let text = loaded.files.read(&file, &mut loaded.diagnostics);
+    let config = text.and_then(|text| read_source(&text, &mut loaded.diagnostics));
+    let reference = config.and_then(|config| config.auth.secrets.into_iter().next());
+    let reference: SecretReference =
+        reference.ok_or_else(|| Trouble::Other(format!("{} has no secret", file.display())))?;
+    match SystemSecrets.resolve(&reference.from.value) {
+        Ok(Resolved::Secret(secret)) => {
+            Ok(NamedSecret { id: reference.id.value.into(), secret, expires: None })
+        }
+        Ok(Resolved::NotLookedFor) => Err(Trouble::Other("the secret was not looked for".to_owned())),
+        Err(fault) => Err(Trouble::Other(fault.to_string())),
+    }
+}
+
+fn with_query(url: &Uri, target: &Uri) -> Result<Uri, Trouble> {
+    let Some(query) = target.query() else { return Ok(url.clone()) };
+    let text = format!("{url}?{query}");
+    text.parse().map_err(|_| Trouble::Other(format!("{text:?} is not a URL")))
+}
+
+fn record(source: &str, url: &Uri, headers: &HeaderMap, body: &Bytes) -> RequestRecord {
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    RequestRecord {
+        id: source.to_owned(),
+        method: "POST".to_owned(),
+        url: url.to_string(),
+        headers: headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect(),
+        body_b64: STANDARD.encode(body),
+        now: Some(Clock::system().unix_seconds()),
+        expect: None,
+    }
+}

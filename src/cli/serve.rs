@@ -1,0 +1,194 @@
+//! `hookward serve`: runs the gateway until it is told to stop.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::setup::{Setup, Trouble, certificate_files};
+use crate::admin::{self, Admin};
+use crate::admit::networks::Networks;
+use crate::clock::Clock;
+use crate::edge::tls::Certificates;
+use crate::policy::gateway_config::{GatewayConfig, ListenConfig, LogFormat, LogLevel, RejectsTarget};
+use crate::policy::load::{self, Loaded};
+use crate::policy::diagnostic::Styles;
+use crate::policy::reload::Watch;
+use crate::policy::secrets::SystemSecrets;
+use crate::reason::Level;
+use crate::record::{self, Colour, Format, Telemetry};
+use crate::server::{Server, Startup};
+
+/// Nothing yet: everything is in the configuration.
+#[derive(Debug, Args)]
+pub struct Arguments {}
+
+/// Where the rejected log goes if the configuration does not say.
+const REJECTS_FILE: &str = "logs/rejected.jsonl";
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// [`Trouble`] if the configuration has an error, or the gateway cannot start.
+pub fn run(_arguments: &Arguments, config_file: &Path) -> Result<(), Trouble> {
+    let mut setup = Setup::read(config_file, &SystemSecrets);
+    let certificates = setup.certificates(config_file);
+    let (config, policy, limits) = setup.usable()?;
+    let Some(listen) = config.listen.clone() else {
+        return Err(Trouble::Other(format!("{} has no [listen]: where would deliveries come in?", config_file.display())));
+    };
+    let telemetry = telemetry(&config)?;
+    let clock = Clock::system();
+    let admin = config.admin.as_ref().map(|admin| bind_admin(admin.listen.value)).transpose()?;
+    telemetry.policies_loaded(clock.unix_micros());
+    let server = Server::start(Startup {
+        edge: config.edge.clone(),
+        https: addresses(&listen.https),
+        http: addresses(&listen.http),
+        trusted_proxies: trusted_proxies(&listen),
+        certificates,
+        policy,
+        limits,
+        telemetry: telemetry.clone(),
+        clock,
+    })?;
+    for (what, addresses) in [("https", server.https()), ("http", server.http())] {
+        for address in addresses {
+            telemetry.event(Level::Info, "listening", &[("protocol", &what), ("address", address)]);
+        }
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Trouble::Other(format!("cannot start: {error}")))?;
+    runtime.block_on(control(&server, config_file, &config, admin))?;
+    telemetry.event(Level::Info, "draining", &[]);
+    server.stop();
+    Ok(())
+}
+
+fn bind_admin(address: SocketAddr) -> Result<std::net::TcpListener, Trouble> {
+    admin::bind(address).map_err(|source| {
+        Trouble::Start(crate::server::StartFault::Bind { address, source })
+    })
+}
+
+fn addresses(list: &[crate::policy::table::Spanned<SocketAddr>]) -> Vec<SocketAddr> {
+    list.iter().map(|address| address.value).collect()
+}
+
+fn trusted_proxies(listen: &ListenConfig) -> Networks {
+    Networks::new(listen.trusted_proxies.iter().map(|network| network.value))
+}
+
+fn telemetry(config: &GatewayConfig) -> Result<Telemetry, Trouble> {
+    let rejects = config.rejects.as_ref();
+    let target = match rejects.map(|rejects| &rejects.target.value) {
+        Some(RejectsTarget::StandardOutput) => PathBuf::from("-"),
+        Some(RejectsTarget::File(path)) => path.clone(),
+        None => PathBuf::from(REJECTS_FILE),
+    };
+    let options = record::Options {
+        rejects: target.clone(),
+        file_bytes_max: rejects.map_or(104_857_600, |rejects| rejects.file_bytes_max),
+        files_max: rejects.map_or(10, |rejects| rejects.files_max),
+        format: match config.log.format {
+            LogFormat::Auto => Format::auto(),
+            LogFormat::Text => Format::Text,
+            LogFormat::Json => Format::Json,
+        },
+        colour: Colour::auto(),
+        level: match config.log.level {
+            LogLevel::Error => Level::Error,
+            LogLevel::Warn => Level::Warn,
+            LogLevel::Info | LogLevel::Debug | LogLevel::Trace => Level::Info,
+        },
+        clock: std::sync::Arc::new(|| Clock::system().unix_micros()),
+    };
+    Telemetry::start(options).map_err(|source| Trouble::File { path: target, source })
+}
+
+/// Reloads on SIGHUP and on changes, until SIGTERM or SIGINT; answers on the private listener meanwhile.
+async fn control(
+    server: &Server,
+    config_file: &Path,
+    config: &GatewayConfig,
+    admin: Option<std::net::TcpListener>,
+) -> Result<(), Trouble> {
+    let handler = |kind| signal(kind).map_err(|error| Trouble::Other(format!("cannot handle signals: {error}")));
+    let (mut hangup, mut terminate, mut interrupt) =
+        (handler(SignalKind::hangup())?, handler(SignalKind::terminate())?, handler(SignalKind::interrupt())?);
+    if let Some(socket) = admin {
+        let admin = Admin { shared: Arc::clone(server.shared()), telemetry: server.telemetry().clone() };
+        tokio::spawn(admin.serve(socket));
+    }
+    let mut watch = watch(server, config_file, config);
+    loop {
+        let changed = async {
+            match &mut watch {
+                Some(watch) => watch.changed().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = hangup.recv() => reload(server, config_file),
+            () = changed => reload(server, config_file),
+        }
+    }
+}
+
+/// Watches policies, certificates and the configuration; without it SIGHUP is left.
+fn watch(server: &Server, config_file: &Path, config: &GatewayConfig) -> Option<Watch> {
+    let mut paths = vec![config_file.to_owned()];
+    paths.extend(config.policies.iter().map(|policies| policies.directory.value.clone()));
+    for files in certificate_files(config) {
+        paths.extend([files.certificate, files.key]);
+    }
+    match Watch::new(&paths) {
+        Ok(watch) => Some(watch),
+        Err(error) => {
+            let message = "cannot watch files: changes are seen on SIGHUP alone";
+            server.telemetry().event(Level::Warn, message, &[("error", &error)]);
+            None
+        }
+    }
+}
+
+/// Loads policies and certificates anew and swaps both in, or changes nothing and says why.
+fn reload(server: &Server, config_file: &Path) {
+    let telemetry = server.telemetry();
+    let mut loaded = Loaded::default();
+    let file = loaded.files.read(config_file, &mut loaded.diagnostics);
+    let config = file.and_then(|file| crate::policy::gateway_config::read_gateway(&file, &mut loaded.diagnostics));
+    let limits = &server.shared().limits;
+    let policies = config.as_ref().and_then(|config| config.policies.as_ref());
+    let policy = policies.and_then(|policies| load::load(policies, &SystemSecrets, limits, &mut loaded));
+    let certificates = match &config {
+        Some(config) if !config.tls.is_empty() => Certificates::load(&certificate_files(config)).map(Some),
+        Some(_) | None => Ok(None),
+    };
+    match (policy, certificates) {
+        (Some(policy), Ok(certificates)) if !loaded.diagnostics.has_errors() => {
+            let sources = policy.sources().len();
+            if let (Some(store), Some(certificates)) = (server.certificates(), certificates) {
+                store.swap(certificates);
+            }
+            server.shared().policy.store(Arc::new(policy));
+            telemetry.policies_loaded(server.shared().clock.unix_micros());
+            telemetry.event(Level::Info, "reloaded", &[("sources", &sources)]);
+        }
+        (_, certificates) => {
+            telemetry.policies_failed();
+            telemetry.event(Level::Error, "reload failed, nothing was changed", &[("findings", &loaded.diagnostics.summary())]);
+            let report = loaded.diagnostics.report(&loaded.files, &Styles::plain()).to_string();
+            for line in report.lines() {
+                telemetry.event(Level::Error, line, &[]);
+            }
+            for (_, fault) in certificates.err().into_iter().flatten() {
+                telemetry.event(Level::Error, "certificate", &[("error", &fault)]);
+            }
+        }
+    }
+}

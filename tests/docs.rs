@@ -1,0 +1,499 @@
+//! The documentation says what the code does, or this fails.
+//!
+//! `docs/reasons.md` and `docs/providers.md` are made from the code's own tables; `UPDATE=1 cargo test --test docs` writes them anew.
+//! `docs/policy-reference.md` and `docs/operations.md` are written by hand and held against the code: every key, every bound and
+//! default, every metric and every field of the rejected log; every example in them is loaded.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "the helpers of a test may fail as the test itself may")]
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use hookward::admit::{Capacity, Limits};
+use hookward::auth::describe;
+use hookward::auth::scheme::FactLocation;
+use hookward::policy::diagnostic::{Diagnostics, Files, SourceFile, Styles};
+use hookward::policy::gateway_config::{self as gateway, read_gateway};
+use hookward::policy::load::{Loaded, load};
+use hookward::policy::preset::{self, Preset};
+use hookward::policy::scheme::{TOLERANCE, parse_template};
+use hookward::policy::secrets::NoSecrets;
+use hookward::policy::source_config::{self as source, forward, read_source};
+use hookward::policy::table::Bound;
+use hookward::reason::{Connection, Level, Reason, Row};
+use hookward::record::{Colour, Format, MEMBERS, Options, Telemetry};
+
+/// Where a bound stands in the reference (heading and what precedes its key), and the bound.
+const BOUNDS: [(&str, &str, &Bound); 32] = [
+    ("[edge]", "", &gateway::CONNECTIONS_MAX),
+    ("[edge]", "", &gateway::CONNECTIONS_PER_CLIENT_MAX),
+    ("[edge]", "", &gateway::HANDSHAKES_MAX),
+    ("[edge]", "", &gateway::HANDSHAKE_SECONDS),
+    ("[edge]", "", &gateway::HEAD_SECONDS),
+    ("[edge]", "", &gateway::BODY_SECONDS),
+    ("[edge]", "", &gateway::IDLE_SECONDS),
+    ("[edge]", "", &gateway::CONNECTION_SECONDS),
+    ("[edge]", "", &gateway::REQUESTS_PER_CONNECTION_MAX),
+    ("[edge]", "", &gateway::HEAD_BYTES_MAX),
+    ("[edge]", "", &gateway::HEADERS_MAX),
+    ("[edge]", "", &gateway::URI_BYTES_MAX),
+    ("[edge]", "", &gateway::BUFFERED_BYTES_MAX),
+    ("[edge]", "", &gateway::RESPONSE_BYTES_MAX),
+    ("[edge]", "", &gateway::DRAIN_SECONDS),
+    ("[edge]", "", &gateway::WORKERS),
+    ("[rejects]", "", &gateway::REJECTS_FILE_BYTES_MAX),
+    ("[rejects]", "", &gateway::REJECTS_FILES_MAX),
+    ("top level", "", &source::BODY_BYTES_MAX),
+    ("[auth.scheme]", "timestamp.", &TOLERANCE),
+    ("[limit]", "client.", &source::CLIENT_PER_SECOND),
+    ("[limit]", "client.", &source::CLIENT_BURST),
+    ("[limit]", "source.", &source::SOURCE_PER_SECOND),
+    ("[limit]", "source.", &source::SOURCE_BURST),
+    ("[limit]", "failures.", &source::FAILURES_PER_MINUTE),
+    ("[limit]", "failures.", &source::BLOCK_SECONDS),
+    ("[limit]", "", &source::IN_FLIGHT_MAX),
+    ("[limit]", "", &source::JSON_DEPTH_MAX),
+    ("[limit]", "", &source::JSON_NODES_MAX),
+    ("[limit]", "", &source::JSON_MEMBERS_MAX),
+    ("[replay]", "", &source::WINDOW_SECONDS),
+    ("[forward]", "", &forward::DEADLINE_MS),
+];
+
+/// The files in which keys are read.
+const READERS: [&str; 6] = [
+    "src/policy/gateway_config.rs",
+    "src/policy/scheme.rs",
+    "src/policy/source_config.rs",
+    "src/policy/source_config/auth.rs",
+    "src/policy/source_config/event.rs",
+    "src/policy/source_config/forward.rs",
+];
+
+/// The calls that ask a table for a key, up to its name.
+const ASKING: [&str; 14] = [
+    "string(\"",
+    "parsed(\"",
+    "guarded(\"",
+    "one_of(\"",
+    "boolean(\"",
+    "instant(\"",
+    "path(\"",
+    "list(\"",
+    "table(\"",
+    "tables(\"",
+    "addresses(\"",
+    "action(\"",
+    "read_references(auth, \"",
+    "Bound::new(\"",
+];
+
+#[test]
+fn the_table_of_reasons_is_current() {
+    check_generated("docs/reasons.md", &reasons());
+}
+
+#[test]
+fn the_list_of_providers_is_current() {
+    check_generated("docs/providers.md", &providers());
+}
+
+/// What is told of a template is what a policy would write for it.
+#[test]
+fn a_described_template_reads_back_as_the_same_template() {
+    for preset in preset::all().filter(|preset| !preset.scheme.is_static()) {
+        let text = describe::template(&preset.scheme.signed);
+        assert_eq!(parse_template(&text).as_ref(), Ok(&preset.scheme.signed), "{}: {text}", preset.name);
+    }
+}
+
+#[test]
+fn every_bound_stands_in_the_reference_as_the_code_has_it() {
+    let rows = rows(&read("docs/policy-reference.md"));
+    for (heading, prefix, bound) in BOUNDS {
+        let key = format!("`{prefix}{}`", bound.key);
+        let row = rows.iter().find(|row| row.heading.contains(heading) && row.cells[0] == key);
+        let row = row.unwrap_or_else(|| panic!("no row {key} under {heading}"));
+        let expected = [format!("{} to {}", grouped(bound.min), grouped(bound.max)), grouped(bound.default)];
+        assert_eq!(row.cells[1..3], expected, "{heading} {key}");
+    }
+    let edge = rows_of("docs/operations.md", "Limits");
+    for (_, _, bound) in BOUNDS.iter().filter(|(heading, _, _)| *heading == "[edge]") {
+        let key = format!("`{}`", bound.key);
+        let row =
+            edge.iter().find(|row| row.cells[0] == key).unwrap_or_else(|| panic!("no row {key} in operations.md"));
+        assert_eq!(row.cells[1], grouped(bound.default), "{key}");
+    }
+}
+
+#[test]
+fn no_bound_of_the_code_is_left_out() {
+    let count = |path: &str| read(path).matches(": Bound = Bound::new(").count();
+    assert_eq!(READERS.iter().map(|path| count(path)).sum::<usize>(), BOUNDS.len());
+}
+
+#[test]
+fn every_key_that_the_code_reads_is_in_the_reference() {
+    let reference = read("docs/policy-reference.md");
+    let words: BTreeSet<_> = reference.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
+    let mut keys = 0;
+    for path in READERS {
+        let text = read(path);
+        let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for key in ASKING.iter().flat_map(|call| text.split(call).skip(1)).filter_map(|rest| rest.split('"').next()) {
+            assert!(words.contains(key), "{path} reads {key:?}");
+            keys += 1;
+        }
+    }
+    assert!(keys > 80, "the code was looked through: {keys} keys");
+}
+
+#[test]
+fn every_key_of_the_reference_is_in_an_example_that_is_loaded() {
+    let reference = read("docs/policy-reference.md");
+    let examples: String = examples(&reference).into_iter().map(|example| example.text).collect();
+    let words: BTreeSet<_> = examples.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
+    for row in rows(&reference) {
+        let name = row.cells[0].trim_matches('`');
+        for key in name.split('.').filter(|key| *key != "NAME") {
+            assert!(words.contains(key), "{} {name} is in no example", row.heading);
+        }
+    }
+}
+
+#[test]
+fn every_example_is_read_without_a_finding_and_loads() {
+    let reference = read("docs/policy-reference.md");
+    let examples = examples(&reference);
+    assert!(examples.len() >= 4, "the examples were found");
+    let directory = tempfile::tempdir().unwrap();
+    let at = |path: &str| directory.path().join(path);
+    fs::create_dir_all(at("policies/schemas")).unwrap();
+    for name in ["item", "other", "any"] {
+        fs::write(at(&format!("policies/schemas/{name}.json")), r#"{"type":"object"}"#).unwrap();
+    }
+    let authority = rcgen::generate_simple_self_signed(vec!["app.internal".to_owned()]).unwrap();
+    fs::write(at("policies/internal.pem"), authority.cert.pem()).unwrap();
+    for Example { path, text } in &examples {
+        fs::write(at(path), text).unwrap();
+        let mut files = Files::default();
+        let file = files.add(at(path), text.as_str());
+        let mut found = Diagnostics::default();
+        let read = match path.as_str() {
+            "hookward.toml" => read_gateway(&file, &mut found).is_some(),
+            _ => read_source(&file, &mut found).is_some(),
+        };
+        assert!(read && found.is_empty(), "{}", found.report(&files, &Styles::plain()));
+    }
+    let config = fs::read_to_string(at("hookward.toml")).unwrap();
+    let config = read_gateway(&source_file(&at("hookward.toml"), &config), &mut Diagnostics::default()).unwrap();
+    let mut loaded = Loaded::default();
+    let policy = load(&config.policies.unwrap(), &NoSecrets, &Limits::new(Capacity::default()), &mut loaded);
+    assert!(policy.is_some(), "{}", loaded.diagnostics.report(&loaded.files, &Styles::plain()));
+}
+
+#[test]
+fn every_metric_is_explained_and_none_that_is_not_there() {
+    let options = Options {
+        rejects: PathBuf::from("-"),
+        file_bytes_max: 1,
+        files_max: 1,
+        format: Format::Json,
+        colour: Colour::Off,
+        level: Level::Error,
+        clock: Arc::new(|| 0),
+    };
+    let telemetry = Telemetry::start_with(options, Box::new(std::io::sink())).unwrap();
+    let text = telemetry.metrics_text();
+    let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    let scraped: BTreeSet<_> = types.map(|(name, kind)| format!("`{name}{}`", suffix(kind))).collect();
+    let told: BTreeSet<_> = rows_of("docs/operations.md", "Metrics").iter().map(|row| row.cells[0].clone()).collect();
+    assert_eq!(told, scraped);
+}
+
+#[test]
+fn every_field_of_the_rejected_log_is_explained_in_its_order() {
+    let told: Vec<_> =
+        rows_of("docs/operations.md", "The rejected log").iter().map(|row| row.cells[0].clone()).collect();
+    assert_eq!(told, MEMBERS.map(|member| format!("`{member}`")));
+}
+
+#[test]
+fn reasons_that_are_spoken_of_exist() {
+    for path in ["docs/operations.md", "docs/policy-reference.md", "SECURITY.md"] {
+        for word in read(path).split('`').skip(1).step_by(2).filter(|word| looks_like_a_reason(word)) {
+            assert!(Reason::from_code(word).is_some(), "{path} speaks of the reason `{word}`");
+        }
+    }
+}
+
+#[test]
+fn links_between_documents_lead_somewhere() {
+    let documents = ["ARCHITECTURE.md", "CHANGELOG.md", "README.md", "SECURITY.md", "certs/README.md"];
+    let generated =
+        ["operations.md", "policy-reference.md", "providers.md", "reasons.md"].map(|name| format!("docs/{name}"));
+    for path in documents.map(str::to_owned).iter().chain(&generated).filter(|path| root(path).exists()) {
+        let text = read(path);
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for link in links.filter(|link| !link.contains("://")) {
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() { root(path) } else { root(path).with_file_name(file) };
+            assert!(target.exists(), "{path} links to {link}");
+            let found = anchor.is_empty() || headings(&fs::read_to_string(target).unwrap()).any(|slug| slug == anchor);
+            assert!(found, "{path} links to {link}, which has no such heading");
+        }
+    }
+}
+
+/// The anchors of a document's headings, as they are made for Markdown on the web.
+fn headings(markdown: &str) -> impl Iterator<Item = String> {
+    let lines = markdown.lines().filter(|line| line.starts_with('#'));
+    lines.map(|line| {
+        let title = line.trim_start_matches('#').trim().to_lowercase();
+        let kept = title.chars().filter(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | ' '));
+        kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+    })
+}
+
+/// The beginnings of reason codes that are no beginnings of keys.
+fn looks_like_a_reason(word: &str) -> bool {
+    let families = ["credential_", "timestamp_", "upstream_", "event_", "rate_limited_", "replay_", "flood_"];
+    let is_code = word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    is_code && !word.ends_with("_max") && families.iter().any(|family| word.starts_with(family))
+}
+
+/// How a scrape names the samples of a family.
+fn suffix(kind: &str) -> &'static str {
+    match kind {
+        "counter" => "_total",
+        "info" => "_info",
+        _ => "",
+    }
+}
+
+fn reasons() -> String {
+    let mut text = String::from(REASONS_INTRO);
+    text.push_str("| code | status | stage | blame | level | connection | class |\n|---|---|---|---|---|---|---|\n");
+    for row in Reason::all().map(Reason::row) {
+        let Row { code, class, .. } = row;
+        let (stage, blame, level) = (row.stage.name(), row.blame.name(), row.level.name());
+        let _ = writeln!(
+            text,
+            "| [`{code}`](#{code}) | {} | {stage} | {blame} | {level} | {} | `{class}` |",
+            status(row),
+            connection(row)
+        );
+    }
+    text.push_str("\n## What each one means\n");
+    for row in Reason::all().map(Reason::row) {
+        let _ = write!(
+            text,
+            "\n### {}\n\n{} {} · stage {} · blame {}\n\nNext step: {}.\n",
+            row.code,
+            sentence(row.meaning),
+            status_in_words(row),
+            row.stage.name(),
+            row.blame.name(),
+            row.hint
+        );
+    }
+    text
+}
+
+fn status(row: &Row) -> String {
+    row.status.map_or_else(|| "–".to_owned(), |status| status.as_u16().to_string())
+}
+
+fn status_in_words(row: &Row) -> String {
+    row.status.map_or_else(|| "No HTTP answer".to_owned(), |status| format!("Status {}", status.as_u16()))
+}
+
+const fn connection(row: &Row) -> &'static str {
+    match row.connection {
+        Connection::Keep => "kept",
+        Connection::Close => "closed",
+    }
+}
+
+/// With a capital letter and a full stop.
+fn sentence(text: &str) -> String {
+    let mut characters = text.chars();
+    let first = characters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
+    format!("{first}{}.", characters.as_str())
+}
+
+fn providers() -> String {
+    let mut text = String::from(PROVIDERS_INTRO);
+    text.push_str("| name | provider | body | time | event | delivery id |\n|---|---|---|---|---|---|\n");
+    for preset in preset::all() {
+        let (name, scheme) = (preset.name, &preset.scheme);
+        let yes = |covered: bool| if covered { "**signed**" } else { "not signed" };
+        let _ = writeln!(
+            text,
+            "| [`{name}`](#{name}) | {} | {} | {} | {} | {} |",
+            preset.title,
+            yes(scheme.covers_body()),
+            yes(scheme.timestamp.is_some()),
+            covered(preset, &preset.event),
+            covered(preset, &preset.delivery_id),
+        );
+    }
+    for preset in preset::all() {
+        text.push_str(&provider(preset));
+    }
+    text
+}
+
+/// Whether a fact is signed, at all of its places or at none.
+fn covered(preset: &Preset, places: &[FactLocation]) -> &'static str {
+    use hookward::auth::facts::{Covered, coverage};
+    let signed = places.iter().filter(|place| coverage(place, &preset.scheme) == Covered::Signed).count();
+    match signed {
+        _ if places.is_empty() => "–",
+        0 => "not signed",
+        all if all == places.len() => "**signed**",
+        _ => "it depends",
+    }
+}
+
+fn provider(preset: &Preset) -> String {
+    let mut text = format!("\n## {}\n\n{}: <{}>\n\n", preset.name, preset.title, preset.documentation);
+    for describe::Line { label, text: said } in describe::lines(&preset.scheme, &preset.event, &preset.delivery_id) {
+        let _ = writeln!(text, "- **{label}**: {said}");
+    }
+    let methods: Vec<_> = preset.methods.iter().map(|method| format!("`{method}`")).collect();
+    let _ = writeln!(text, "- **requests**: {} with {}", methods.join(", "), code_list(&preset.content_types));
+    if !preset.headers.is_empty() {
+        let never = if preset.scheme.is_static() { "; never the secret itself" } else { "" };
+        let _ = writeln!(text, "- **headers for the app**: {}{never}", code_list(&preset.headers));
+    }
+    if !preset.answer_headers.is_empty() {
+        let _ = writeln!(text, "- **headers of the answer**: {}", code_list(&preset.answer_headers));
+    }
+    if preset.relocatable {
+        let _ =
+            writeln!(text, "- **parameters**: `[auth.parameters]` `header` or `query` puts the credential elsewhere");
+    }
+    let _ = writeln!(text, "- **evidence**: {}", preset.evidence);
+    text
+}
+
+fn code_list(items: &[impl std::fmt::Display]) -> String {
+    items.iter().map(|item| format!("`{item}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// Fails if the file is not this text; writes it under `UPDATE=1`.
+fn check_generated(path: &str, text: &str) {
+    if std::env::var_os("UPDATE").is_some_and(|value| value == "1") {
+        fs::write(root(path), text).unwrap();
+    }
+    let differs = fs::read_to_string(root(path)).map_or(true, |found| found != text);
+    assert!(!differs, "{path} is stale: UPDATE=1 cargo test --test docs");
+}
+
+/// One row of a table in Markdown.
+struct TableRow {
+    /// The heading above it.
+    heading: String,
+    /// Its cells, without white space around them.
+    cells: Vec<String>,
+}
+
+/// All rows of tables whose first cell is code.
+fn rows(markdown: &str) -> Vec<TableRow> {
+    let mut heading = String::new();
+    let mut rows = Vec::new();
+    for line in markdown.lines() {
+        if line.starts_with('#') {
+            line.trim_start_matches('#').trim().clone_into(&mut heading);
+        }
+        if let Some(inner) = line.strip_prefix("| `").and_then(|rest| rest.strip_suffix('|')) {
+            let cells = format!("`{inner}").split('|').map(|cell| cell.trim().to_owned()).collect();
+            rows.push(TableRow { heading: heading.clone(), cells });
+        }
+    }
+    rows
+}
+
+fn rows_of(path: &str, heading: &str) -> Vec<TableRow> {
+    let rows: Vec<_> = rows(&read(path)).into_iter().filter(|row| row.heading == heading).collect();
+    assert!(!rows.is_empty(), "{path} has a table under {heading:?}");
+    rows
+}
+
+/// A file that the documentation shows.
+struct Example {
+    path: String,
+    text: String,
+}
+
+/// The blocks of TOML that begin with the name of their file: `# hookward.toml`, `# policies/NAME.toml`.
+fn examples(markdown: &str) -> Vec<Example> {
+    let blocks = markdown.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let named = blocks.filter_map(|text| {
+        let path = text.lines().next()?.strip_prefix("# ")?.split(':').next()?;
+        Path::new(path)
+            .extension()
+            .is_some_and(|ending| ending == "toml")
+            .then(|| Example { path: path.to_owned(), text: text.to_owned() })
+    });
+    named.collect()
+}
+
+fn source_file(path: &Path, text: &str) -> Arc<SourceFile> {
+    Files::default().add(path, text)
+}
+
+/// The number as TOML may write it, with its thousands apart.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
+    groups.join("_")
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn root(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+const REASONS_INTRO: &str = "\
+# Reasons
+
+<!-- Made from src/reason.rs by tests/docs.rs: UPDATE=1 cargo test --test docs -->
+
+Every delivery that is not forwarded ended in exactly one of these reasons. The same code is the `reason` of the
+[rejected log](operations.md#the-rejected-log), the `reason` label of `hookward_rejections_total`, and a row here. Codes are stable: alert on them.
+`hookward rejects --summary` says which ones you have.
+
+The sender sees none of this. It gets the status and an `application/problem+json` body (RFC 9457) with the class and the delivery's id;
+all faults of authentication are answered alike, so an attacker cannot ask which part was wrong.
+
+- **stage**: the step of a delivery's life at which it ended, in the order of the table
+- **blame**: who has to act. `sender` faults are noise until there are many; `upstream` and `gateway` are worth waking somebody for
+- **level**: how loudly the log says it
+- **connection**: whether it can carry another request after the answer; without a status there is no HTTP answer at all
+
+## At a glance
+
+";
+
+const PROVIDERS_INTRO: &str = "\
+# Providers
+
+<!-- Made from src/auth/providers/*.toml by tests/docs.rs: UPDATE=1 cargo test --test docs -->
+
+What `provider = \"…\"` in a policy's `[auth]` knows. `hookward providers NAME` prints the same, `hookward init NAME` writes a policy to start from.
+A provider that is missing here can be described in the policy itself, in the same words: see [`[auth.scheme]`](policy-reference.md#authscheme).
+
+A signature proves what it covers and nothing else. Somebody who captured one good delivery (from a log, a proxy, a debugging
+service) can change everything that is **not covered** and send it again: an app must not decide anything by it. Where the event's name is not covered, it
+goes to the app as `x-hookward-event-unsigned` instead of `x-hookward-event`. Where the time is not covered, a captured delivery stays good until the secret changes.
+
+## At a glance
+
+";

@@ -1,0 +1,300 @@
+//! One good delivery from TLS to the app: what arrives, what does not, and what comes back.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use hookward::delivery::HostMatch;
+use hookward::forward::pool::{Exchange, ExchangeFault, Outbound};
+use hookward::forward::request::Protocol;
+use hookward::gateway::{Arrival, Commitment, Detachable, Gateway};
+use hookward::reply::{self, Reply};
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use sha2::Sha256;
+use tower::{Service as _, ServiceBuilder, ServiceExt as _, service_fn};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::support::h2::Http2;
+use crate::support::{Answer, App, Delivery, House, NOW, Say, Taken, eventually, secret_of};
+
+const PUSH: &str = include_str!("../data/github/push.1.json");
+
+/// A policy for GitHub; `more` goes to the end of `[forward]`.
+pub(crate) fn github(app: &App, more: &str) -> String {
+    format!(
+        "path = \"/hooks/github\"\n[auth]\nprovider = \"github\"\nsecrets = [{{ id = \"2026-11\", env = \"GITHUB\" }}]\n\
+         [forward]\n{}\n{more}\n",
+        app.to("/webhooks/github")
+    )
+}
+
+/// A policy for Stripe; `more` goes to the end of `[forward]`.
+pub(crate) fn stripe(app: &App, more: &str) -> String {
+    format!(
+        "path = \"/hooks/stripe\"\n[auth]\nprovider = \"stripe\"\nsecrets = [{{ id = \"2026-11\", env = \"STRIPE\" }}]\n\
+         [forward]\n{}\n{more}\n",
+        app.to("/webhooks/stripe")
+    )
+}
+
+/// Both ways in.
+const PROTOCOLS: [&str; 2] = ["HTTP/1.1", "HTTP/2"];
+
+fn send(gateway: &crate::support::Running, protocol: &str, delivery: &Delivery) -> Answer {
+    match protocol {
+        "HTTP/2" => Http2::connect(gateway).send(delivery),
+        _ => gateway.connect().send(delivery),
+    }
+}
+
+/// What a sender may try to smuggle, hop by hop and as an identity.
+const JUNK: &[(&str, &str)] = &[
+    ("authorization", "Bearer sender"),
+    ("cookie", "session=1"),
+    ("proxy-authorization", "Basic eDp5"),
+    ("x-hookward-source", "stripe"),
+    ("x-hookward-secret-id", "2099-01"),
+    ("x-hookward-duplicate", "1"),
+    ("x-hookward-anything", "1"),
+    ("x-forwarded-for", "192.0.2.66"),
+    ("x-forwarded-host", "evil.example"),
+    ("x-forwarded-proto", "http"),
+    ("x-real-ip", "192.0.2.66"),
+    ("x-original-url", "/admin"),
+    ("forwarded", "for=192.0.2.66"),
+    ("x-other", "not on the list"),
+];
+
+/// Fields of one connection alone; HTTP/2 has none.
+const HOP_BY_HOP: &[(&str, &str)] = &[
+    ("connection", "keep-alive, x-github-delivery"),
+    ("connection", "x-github-event, X-Hub-Signature-256"),
+    ("keep-alive", "timeout=5"),
+    ("proxy-connection", "keep-alive"),
+    ("te", "trailers"),
+    ("upgrade", "h2c"),
+    ("http2-settings", "AAMAAABkAARAAAAAAAIAAAAA"),
+];
+
+#[test]
+fn a_good_delivery_arrives_byte_for_byte_with_the_allowed_fields_and_the_attested_ones_alone() {
+    for protocol in PROTOCOLS {
+        let app = App::start();
+        let gateway = House::with("github", &github(&app, "")).start();
+        let mut delivery = Delivery::github("push", PUSH)
+            .header("user-agent", "GitHub-Hookshot/044aadd")
+            .header("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+        let junk = if protocol == "HTTP/2" { &[] } else { HOP_BY_HOP };
+        for (name, value) in JUNK.iter().chain(junk) {
+            delivery = delivery.header(name, value);
+        }
+        let answer = send(&gateway, protocol, &delivery);
+        assert_eq!((answer.status, answer.text()), (200, "ok"), "{protocol}");
+
+        let taken = app.only();
+        assert_eq!(taken.line, "POST /webhooks/github HTTP/1.1", "{protocol}");
+        assert_eq!(taken.body, PUSH.as_bytes(), "{protocol}");
+        assert_eq!(taken.names(), LEAVES, "{protocol}");
+        let id = taken.header("x-hookward-delivery").unwrap().to_owned();
+        let length = PUSH.len().to_string();
+        let rows = [
+            ("content-type", "application/json"),
+            ("content-length", &length),
+            ("x-github-event", "push"),
+            ("x-github-delivery", "72d3162e-cc78-11e3-81ab-4c9367dc0958"),
+            ("x-hub-signature-256", delivery.value("x-hub-signature-256")),
+            ("user-agent", "GitHub-Hookshot/044aadd"),
+            ("x-hookward-source", "github"),
+            ("x-hookward-event-unsigned", "push"),
+            ("x-hookward-secret-id", "2026-11"),
+            ("x-forwarded-for", "127.0.0.1"),
+            ("x-forwarded-host", "localhost"),
+            ("x-forwarded-proto", "https"),
+            ("forwarded", "for=127.0.0.1;host=\"localhost\";proto=https"),
+        ];
+        for (name, value) in rows {
+            assert_eq!(taken.header(name), Some(value), "{protocol}: {name}");
+        }
+        let log = eventually("a line in the access log", || Some(gateway.access_text()).filter(|log| log.contains(&id)));
+        assert!(log.contains("\"secret_id\":\"2026-11\"") && log.contains("\"event\":\"push\""), "{protocol}: {log}");
+        assert!(gateway.records().is_empty(), "{protocol}");
+    }
+}
+
+/// The names of what leaves with a push, sorted.
+const LEAVES: [&str; 16] = [
+    "content-length",
+    "content-type",
+    "forwarded",
+    "host",
+    "traceparent",
+    "user-agent",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-github-delivery",
+    "x-github-event",
+    "x-hookward-delivery",
+    "x-hookward-event-unsigned",
+    "x-hookward-secret-id",
+    "x-hookward-source",
+    "x-hub-signature-256",
+];
+
+/// Defect w: what `Connection` names is told to the next hop by nobody, on whichever line it stands, and it takes nothing of ours away.
+#[test]
+fn connection_tokens_on_two_lines_take_no_field_with_them_and_do_not_leave() {
+    let app = App::start();
+    let gateway = House::with("github", &github(&app, "headers = [\"x-acme\", \"x-evil\"]")).start();
+    let delivery = Delivery::github("push", "{}")
+        .header("x-acme", "1")
+        .header("x-evil", "1")
+        .header("connection", "x-hookward-source, x-forwarded-for")
+        .header("connection", "x-evil, x-hookward-secret-id");
+    assert_eq!(gateway.connect().send(&delivery).status, 200);
+    let taken = app.only();
+    for name in ["x-hookward-source", "x-forwarded-for", "x-hookward-secret-id", "x-acme"] {
+        assert!(taken.header(name).is_some(), "{name} was stripped");
+    }
+    for name in ["connection", "x-evil"] {
+        assert!(taken.header(name).is_none(), "{name} belongs to the sender's connection");
+    }
+}
+
+#[test]
+fn an_event_in_a_signed_body_is_attested_as_such() {
+    let app = App::start();
+    let gateway = House::with("stripe", &stripe(&app, "")).start();
+    let body = r#"{"id":"evt_1","type":"charge.refunded"}"#;
+    assert_eq!(gateway.connect().send(&Delivery::stripe(body, NOW)).status, 200);
+    let taken = app.only();
+    assert_eq!(taken.header("x-hookward-event"), Some("charge.refunded"));
+    assert_eq!(taken.header("x-hookward-event-unsigned"), None);
+}
+
+#[test]
+fn the_gateways_own_signature_verifies_and_the_senders_fields_of_that_name_do_not_pass() {
+    let app = App::start();
+    let gateway = House::with("github", &github(&app, "sign = { env = \"FORWARD\" }\nheaders = [\"webhook-*\"]")).start();
+    let delivery = Delivery::github("push", PUSH)
+        .header("webhook-id", "spoofed")
+        .header("webhook-timestamp", "1")
+        .header("webhook-signature", "v1,spoofed");
+    assert_eq!(gateway.connect().send(&delivery).status, 200);
+    let taken = app.only();
+    let field = |name| taken.header(name).unwrap();
+    assert_eq!(field("webhook-id"), field("x-hookward-delivery"));
+    assert_eq!(field("webhook-timestamp"), NOW.to_string());
+    assert_eq!(taken.headers.iter().filter(|(name, _)| name.starts_with("webhook-")).count(), 3);
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret_of("FORWARD").as_bytes()).unwrap();
+    mac.update(format!("{}.{NOW}.{PUSH}", field("webhook-id")).as_bytes());
+    assert_eq!(field("webhook-signature"), format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes())));
+}
+
+#[test]
+fn an_edited_delivery_says_so_leaves_the_senders_signature_behind_and_keeps_every_other_byte() {
+    let app = App::start();
+    let schema = r#"{"type":"object","properties":{"ref":{"type":"string"},"n":{"type":"number"}}}"#;
+    let policy = format!(
+        "{}[event.schema]\n\"*\" = \"any.json\"\n[sanitize]\nunknown_fields = \"drop\"\n",
+        github(&app, "sign = { env = \"FORWARD\" }")
+    );
+    let gateway = House::with("github", &policy).file("any.json", schema).start();
+    let rows = [
+        ("clean", r#"{ "ref" : "a\u002f" , "n":1.0e+2 }"#, r#"{ "ref" : "a\u002f" , "n":1.0e+2 }"#, None),
+        ("dirty", r#"{ "ref" : "a\u002f" , "evil":[1], "n":1.0e+2 }"#, r#"{ "ref" : "a\u002f" , "n":1.0e+2 }"#, Some("1")),
+    ];
+    for (position, (name, sent, arrives, edits)) in rows.into_iter().enumerate() {
+        assert_eq!(gateway.connect().send(&Delivery::github("push", sent)).status, 200, "{name}");
+        let taken = &app.taken()[position];
+        assert_eq!(String::from_utf8_lossy(&taken.body), arrives, "{name}");
+        assert_eq!(taken.header("x-hookward-edits"), edits, "{name}");
+        assert_eq!(taken.header("x-hub-signature-256").is_some(), edits.is_none(), "{name}");
+        assert!(taken.header("webhook-signature").is_some(), "{name}");
+    }
+}
+
+#[test]
+fn of_the_apps_answer_status_body_and_the_listed_fields_go_back() {
+    let fields = [("content-type", "text/plain"), ("x-powered-by", "app"), ("set-cookie", "a=1"), ("retry-after", "9")];
+    let app = App::saying(move |_: &Taken| Say::with(202, &fields, "queued"));
+    let gateway = House::with("github", &github(&app, "")).start();
+    for protocol in PROTOCOLS {
+        let answer = send(&gateway, protocol, &Delivery::github("push", "{}"));
+        assert_eq!((answer.status, answer.text()), (202, "queued"), "{protocol}");
+        assert_eq!(answer.header("content-type"), Some("text/plain"), "{protocol}");
+        assert_eq!(answer.header("retry-after"), Some("9"), "{protocol}");
+        assert_eq!((answer.header("x-powered-by"), answer.header("set-cookie")), (None, None), "{protocol}");
+    }
+}
+
+#[test]
+fn behind_a_trusted_proxy_its_word_on_the_client_counts_and_nobody_elses_gets_in() {
+    let app = App::start();
+    let policy = github(&app, "");
+    let gateway = House::with("github", &policy).plain("127.0.0.0/8").start();
+    let delivery = Delivery::github("push", "{}")
+        .header("x-forwarded-for", "192.0.2.66, 198.51.100.7")
+        .header("x-forwarded-proto", "https");
+    assert_eq!(gateway.connect_plain().send(&delivery).status, 200);
+    let taken = app.only();
+    assert_eq!(taken.header("x-forwarded-for"), Some("198.51.100.7"));
+    assert_eq!(taken.header("x-forwarded-proto"), Some("https"));
+
+    let stranger = House::with("github", &policy).plain("10.0.0.0/8").start();
+    let mut connection = stranger.connect_plain();
+    connection.write(&delivery.bytes());
+    assert!(connection.try_answer().is_none(), "not a trusted proxy");
+    assert_eq!(stranger.record("address_refused").peer.as_deref(), Some("127.0.0.1"));
+}
+
+/// A defect of ours costs the one delivery that met it: 500, a record, and nothing is held for ever.
+#[tokio::test]
+async fn a_panic_ends_one_delivery_and_the_same_one_sent_again_goes_through() {
+    let house = House::with("stripe", &stripe(&App::start(), "")).start();
+    let calls = Arc::new(AtomicU32::new(0));
+    let upstream = service_fn(move |_: Outbound| {
+        let calls = Arc::clone(&calls);
+        async move {
+            assert!(calls.fetch_add(1, Ordering::SeqCst) > 0, "a defect");
+            let head = Response::new(()).into_parts().0;
+            Ok::<_, ExchangeFault>(Exchange { head, body: Bytes::from_static(b"fine"), attempts: 1 })
+        }
+    });
+    let gateway = Gateway::new(Arc::clone(house.shared()), upstream, house.server().telemetry().recorder());
+    let contained = CatchPanicLayer::custom(|_cause| reply::panicked());
+    let mut service = ServiceBuilder::new().layer(contained).service(service_fn(move |request: Request<Full<Bytes>>| {
+        let arrival = Arrival { peer: ([127, 0, 0, 1], 1).into(), protocol: Protocol::Https, host: HostMatch::Served };
+        let delivery = Detachable::new(Arc::clone(&gateway), request, arrival);
+        async move { delivery.await as Result<Reply, Infallible> }
+    }));
+    let delivery = Delivery::stripe("{}", NOW);
+    for (name, status) in [("panics", 500), ("sent again", 200)] {
+        let mut request = Request::post(&delivery.target);
+        for (name, value) in &delivery.headers {
+            request = request.header(name, value);
+        }
+        let request = request.body(Full::from(delivery.body.clone())).unwrap();
+        let answer = service.ready().await.unwrap().call(request).await.unwrap();
+        assert_eq!(answer.status(), status, "{name}");
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        assert!(!String::from_utf8_lossy(&body).contains("a defect"), "{name}");
+    }
+    let record = house.record("panic");
+    assert_eq!((record.source.as_deref(), record.blame.as_deref()), (Some("stripe"), Some("gateway")));
+    assert_eq!(record.status, Some(500), "the record has the status that was told");
+    assert_eq!(house.shared().limits.in_flight(), 0);
+    assert_eq!(house.shared().limits.buffers().used(), 0);
+}
+
+#[test]
+fn commitments_are_made_by_the_gateway_alone() {
+    // A delivery that nobody committed is dropped with its request: the default must not be "finish it".
+    let shown = format!("{:?}", Commitment::default());
+    assert!(shown.contains("false"), "{shown}");
+}

@@ -1,0 +1,25 @@
+//! The gateway as senders, apps and operators meet it: real sockets, real TLS, real files, the built binary.
+//!
+//! One test binary, one file an area. [`support`] starts gateways and apps and speaks to them byte for byte; nothing here sleeps for a guess,
+//! uses a fixed port or changes the environment of this process: what takes time is waited for, with a bound.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    reason = "a test ends where something is not as it says; helpers are part of the tests"
+)]
+
+mod support;
+
+mod cli;
+mod defects;
+mod drain;
+mod edge;
+mod forward;
+mod gateway;
+mod limits;
+mod policies;
+mod reload;
+mod scale;
+mod secrets;

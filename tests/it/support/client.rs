@@ -1,0 +1,227 @@
+//! A client that writes exactly the bytes it is told to, over real TLS or without.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
+
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, ProtocolVersion, RootCertStore, StreamOwned, SupportedProtocolVersion};
+
+use super::{Delivery, PATIENCE, Running};
+
+/// How a connection begins.
+pub(crate) struct Hello<'h> {
+    pub address: SocketAddr,
+    pub roots: RootCertStore,
+    /// The name in SNI, which the certificate must have.
+    pub name: &'h str,
+    /// ALPN, best first; empty: none is offered.
+    pub protocols: &'h [&'h str],
+    /// The versions offered.
+    pub versions: &'h [&'static SupportedProtocolVersion],
+}
+
+/// A connection to a gateway.
+pub(crate) struct Connection {
+    stream: Stream,
+    read: Vec<u8>,
+}
+
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+/// An answer as it came.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl<'h> Hello<'h> {
+    /// As an ordinary HTTP/1.1 sender begins.
+    pub(crate) fn new(gateway: &Running) -> Self {
+        Self {
+            address: gateway.address(),
+            roots: gateway.roots().clone(),
+            name: "localhost",
+            protocols: &["http/1.1"],
+            versions: rustls::ALL_VERSIONS,
+        }
+    }
+
+    /// The TLS configuration of this client.
+    pub(crate) fn config(&self) -> ClientConfig {
+        let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_protocol_versions(self.versions)
+            .unwrap()
+            .with_root_certificates(self.roots.clone())
+            .with_no_client_auth();
+        config.alpn_protocols = self.protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+        config
+    }
+
+    /// Connects and shakes hands.
+    pub(crate) fn connect(&self) -> io::Result<Connection> {
+        let name = ServerName::try_from(self.name.to_owned()).unwrap();
+        let mut session = ClientConnection::new(Arc::new(self.config()), name).unwrap();
+        let mut socket = socket(self.address);
+        while session.is_handshaking() {
+            session.complete_io(&mut socket)?;
+        }
+        Ok(Connection { stream: Stream::Tls(Box::new(StreamOwned::new(session, socket))), read: Vec::new() })
+    }
+}
+
+/// A socket on which nothing waits for ever.
+pub(crate) fn socket(address: SocketAddr) -> TcpStream {
+    let socket = TcpStream::connect(address).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.set_write_timeout(Some(PATIENCE)).unwrap();
+    socket.set_nodelay(true).unwrap();
+    socket
+}
+
+impl Connection {
+    /// A connection without TLS.
+    pub(crate) fn plain(address: SocketAddr) -> Self {
+        Self { stream: Stream::Plain(socket(address)), read: Vec::new() }
+    }
+
+    /// Writes these bytes. A gateway that has closed already is no fault of the test's.
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
+        let written = match &mut self.stream {
+            Stream::Plain(stream) => stream.write_all(bytes),
+            Stream::Tls(stream) => stream.write_all(bytes).and_then(|()| stream.flush()),
+        };
+        if let Err(error) = written {
+            assert!(is_closed(&error), "{error}");
+        }
+    }
+
+    /// Sends a delivery and waits for its answer.
+    pub(crate) fn send(&mut self, delivery: &Delivery) -> Answer {
+        self.write(&delivery.bytes());
+        self.answer()
+    }
+
+    /// The next answer.
+    pub(crate) fn answer(&mut self) -> Answer {
+        self.try_answer().expect("the connection ended without an answer")
+    }
+
+    /// The next answer; `None` if the connection ends before one begins. Interim answers count.
+    pub(crate) fn try_answer(&mut self) -> Option<Answer> {
+        let end = loop {
+            if let Some(end) = find(&self.read, b"\r\n\r\n") {
+                break end + 4;
+            }
+            if self.more() == 0 {
+                assert!(self.read.is_empty(), "half an answer: {}", String::from_utf8_lossy(&self.read));
+                return None;
+            }
+        };
+        let head = String::from_utf8(self.read.drain(..end).collect()).unwrap();
+        let mut lines = head.split("\r\n");
+        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+        let fields = lines.filter_map(|line| line.split_once(": "));
+        let headers: Vec<_> = fields.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect();
+        let mut answer = Answer { status, headers, body: Vec::new() };
+        let length = match answer.header("content-length") {
+            Some(length) => length.parse().unwrap(),
+            None if status == 204 || status < 200 => 0,
+            None => panic!("an answer without length: {head}"),
+        };
+        while self.read.len() < length {
+            assert!(self.more() > 0, "the connection ended within a body");
+        }
+        answer.body = self.read.drain(..length).collect();
+        Some(answer)
+    }
+
+    /// Waits until the gateway closes; what it sends first is thrown away.
+    pub(crate) fn wait_closed(&mut self) {
+        while self.more() > 0 {}
+    }
+
+    /// Closes without a word more, as a sender that went away.
+    pub(crate) fn close(self) {
+        let socket = match self.stream {
+            Stream::Plain(socket) => socket,
+            Stream::Tls(stream) => stream.sock,
+        };
+        let _ = socket.shutdown(Shutdown::Both);
+    }
+
+    /// The TLS version that was agreed on.
+    pub(crate) fn version(&self) -> Option<ProtocolVersion> {
+        match &self.stream {
+            Stream::Plain(_) => None,
+            Stream::Tls(stream) => stream.conn.protocol_version(),
+        }
+    }
+
+    /// The protocol that ALPN chose.
+    pub(crate) fn protocol(&self) -> Option<String> {
+        match &self.stream {
+            Stream::Plain(_) => None,
+            Stream::Tls(stream) => stream.conn.alpn_protocol().map(|name| String::from_utf8(name.to_vec()).unwrap()),
+        }
+    }
+
+    /// The certificate that the gateway showed, as DER.
+    pub(crate) fn certificate(&self) -> Vec<u8> {
+        match &self.stream {
+            Stream::Plain(_) => Vec::new(),
+            Stream::Tls(stream) => stream.conn.peer_certificates().unwrap()[0].to_vec(),
+        }
+    }
+
+    /// Reads what there is; 0: the connection has ended. Silence for too long fails the test.
+    fn more(&mut self) -> usize {
+        let mut buffer = [0; 16 * 1024];
+        let read = match &mut self.stream {
+            Stream::Plain(stream) => stream.read(&mut buffer),
+            Stream::Tls(stream) => stream.read(&mut buffer),
+        };
+        match read {
+            Ok(length) => {
+                self.read.extend_from_slice(&buffer[..length]);
+                length
+            }
+            Err(error) if is_closed(&error) => 0,
+            Err(error) => panic!("neither bytes nor an end: {error}"),
+        }
+    }
+}
+
+/// What a peer that went away looks like; without close_notify too.
+fn is_closed(error: &io::Error) -> bool {
+    use io::ErrorKind as K;
+    matches!(error.kind(), K::UnexpectedEof | K::ConnectionReset | K::ConnectionAborted | K::BrokenPipe | K::NotConnected)
+}
+
+pub(crate) fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
+    bytes.windows(wanted.len()).position(|window| window == wanted)
+}
+
+impl Answer {
+    /// The value of a field.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The body as text.
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+
+    /// The delivery's id in a refusal.
+    pub(crate) fn delivery(&self) -> Option<String> {
+        let value: serde_json::Value = serde_json::from_slice(&self.body).ok()?;
+        Some(value.get("delivery")?.as_str()?.to_owned())
+    }
+}

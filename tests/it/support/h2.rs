@@ -1,0 +1,74 @@
+//! An HTTP/2 client, on a runtime of its own.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Request, Version};
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http2::{self, SendRequest};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio::runtime::Runtime;
+use tokio_rustls::TlsConnector;
+
+use super::{Answer, Delivery, Hello, PATIENCE, Running};
+
+/// A connection with HTTP/2.
+pub(crate) struct Http2 {
+    runtime: Runtime,
+    sender: SendRequest<Full<Bytes>>,
+    authority: String,
+}
+
+impl Http2 {
+    /// Connects to a gateway; ALPN chooses HTTP/2.
+    pub(crate) fn connect(gateway: &Running) -> Self {
+        Self::connect_as(gateway, "localhost")
+    }
+
+    /// Connects and asks for this name.
+    pub(crate) fn connect_as(gateway: &Running, name: &str) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let hello = Hello { name, protocols: &["h2", "http/1.1"], ..Hello::new(gateway) };
+        let connector = TlsConnector::from(Arc::new(hello.config()));
+        let server_name = ServerName::try_from(name.to_owned()).unwrap();
+        let sender = runtime.block_on(async {
+            let stream = TcpStream::connect(gateway.address()).await.unwrap();
+            let stream = connector.connect(server_name, stream).await.unwrap();
+            assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+            let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+            tokio::spawn(connection);
+            sender
+        });
+        Self { runtime, sender, authority: name.to_owned() }
+    }
+
+    /// Asks for another host on this connection.
+    pub(crate) fn authority(mut self, authority: &str) -> Self {
+        authority.clone_into(&mut self.authority);
+        self
+    }
+
+    /// Sends a delivery and waits for its answer. Host goes as `:authority`.
+    pub(crate) fn send(&mut self, delivery: &Delivery) -> Answer {
+        let uri = format!("https://{}{}", self.authority, delivery.target);
+        let mut request = Request::builder().version(Version::HTTP_2).method(delivery.method.as_str()).uri(uri);
+        for (name, value) in delivery.headers.iter().filter(|(name, _)| name != "host") {
+            request = request.header(name, value);
+        }
+        let request = request.body(Full::from(delivery.body.clone())).unwrap();
+        let sender = &mut self.sender;
+        self.runtime.block_on(async {
+            let exchange = async {
+                sender.ready().await.unwrap();
+                let (head, body) = sender.send_request(request).await.unwrap().into_parts();
+                let body = body.collect().await.unwrap().to_bytes().to_vec();
+                let text = |value: &http::HeaderValue| value.to_str().unwrap().to_owned();
+                let headers = head.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
+                Answer { status: head.status.as_u16(), headers, body }
+            };
+            tokio::time::timeout(PATIENCE, exchange).await.expect("an answer in time")
+        })
+    }
+}
