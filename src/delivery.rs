@@ -29,7 +29,7 @@ use crate::policy::source::{OnDuplicate, PayloadKind, Unlisted};
 use crate::policy::{Policy, Source};
 use crate::reason::Reason;
 use crate::rejection::Rejection;
-use crate::sanitize::Report;
+use crate::sanitize::{Cleaned, Edit, Report, Rule};
 
 /// How a delivery ends without being forwarded.
 #[derive(Debug)]
@@ -398,6 +398,7 @@ impl<'d> Validated<'d> {
             Some(document) => {
                 let declared = self.schema.map(Schema::declared);
                 let cleaned = routed.source.sanitize.clean(document, declared)?;
+                check_again(&cleaned, self.schema, routed.source)?;
                 (cleaned.body, cleaned.report)
             }
             None => (body, Report::default()),
@@ -461,6 +462,17 @@ impl<'d> Sanitized<'d> {
     #[must_use]
     pub fn delivery_id(&self) -> Option<&str> {
         self.delivery_id.as_deref()
+    }
+}
+
+/// Strings that lost characters may no longer fit the schema they fitted before.
+fn check_again(cleaned: &Cleaned, schema: Option<&Schema>, source: &Source) -> Result<(), Rejection> {
+    let changed = |edit: &Edit| edit.rule == Rule::ControlCharacters;
+    match schema {
+        Some(schema) if cleaned.report.edits().iter().any(changed) => {
+            schema.check(&Document::read(cleaned.body.clone(), source.json)?)
+        }
+        Some(_) | None => Ok(()),
     }
 }
 

@@ -10,6 +10,7 @@ use http::StatusCode;
 
 /// Why a delivery was refused. The codes are stable: operators alert on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "each is described once, in the table")]
 #[repr(u8)]
 pub enum Reason {
     TlsFailed,
@@ -73,6 +74,7 @@ pub enum Reason {
 
 /// The step of a delivery's life at which it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum Stage {
     Connection,
     Route,
@@ -87,6 +89,7 @@ pub enum Stage {
 
 /// Who has to act. Only [`Blame::Upstream`] and [`Blame::Gateway`] are worth waking somebody for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum Blame {
     Sender,
     Upstream,
@@ -95,6 +98,7 @@ pub enum Blame {
 
 /// How loudly the log says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum Level {
     Info,
     Warn,

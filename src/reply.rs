@@ -40,6 +40,10 @@ pub fn answered(body: Bytes) -> Reply {
 pub fn refused(rejection: &Rejection, delivery: &str) -> Reply {
     let row = rejection.reason().row();
     let status = rejection.status().unwrap_or(StatusCode::BAD_REQUEST);
+    if status.is_success() {
+        // A duplicate that the policy acknowledges: the sender has nothing to learn but that it may stop.
+        return answered(Bytes::new());
+    }
     let mut reply = Response::new(Full::new(problem(row.class, status, delivery)));
     *reply.status_mut() = status;
     reply.headers_mut().insert(CONTENT_TYPE, PROBLEM);

@@ -21,3 +21,6 @@ pub mod verify;
 pub use credential::Credential;
 pub use scheme::{Head, Scheme};
 pub use verify::{Proof, Verifier};
+
+#[cfg(test)]
+mod tests;

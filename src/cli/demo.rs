@@ -199,7 +199,7 @@ fn reasons(log: &Path, sent: &[Sent]) -> HashMap<String, Record> {
 fn table(sent: &[Sent], reasons: &HashMap<String, Record>, out: &mut impl Write) -> io::Result<()> {
     let (good, bad, bold, plain) = ("\u{1b}[32m", "\u{1b}[33m", "\u{1b}[1m", "\u{1b}[0m");
     let width = sent.iter().map(|sent| sent.what.chars().count()).max().unwrap_or_default();
-    writeln!(out, "{bold}{:width$}  {:6}  {:22}  {}{plain}", "DELIVERY", "STATUS", "VERDICT", "WHY")?;
+    writeln!(out, "{bold}{:width$}  STATUS  {:22}  WHY{plain}", "DELIVERY", "VERDICT")?;
     for delivery in sent {
         let record = delivery.delivery.as_ref().and_then(|id| reasons.get(id));
         let (verdict, why) = match record {

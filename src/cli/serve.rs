@@ -61,10 +61,12 @@ pub fn run(_arguments: &Arguments, config_file: &Path) -> Result<(), Trouble> {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Trouble::Other(format!("cannot start: {error}")))?;
-    runtime.block_on(control(&server, config_file, &config, admin))?;
-    telemetry.event(Level::Info, "draining", &[]);
-    server.stop();
-    Ok(())
+    runtime.block_on(async {
+        control(&server, config_file, &config, admin).await?;
+        telemetry.event(Level::Info, "draining", &[]);
+        // The private listener goes on answering meanwhile.
+        tokio::task::spawn_blocking(move || server.stop()).await.map_err(|error| Trouble::Other(error.to_string()))
+    })
 }
 
 fn bind_admin(address: SocketAddr) -> Result<std::net::TcpListener, Trouble> {
@@ -103,7 +105,7 @@ fn telemetry(config: &GatewayConfig) -> Result<Telemetry, Trouble> {
             LogLevel::Warn => Level::Warn,
             LogLevel::Info | LogLevel::Debug | LogLevel::Trace => Level::Info,
         },
-        clock: std::sync::Arc::new(|| Clock::system().unix_micros()),
+        clock: Arc::new(|| Clock::system().unix_micros()),
     };
     Telemetry::start(options).map_err(|source| Trouble::File { path: target, source })
 }
@@ -141,12 +143,12 @@ async fn control(
 
 /// Watches policies, certificates and the configuration; without it SIGHUP is left.
 fn watch(server: &Server, config_file: &Path, config: &GatewayConfig) -> Option<Watch> {
-    let mut paths = vec![config_file.to_owned()];
-    paths.extend(config.policies.iter().map(|policies| policies.directory.value.clone()));
-    for files in certificate_files(config) {
-        paths.extend([files.certificate, files.key]);
+    let mut files = vec![config_file.to_owned()];
+    for pair in certificate_files(config) {
+        files.extend([pair.certificate, pair.key]);
     }
-    match Watch::new(&paths) {
+    let trees: Vec<_> = config.policies.iter().map(|policies| policies.directory.value.clone()).collect();
+    match Watch::new(&files, &trees) {
         Ok(watch) => Some(watch),
         Err(error) => {
             let message = "cannot watch files: changes are seen on SIGHUP alone";

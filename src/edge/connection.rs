@@ -305,21 +305,23 @@ impl Caps {
         Arc::new(Self { all_max, client_max, clients: Mutex::default(), all })
     }
 
-    /// A place for one more connection of this client (an IPv6 client is its /64), if there is one.
-    #[must_use]
-    pub fn enter(self: &Arc<Self>, peer: IpAddr) -> Option<Place> {
+    /// A place for one more connection of this client (an IPv6 client is its /64).
+    ///
+    /// # Errors
+    /// The name of the limit that is reached.
+    pub fn enter(self: &Arc<Self>, peer: IpAddr) -> Result<Place, &'static str> {
         let client = network(peer);
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if self.all.load(Ordering::Relaxed) >= self.all_max {
-            return None;
+            return Err("connections_max");
         }
         let count = clients.entry(client).or_default();
         if *count >= self.client_max {
-            return None;
+            return Err("connections_per_client_max");
         }
         *count += 1;
         self.all.fetch_add(1, Ordering::Relaxed);
-        Some(Place { caps: Arc::clone(self), client })
+        Ok(Place { caps: Arc::clone(self), client })
     }
 
     /// How many connections there are.
@@ -429,11 +431,11 @@ mod tests {
         let caps = Caps::new(3, 2);
         let first = caps.enter(address("2001:db8::1")).unwrap();
         let _second = caps.enter(address("2001:db8::2")).unwrap();
-        assert!(caps.enter(address("2001:db8::3")).is_none(), "the /64 has two");
+        assert_eq!(caps.enter(address("2001:db8::3")).err(), Some("connections_per_client_max"));
         let _third = caps.enter(address("2001:db8:0:1::1")).unwrap();
-        assert!(caps.enter(address("192.0.2.1")).is_none(), "three in all");
+        assert_eq!(caps.enter(address("192.0.2.1")).err(), Some("connections_max"));
         drop(first);
         assert_eq!(caps.count(), 2);
-        assert!(caps.enter(address("2001:db8::3")).is_some());
+        assert!(caps.enter(address("2001:db8::3")).is_ok());
     }
 }

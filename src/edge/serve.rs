@@ -133,8 +133,9 @@ impl Worker {
         if protocol == Protocol::Http && !behind_proxy {
             return self.record(peer, &Rejection::new(Reason::AddressRefused).fact("listener", "http"));
         }
-        let Some(place) = self.caps.enter(peer.ip()) else {
-            return self.record(peer, &Rejection::new(Reason::Overloaded).fact("limit", "connections_max"));
+        let place = match self.caps.enter(peer.ip()) {
+            Ok(place) => place,
+            Err(limit) => return self.record(peer, &Rejection::new(Reason::Overloaded).fact("limit", limit)),
         };
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let connection = Arc::new(Connection::new(peer, protocol, self.gateway.shared().clock.clone()));
@@ -405,6 +406,7 @@ fn tls_error(error: &rustls::Error) -> &'static str {
         E::InvalidMessage(_) => "the client does not speak TLS",
         E::NoApplicationProtocol => "the client offers neither h2 nor http/1.1",
         E::InvalidCertificate(_) | E::NoCertificatesPresented => "the client's certificate was refused",
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the library's list is open")]
         _ => "the handshake failed",
     }
 }

@@ -109,12 +109,10 @@ impl HeaderRules {
     }
 
     fn allows(&self, name: &HeaderName, edited: Edited) -> bool {
-        let listed = self.names.contains(name)
-            || self.prefixes.iter().any(|prefix| name.as_str().starts_with(&**prefix)) && !is_never(name);
-        listed
-            && !self.withheld.contains(name)
-            && !self.attested.contains(name)
-            && !(edited == Edited::Yes && self.signatures.contains(name))
+        let by_prefix = || self.prefixes.iter().any(|prefix| name.as_str().starts_with(&**prefix)) && !is_never(name);
+        let broken = edited == Edited::Yes && self.signatures.contains(name);
+        let kept_back = broken || self.withheld.contains(name) || self.attested.contains(name);
+        !kept_back && (self.names.contains(name) || by_prefix())
     }
 }
 

@@ -23,6 +23,7 @@ use jsonschema::{Draft, PatternOptions, Registry, Retrieve, Uri, ValidationError
 use serde_json::{Value, json};
 
 use self::files::{Library, path_of, uri_of};
+use super::bounds::with_linear_numbers;
 use super::declared::{Declared, Place, Standing};
 use super::instance::Tape;
 use super::{Document, JsonLimits, Kind, Node};
@@ -99,7 +100,7 @@ impl Schema {
             .add(uri, root)
             .and_then(jsonschema::RegistryBuilder::prepare)
             .map_err(|error| SchemaFault::reference(&error))?;
-        let validator = jsonschema::options_for::<Tape>()
+        let validator = with_linear_numbers(jsonschema::options_for::<Tape>())
             .with_registry(&registry)
             .with_base_uri(uri)
             .offline()

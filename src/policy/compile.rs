@@ -25,6 +25,7 @@ use crate::admit::networks::Networks;
 use crate::admit::rate::Rate;
 use crate::admit::source::{RateMode, SourceRules};
 use crate::admit::Limits;
+use crate::auth::describe;
 use crate::auth::facts::{self, Covered};
 use crate::auth::scheme::{FactLocation, Location, Scheme, Value};
 use crate::auth::verify::NamedSecret;
@@ -61,10 +62,11 @@ pub(super) fn compile(name: &str, file: &SourceFile, config: SourceConfig, conte
     let target = upstream::target(&config.forward, &mut compiler.context.trust)
         .map_err(|(span, message)| compiler.error(span, message))
         .ok();
-    let content_types = compiler.content_types(&config, preset);
+    let content_types = Compiler::content_types(&config, preset);
     let payload = compiler.payload(&config);
     let replay = compiler.replay(&config, scheme.as_ref());
     compiler.url(&config, scheme.as_ref());
+    compiler.body(&config);
     compiler.handshake(&config);
     let credential_parameter = scheme.as_ref().and_then(|scheme| match &scheme.credential {
         Location::Query(name) => Some(name.clone()),
@@ -351,7 +353,7 @@ impl Compiler<'_, '_> {
         }
     }
 
-    fn content_types(&mut self, config: &SourceConfig, preset: Option<&Preset>) -> ContentTypes {
+    fn content_types(config: &SourceConfig, preset: Option<&Preset>) -> ContentTypes {
         let Some(written) = &config.content_types else {
             let types = preset.map_or_else(|| vec!["application/json".to_owned()], |preset| preset.content_types.clone());
             return ContentTypes::These(types.into_iter().map(String::into_boxed_str).collect());
@@ -390,7 +392,7 @@ impl Compiler<'_, '_> {
             );
             self.error(config.replay.window.span.clone(), message);
         }
-        let distinct = scheme.is_some_and(|scheme| scheme.timestamp.is_some() || scheme.signed.headers().next().is_some());
+        let distinct = scheme.is_some_and(describe::tells_deliveries_apart);
         let default = if distinct { OnDuplicate::Acknowledge } else { OnDuplicate::Forward };
         let on_duplicate = config.replay.on_duplicate.as_ref().map_or(default, |written| written.value);
         if let Some(written) = &config.replay.on_duplicate
@@ -407,6 +409,15 @@ impl Compiler<'_, '_> {
         if scheme.is_some_and(|scheme| scheme.signed.names(&Value::Url)) && config.public_url.is_none() {
             let hint = "public_url = \"https://…\": the URL as the sender knows it".to_owned();
             self.error_with(None, "the sender signs its URL, and the policy has no public_url".to_owned(), hint);
+        }
+    }
+
+    fn body(&mut self, config: &SourceConfig) {
+        let (body_bytes_max, room) = (config.body_bytes_max.size(), self.context.limits.buffers().client_max());
+        if body_bytes_max > room {
+            let message = format!("body_bytes_max is {body_bytes_max}, but one client has room for {room} bytes");
+            let hint = "a quarter of [edge] buffered_bytes_max is for one client: raise that".to_owned();
+            self.error_with(config.body_bytes_max.span.clone(), message, hint);
         }
     }
 

@@ -6,6 +6,7 @@
 //! **Invariant:** the text of a secret never stands in a [`Diagnostic`] nor in [`Files`], and what somebody wrote where
 //! a secret might have been pasted (see [`Diagnostics::hide`]) is masked when its line is shown.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::io::Read;
 use std::ops::Range;
@@ -175,15 +176,14 @@ pub struct SourceFile {
 /// **Invariant:** files that hold secrets or keys are never added.
 #[derive(Debug, Default)]
 pub struct Files {
-    files: Vec<Arc<SourceFile>>,
+    files: HashMap<Arc<Path>, Arc<SourceFile>>,
 }
 
 impl Files {
     /// Keeps a text under a path; the later text of a path wins.
     pub fn add(&mut self, path: impl Into<PathBuf>, text: impl Into<String>) -> Arc<SourceFile> {
         let file = Arc::new(SourceFile { path: Arc::from(path.into()), text: text.into() });
-        self.files.retain(|known| known.path != file.path);
-        self.files.push(Arc::clone(&file));
+        self.files.insert(Arc::clone(&file.path), Arc::clone(&file));
         file
     }
 
@@ -202,7 +202,7 @@ impl Files {
     /// The text kept under a path.
     #[must_use]
     pub fn get(&self, path: &Path) -> Option<&SourceFile> {
-        self.files.iter().find(|file| *file.path == *path).map(Arc::as_ref)
+        self.files.get(path).map(Arc::as_ref)
     }
 }
 

@@ -11,30 +11,38 @@ use tokio::sync::mpsc;
 /// Editors and deployments write several files one after the other: a change counts when nothing changed for this long.
 pub const DEBOUNCE: Duration = Duration::from_millis(300);
 
-/// Watches directories and tells when something in them has changed and come to rest.
+/// Watches files and directories and tells when something in them has changed and come to rest.
 pub struct Watch {
     _watcher: RecommendedWatcher,
     changes: mpsc::Receiver<()>,
 }
 
 impl Watch {
-    /// Watches the directories of these files, and these directories: a file that is replaced by renaming is seen too.
+    /// Watches these files, by their directories (a file that is replaced by renaming is seen too), and everything below these trees.
+    /// What else happens beside the files, such as a log that grows, is no change.
     ///
     /// # Errors
     /// If the system cannot watch one of them.
-    pub fn new(paths: &[PathBuf]) -> Result<Self, notify::Error> {
+    pub fn new(files: &[PathBuf], trees: &[PathBuf]) -> Result<Self, notify::Error> {
+        let absolute = |paths: &[PathBuf]| paths.iter().map(|path| absolute(path)).collect::<Vec<_>>();
+        let (files, trees) = (absolute(files), absolute(trees));
+        let mut directories: Vec<_> = files.iter().filter_map(|file| file.parent()).map(Path::to_owned).collect();
+        directories.sort();
+        directories.dedup();
+        let below = trees.clone();
+        let concerns = move |path: &PathBuf| files.contains(path) || below.iter().any(|tree| path.starts_with(tree));
         let (sender, changes) = mpsc::channel(1);
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            if event.is_ok_and(|event| !event.kind.is_access()) {
+            if event.is_ok_and(|event| !event.kind.is_access() && event.paths.iter().any(&concerns)) {
                 // A change that waits to be seen stands for all that come after it.
                 let _ = sender.try_send(());
             }
         })?;
-        let mut directories: Vec<_> = paths.iter().map(|path| directory_of(path)).collect();
-        directories.sort();
-        directories.dedup();
-        for directory in directories {
-            watcher.watch(&directory, RecursiveMode::Recursive)?;
+        for tree in &trees {
+            watcher.watch(tree, RecursiveMode::Recursive)?;
+        }
+        for directory in directories.iter().filter(|directory| !trees.contains(directory)) {
+            watcher.watch(directory, RecursiveMode::NonRecursive)?;
         }
         Ok(Self { _watcher: watcher, changes })
     }
@@ -48,7 +56,7 @@ impl Watch {
     }
 }
 
-fn directory_of(path: &Path) -> PathBuf {
-    let directory = if path.is_dir() { path } else { path.parent().unwrap_or(path) };
-    if directory.as_os_str().is_empty() { PathBuf::from(".") } else { directory.to_owned() }
+/// The path as the system names it in its notices.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }

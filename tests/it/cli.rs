@@ -1,1 +1,361 @@
-//! To be written.
+//! The command line, as it is built: what each verb prints and how it ends.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Stdio;
+use std::thread;
+
+use hookward::policy::preset;
+use serde_json::{Map, Value, json};
+
+use crate::support::command::{Ran, hookward, ran, run};
+
+const VERBS: [&str; 10] =
+    ["serve", "demo", "check", "test", "send", "rejects", "init", "providers", "cert", "completions"];
+
+fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A folder with a configuration and these policies.
+fn folder(policies: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::TempDir::with_prefix("hookward-test-").unwrap();
+    fs::create_dir(folder.path().join("policies")).unwrap();
+    fs::write(folder.path().join("hookward.toml"), "[policies]\ndirectory = \"policies\"\n").unwrap();
+    for (name, text) in policies {
+        fs::write(folder.path().join("policies").join(name), text).unwrap();
+    }
+    folder
+}
+
+const GITHUB: &str = "path = \"/hooks/github\"\n[auth]\nprovider = \"github\"\nsecrets = [{ id = \"2026-11\", env = \"GITHUB\" }]\n\
+                      [forward]\nto = \"http://127.0.0.1:3000\"\n";
+
+/// Runs it with a secret for [`GITHUB`] and this on standard input.
+fn run_with_input(directory: &Path, arguments: &[&str], input: &str) -> Ran {
+    let mut command = hookward(directory, arguments);
+    command.env("GITHUB", "a-secret-of-the-tests").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let (mut stdin, input) = (child.stdin.take().unwrap(), input.to_owned());
+    // Beside the reading: neither pipe has to hold everything.
+    let writer = thread::spawn(move || stdin.write_all(input.as_bytes()));
+    let output = child.wait_with_output().unwrap();
+    // A binary that does not read to the end says so with its exit code.
+    let _ = writer.join().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Ran { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
+}
+
+#[test]
+fn help_reads_as_it_should() {
+    insta::assert_snapshot!("help", run(repository(), &["--help"]).out);
+    for verb in VERBS {
+        let ran = run(repository(), &[verb, "--help"]);
+        assert_eq!(ran.code, 0, "{verb}: {}", ran.err);
+        insta::assert_snapshot!(format!("help_{verb}"), ran.out);
+    }
+}
+
+#[test]
+fn a_wrong_command_line_ends_with_2() {
+    for arguments in [&["servee"][..], &["check", "--no-secret"], &["test"], &[]] {
+        let ran = run(repository(), arguments);
+        assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{arguments:?}");
+        assert!(!ran.err.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn the_shipped_configuration_passes_its_check() {
+    let ran = run(repository(), &["check", "--no-secrets"]);
+    assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
+    assert!(ran.out.ends_with("hookward.toml: 8 sources, no error\n"), "{}", ran.out);
+}
+
+#[test]
+fn a_check_prints_every_finding_at_its_place() {
+    let broken = "path = \"/hooks/a?b\"\nbody_bytes_mx = 1\n\n[auth]\nprovider = \"githup\"\nsecrets = [{ id = \"a\", env = \"A\" }]\n\n\
+                  [limit]\nclient = { per_second = 0, burst = 5 }\n\n[forward]\nto = \"ftp://app\"\nheaders = [\"cookie\"]\n";
+    let folder = folder(&[("broken.toml", broken), ("github.toml", GITHUB)]);
+    let ran = run(folder.path(), &["check"]);
+    assert_eq!(ran.code, 1);
+    insta::assert_snapshot!("check_broken", ran.out);
+    for place in ["policies/broken.toml:1:", "policies/broken.toml:2:1:", "policies/broken.toml:5:12:", "policies/github.toml:4:"] {
+        assert!(ran.out.contains(place), "{place}: {}", ran.out);
+    }
+    let ran = run(folder.path(), &["check", "-c", "nowhere.toml"]);
+    assert_eq!(ran.code, 1);
+    assert!(format!("{}{}", ran.out, ran.err).contains("nowhere.toml"), "{ran:?}");
+}
+
+#[test]
+fn a_secret_that_is_set_passes_and_its_text_is_not_printed() {
+    let folder = folder(&[("github.toml", GITHUB)]);
+    let ran = run_with_input(folder.path(), &["check"], "");
+    assert_eq!(ran.code, 0, "{}", ran.out);
+    assert!(!ran.out.contains("a-secret-of-the-tests"));
+}
+
+/// One configuration of the vectors: a preset, and what it is given.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Receiver {
+    provider: String,
+    secrets: Vec<(String, String)>,
+}
+
+impl Receiver {
+    fn of(line: &Map<String, Value>) -> Self {
+        let text = |name: &str| line.get(name).and_then(Value::as_str).map(str::to_owned);
+        let mut secrets: Vec<_> = text("token").into_iter().map(|token| ("token".to_owned(), token)).collect();
+        let provider = match (text("provider").unwrap().as_str(), secrets.is_empty()) {
+            ("gitlab", true) => "standard-webhooks".to_owned(),
+            ("gitlab", false) => "gitlab-token".to_owned(),
+            ("chargebee", _) => "basic".to_owned(),
+            (name, _) => name.to_owned(),
+        };
+        let named = line.get("secrets").and_then(Value::as_object);
+        let value = |name: &str| named.and_then(|named| named.get(name)?.as_str()).map(str::to_owned);
+        secrets.extend(value("username").zip(value("password")).map(|(name, word)| ("user".to_owned(), format!("{name}:{word}"))));
+        for name in ["signing_secret", "previous_secret"] {
+            secrets.extend(value(name).map(|secret| (name.to_owned(), secret)));
+        }
+        Self { provider, secrets }
+    }
+
+    /// A policy that looks at nothing but the credential.
+    fn policy(&self, path: &str, folder: &Path) -> String {
+        let secrets = self.secrets.iter().map(|(id, secret)| {
+            let file = folder.join(id);
+            fs::write(&file, secret).unwrap();
+            format!("{{ id = \"{id}\", file = \"{}\" }}", file.display())
+        });
+        let secrets = secrets.collect::<Vec<_>>().join(", ");
+        format!(
+            "path = \"{path}\"\npublic_url = \"https://hooks.example.com{path}\"\ncontent_types = [\"*/*\"]\npayload = \"opaque\"\n\
+             body_bytes_max = 26_214_400\n[auth]\nprovider = \"{}\"\nsecrets = [{secrets}]\n[forward]\nto = \"http://127.0.0.1:9/\"\n",
+            self.provider
+        )
+    }
+}
+
+#[test]
+fn recorded_requests_get_the_verdict_of_the_providers_own_libraries() {
+    let text = fs::read_to_string(repository().join("tests/data/vectors/signatures.jsonl")).unwrap();
+    let lines = text.lines().map(|line| serde_json::from_str::<Map<String, Value>>(line).unwrap());
+    let mut receivers: BTreeMap<Receiver, Vec<Map<String, Value>>> = BTreeMap::new();
+    for line in lines {
+        receivers.entry(Receiver::of(&line)).or_default().push(line);
+    }
+    let (mut compared, mut wrong) = (0, Vec::new());
+    for (receiver, lines) in receivers {
+        let folder = folder(&[]);
+        let path = |line: &Map<String, Value>| {
+            line["url"].as_str().unwrap().strip_prefix("https://hooks.example.com").unwrap().split('?').next().unwrap().to_owned()
+        };
+        let paths: std::collections::BTreeSet<_> = lines.iter().map(path).collect();
+        for (number, path) in paths.iter().enumerate() {
+            let file = folder.path().join(format!("policies/source-{number}.toml"));
+            fs::write(file, receiver.policy(path, folder.path())).unwrap();
+        }
+        let records: String = lines.iter().map(|line| Value::Object(record(line)).to_string() + "\n").collect();
+        let ran = run_with_input(folder.path(), &["test", "-"], &records);
+        assert_eq!(ran.out.lines().count(), lines.len(), "{}: {}", receiver.provider, ran.err);
+        for (line, verdict) in lines.iter().zip(ran.out.lines()) {
+            let verdict: Value = serde_json::from_str(verdict).unwrap();
+            assert_eq!(verdict["id"], line["id"]);
+            // Where one library is lenient or strict on its own, either is right.
+            if line["strength"] == "must" {
+                compared += 1;
+                wrong.extend(disagreement(line, &verdict));
+            }
+        }
+        let expecting: Vec<_> = lines.iter().filter(|line| line["strength"] == "must").collect();
+        assert_eq!(ran.code, 0, "no expectation was given");
+        assert!(!expecting.is_empty());
+    }
+    assert!(compared >= 150, "{compared} were compared");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The request of a vector alone, without its verdict.
+fn record(line: &Map<String, Value>) -> Map<String, Value> {
+    let members = ["id", "method", "url", "headers", "body_b64", "now"];
+    members.iter().map(|name| ((*name).to_owned(), line[*name].clone())).collect()
+}
+
+fn disagreement(line: &Map<String, Value>, got: &Value) -> Option<String> {
+    if got["verdict"] != line["expect"] {
+        return Some(format!("{}: expected {}, got {} {}", line["id"], line["expect"], got["verdict"], got["reason"]));
+    }
+    // GitLab's and Chargebee's facts are those of presets that do not exist yet.
+    let known = !matches!(line["provider"].as_str(), Some("gitlab" | "chargebee"));
+    let meta = line.get("meta").filter(|_| known && got["verdict"] == "accept")?;
+    let facts = [("event", "event_type"), ("delivery_id", "delivery_id")];
+    let wrong = facts.iter().find(|(ours, theirs)| !meta[theirs].is_null() && meta[theirs] != got[ours])?;
+    Some(format!("{}: {} is {}, expected {}", line["id"], wrong.0, got[wrong.0], meta[wrong.1]))
+}
+
+#[test]
+fn a_record_with_an_expectation_is_asserted_and_every_step_can_be_explained() {
+    let folder = folder(&[("github.toml", GITHUB)]);
+    fs::write(folder.path().join("body.json"), "{\"a\":1}").unwrap();
+    let send = ["send", "github", "--body", "body.json", "--event", "push", "--to", "https://hooks.example.com", "--record"];
+    let sent = run_with_input(folder.path(), &send, "");
+    assert_eq!(sent.code, 0, "{}", sent.err);
+    let record: Value = serde_json::from_str(&sent.out).unwrap();
+    let expecting = |expect: &str, header: &str| {
+        let mut record = record.clone();
+        record["expect"] = json!(expect);
+        let headers = record["headers"].as_array_mut().unwrap();
+        headers.retain(|field| field[0] != header);
+        record.to_string()
+    };
+    let rows = [
+        ("as signed", expecting("accept", ""), 0),
+        ("not as expected", expecting("reject", ""), 1),
+        ("unsigned", expecting("credential_missing", "x-hub-signature-256"), 0),
+        ("any reason", expecting("reject", "x-hub-signature-256"), 0),
+        ("another reason", expecting("credential_mismatch", "x-hub-signature-256"), 1),
+        ("no record", "{\"id\":1}".to_owned(), 1),
+    ];
+    for (name, line, code) in rows {
+        let ran = run_with_input(folder.path(), &["test", "-"], &line);
+        assert_eq!(ran.code, code, "{name}: {}", ran.err);
+        assert_eq!(ran.err.contains("-:1: "), code == 1, "{name}: {}", ran.err);
+    }
+    let ran = run_with_input(folder.path(), &["test", "--explain", "-"], &expecting("accept", ""));
+    for step in ["route", "present", "receive", "authenticate", "validate", "sanitize", "forward"] {
+        assert!(ran.out.lines().any(|line| line.trim_start().starts_with(step)), "{step}: {}", ran.out);
+    }
+    let twice = format!("{}\n{}", expecting("accept", ""), expecting("accept", ""));
+    assert_eq!(run_with_input(folder.path(), &["test", "-"], &twice).code, 0, "each stands alone");
+}
+
+#[test]
+fn providers_are_listed_and_described() {
+    let ran = run(repository(), &["providers"]);
+    let listed: Vec<_> = ran.out.lines().map(|line| line.split(' ').next().unwrap()).collect();
+    assert_eq!(listed, preset::all().map(|preset| preset.name).collect::<Vec<_>>());
+    insta::assert_snapshot!("providers_stripe", run(repository(), &["providers", "stripe"]).out);
+    let unknown = run(repository(), &["providers", "strype"]);
+    assert_eq!((unknown.code, unknown.out.as_str()), (1, ""));
+}
+
+#[test]
+fn a_starting_policy_of_every_provider_passes_its_check() {
+    let folder = folder(&[]);
+    for preset in preset::all() {
+        let ran = run(folder.path(), &["init", preset.name, "--print"]);
+        assert_eq!(ran.code, 0, "{}", preset.name);
+        fs::write(folder.path().join(format!("policies/{}.toml", preset.name)), ran.out).unwrap();
+    }
+    let ran = run(folder.path(), &["check", "--no-secrets"]);
+    assert_eq!(ran.code, 0, "{}", ran.out);
+    assert!(ran.out.ends_with(&format!("{} sources, no error\n", preset::all().count())), "{}", ran.out);
+
+    let made = run(folder.path(), &["init", "github", "--name", "forge"]);
+    assert_eq!(made.code, 0, "{}", made.err);
+    assert!(made.out.contains("FORGE_WEBHOOK_SECRET"), "{}", made.out);
+    let written = fs::read_to_string(folder.path().join("policies/forge.toml")).unwrap();
+    assert_eq!(run(folder.path(), &["init", "stripe", "--name", "forge"]).code, 1, "it does not overwrite");
+    assert_eq!(fs::read_to_string(folder.path().join("policies/forge.toml")).unwrap(), written);
+    assert_eq!(run(folder.path(), &["init", "nobody"]).code, 1);
+}
+
+#[test]
+fn a_certificate_is_made_once_and_its_key_is_its_owners_alone() {
+    let folder = folder(&[]);
+    let at = |name: &str| folder.path().join("certs").join(name);
+    let ran = run(folder.path(), &["cert"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert_eq!(fs::metadata(at("localhost.key")).unwrap().permissions().mode() & 0o777, 0o600);
+    let key = fs::read(at("localhost.key")).unwrap();
+    assert_eq!(run(folder.path(), &["cert"]).code, 1, "it does not overwrite");
+    assert_eq!(fs::read(at("localhost.key")).unwrap(), key);
+    assert_eq!(run(folder.path(), &["cert", "--force"]).code, 0);
+    assert_ne!(fs::read(at("localhost.key")).unwrap(), key);
+    assert_eq!(fs::metadata(at("localhost.key")).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(run(folder.path(), &["cert", "--directory", "more", "*.example.com"]).code, 0);
+    assert!(folder.path().join("more/wildcard.example.com.pem").exists());
+    assert_eq!(run(folder.path(), &["cert", "no name"]).code, 1);
+}
+
+#[test]
+fn completions_are_printed_for_a_shell() {
+    let ran = run(repository(), &["completions", "bash"]);
+    assert_eq!(ran.code, 0);
+    for verb in VERBS {
+        assert!(ran.out.contains(verb), "{verb}");
+    }
+    assert_eq!(run(repository(), &["completions", "cmd.exe"]).code, 2);
+}
+
+/// What the demo's table has to say: the status a sender gets, and the verdict.
+const DEMO: [(&str, &str, &str); 16] = [
+    ("GitHub push", "200", "forwarded"),
+    ("Stripe payment", "200", "forwarded"),
+    ("Slack mention", "200", "forwarded"),
+    ("market price", "200", "forwarded"),
+    ("market trade, 34 digits kept", "200", "forwarded"),
+    ("CRM lead", "200", "forwarded"),
+    ("CRM lead with fields to drop", "200", "forwarded"),
+    ("the Stripe payment again", "200", "replayed"),
+    ("GitHub push, one byte changed", "401", "credential_mismatch"),
+    ("Stripe refund, 15 minutes old", "401", "timestamp_stale"),
+    ("Slack mention, wrong secret", "401", "credential_mismatch"),
+    ("GitHub push without signature", "401", "credential_missing"),
+    ("market price below zero", "422", "schema_mismatch"),
+    ("GitHub event nobody listed", "422", "event_unlisted"),
+    ("forged Shopify orders, the first", "401", "credential_mismatch"),
+    ("then, from the same address", "429", "client_blocked"),
+];
+
+#[test]
+fn the_demo_shows_every_verdict_and_its_rejected_log_can_be_read() {
+    let folder = tempfile::TempDir::with_prefix("hookward-test-").unwrap();
+    let ran = run(folder.path(), &["demo", "--exit", "--rejects", "rejected.jsonl"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    for (what, status, verdict) in DEMO {
+        let row = ran.out.lines().find(|line| line.strip_prefix(what).is_some_and(|rest| rest.starts_with("  ")));
+        let row = row.unwrap_or_else(|| panic!("no row {what:?} in\n{}", ran.out));
+        let cells: Vec<_> = row[what.len()..].split_whitespace().collect();
+        assert_eq!(cells[..2], [status, verdict], "{row}");
+    }
+    assert!(ran.out.contains("\n  curl -i --cacert "), "{}", ran.out);
+    assert!(!ran.out.contains('\u{1b}'), "no colours where there is no terminal");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left but the rejected log");
+
+    let list = run(folder.path(), &["rejects", "--file", "rejected.jsonl"]);
+    assert_eq!(list.code, 0, "{}", list.err);
+    for (_, _, verdict) in DEMO.iter().filter(|(_, _, verdict)| !matches!(*verdict, "forwarded" | "credential_mismatch")) {
+        assert!(list.out.contains(verdict), "{verdict}: {}", list.out);
+    }
+    let summary = run(folder.path(), &["rejects", "--file", "rejected.jsonl", "--summary"]);
+    assert!(summary.out.contains("client_blocked"), "{}", summary.out);
+    let json = run(folder.path(), &["rejects", "--file", "rejected.jsonl", "--json", "--reason", "timestamp_stale"]);
+    let record: Value = serde_json::from_str(json.out.trim()).unwrap();
+    assert_eq!((record["source"].as_str(), record["reason"].as_str()), (Some("stripe"), Some("timestamp_stale")));
+    assert_eq!(run(folder.path(), &["rejects", "--file", "none.jsonl"]).code, 1);
+}
+
+#[test]
+fn serve_says_what_it_needs() {
+    let rows = [
+        ("no [listen]", "", "[listen]"),
+        ("no certificate", "[listen]\nhttps = [\"127.0.0.1:0\"]\n", "certificate"),
+        ("a certificate that is not there", "[listen]\nhttps = [\"127.0.0.1:0\"]\n[[tls]]\ncertificate = \"a.pem\"\nkey = \"a.key\"\n", "a.pem"),
+    ];
+    for (name, config, expected) in rows {
+        let folder = folder(&[("github.toml", GITHUB)]);
+        let text = format!("{config}[policies]\ndirectory = \"policies\"\n[rejects]\nfile = \"r.jsonl\"\n");
+        fs::write(folder.path().join("hookward.toml"), text).unwrap();
+        let mut command = hookward(folder.path(), &["serve"]);
+        command.env("GITHUB", "a-secret-of-the-tests");
+        let ran = ran(command);
+        assert_eq!(ran.code, 1, "{name}");
+        assert!(ran.err.contains(expected), "{name}: {}", ran.err);
+    }
+}

@@ -1,1 +1,192 @@
-//! To be written.
+//! Another policy while deliveries come: what was counted stays, what is wrong changes nothing, sockets are not touched.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::{fs, thread};
+
+use hookward::cli::cert;
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+
+use crate::gateway::{github, stripe};
+use crate::support::command::hookward;
+use crate::support::{App, Connection, Delivery, Hello, House, NOW, PATIENCE, eventually, secret_of};
+
+/// Defect i, claims.
+#[test]
+fn a_reload_does_not_forget_what_was_accepted() {
+    let app = App::start();
+    let gateway = House::with("stripe", &stripe(&app, "")).start();
+    let delivery = Delivery::stripe("{}", NOW);
+    assert_eq!(gateway.connect().send(&delivery).status, 200);
+    gateway.reload(&[("stripe.toml", &stripe(&app, "deadline_ms = 5_000"))]).unwrap();
+    assert_eq!(gateway.connect().send(&delivery).status, 200);
+    assert_eq!(gateway.record("replayed").status, Some(200));
+    assert_eq!(app.taken().len(), 1);
+}
+
+/// Defect i, buckets: of the source, of the client, and the failure budget.
+#[test]
+fn a_reload_refills_no_bucket_and_lifts_no_block() {
+    let app = App::start();
+    let junk = Delivery::github("push", "{}").without("x-hub-signature-256");
+    let good = Delivery::github("push", "{}");
+    let rows = [
+        ("source", "source = { per_second = 1, burst = 1 }", &good, [200, 429]),
+        ("client", "client = { per_second = 1, burst = 1 }", &good, [200, 429]),
+        ("failures", "failures = { per_minute = 1, block_seconds = 60 }", &junk, [401, 429]),
+    ];
+    for (name, limit, delivery, statuses) in rows {
+        let policy = github(&app, &format!("[limit]\n{limit}\n"));
+        let gateway = House::with("github", &policy).start();
+        let mut connection = gateway.connect();
+        assert_eq!(connection.send(delivery).status, statuses[0], "{name}");
+        gateway.reload(&[("github.toml", &format!("{policy}in_flight_max = 7\n"))]).unwrap();
+        assert_eq!(connection.send(delivery).status, statuses[1], "{name}");
+        gateway.reload(&[("github.toml", "broken")]).unwrap_err();
+        assert_eq!(connection.send(delivery).status, statuses[1], "{name}: after a failed reload");
+    }
+}
+
+#[test]
+fn a_reload_changes_what_the_next_request_of_an_open_connection_meets() {
+    let (app, other) = (App::start(), App::start());
+    let gateway = House::with("github", &github(&app, "")).start();
+    let mut connection = gateway.connect();
+    let moved = Delivery::github("push", "{}").target("/hooks/moved");
+    assert_eq!((connection.send(&Delivery::github("push", "{}")).status, connection.send(&moved).status), (200, 404));
+    let policy = github(&other, "").replace("/hooks/github", "/hooks/moved");
+    gateway.reload(&[("github.toml", &policy)]).unwrap();
+    assert_eq!((connection.send(&Delivery::github("push", "{}")).status, connection.send(&moved).status), (404, 200));
+    assert_eq!((app.taken().len(), other.taken().len()), (1, 1));
+    assert_ne!(gateway.connect().send(&moved.without("x-hub-signature-256")).status, 200);
+    assert!(gateway.record("credential_missing").policy.unwrap().starts_with("github.toml@"));
+}
+
+/// `hookward serve`, built and run.
+struct Served {
+    child: Child,
+    lines: Receiver<String>,
+    address: SocketAddr,
+    roots: RootCertStore,
+}
+
+impl Served {
+    /// Runs it in this folder, on ports that the system chooses.
+    fn start(folder: &Path, policy: &str) -> Self {
+        let roots = write_certificate(folder);
+        fs::create_dir_all(folder.join("policies")).unwrap();
+        fs::write(folder.join("policies/github.toml"), policy).unwrap();
+        let config = "[listen]\nhttps = [\"127.0.0.1:0\"]\n[[tls]]\ncertificate = \"tls.pem\"\nkey = \"tls.key\"\n\
+                      [policies]\ndirectory = \"policies\"\n[rejects]\nfile = \"rejected.jsonl\"\n[log]\nformat = \"json\"\n\
+                      [edge]\nworkers = 1\ndrain_seconds = 5\n";
+        fs::write(folder.join("hookward.toml"), config).unwrap();
+        let mut command = hookward(folder, &["serve"]);
+        command.env("GITHUB", secret_of("GITHUB")).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = mpsc::channel();
+        thread::spawn(move || stdout.lines().map_while(Result::ok).all(|line| sender.send(line).is_ok()));
+        let mut served = Self { child, lines, address: SocketAddr::from(([0, 0, 0, 0], 0)), roots };
+        let line = served.line("\"listening\"");
+        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+        served.address = value["address"].as_str().unwrap().parse().unwrap();
+        served
+    }
+
+    /// Waits for a line with this text.
+    fn line(&self, text: &str) -> String {
+        loop {
+            let line = self.lines.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("no line with {text}"));
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    fn connect(&self) -> Connection {
+        Hello::at(self.address, self.roots.clone()).connect().unwrap()
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn write_certificate(folder: &Path) -> RootCertStore {
+    let made = cert::make(&["localhost".to_owned()]).unwrap();
+    fs::write(folder.join("tls.key"), &made.key).unwrap();
+    fs::write(folder.join("tls.pem"), &made.certificate).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(made.certificate.as_bytes()).unwrap()).unwrap();
+    roots
+}
+
+/// Defect v, through the command line: SIGHUP and file changes, good and bad, certificates too, and SIGTERM.
+#[test]
+fn serve_reloads_what_is_right_keeps_what_ran_and_drains() {
+    let folder = tempfile::tempdir().unwrap();
+    let app = App::start();
+    let policy = github(&app, "");
+    let mut served = Served::start(folder.path(), &policy);
+    let push = Delivery::github("push", "{}");
+    let mut open = served.connect();
+    assert_eq!(open.send(&push).status, 200);
+
+    let path = folder.path().join("policies/github.toml");
+    fs::write(&path, policy.replace("provider = \"github\"", "provider = \"githup\"")).unwrap();
+    served.signal("HUP");
+    served.line("reload failed, nothing was changed");
+    let finding = served.line("githup");
+    assert!(finding.contains("github.toml:3:12"), "{finding}");
+    assert_eq!(open.send(&push).status, 200, "the old policy, on the old connection");
+    assert_eq!(served.connect().send(&push).status, 200, "the old policy, on the same port");
+
+    fs::write(&path, policy.replace("/hooks/github", "/hooks/moved")).unwrap();
+    served.line("\"reloaded\"");
+    assert_eq!(open.send(&push).status, 404, "seen without a signal");
+    assert_eq!(open.send(&push.clone().target("/hooks/moved")).status, 200);
+
+    let roots = write_certificate(folder.path());
+    served.line("\"reloaded\"");
+    served.roots = roots;
+    let next = eventually("the new certificate", || Hello::at(served.address, served.roots.clone()).connect().ok());
+    assert_ne!(next.certificate(), open.certificate());
+    assert_eq!(open.send(&push.clone().target("/hooks/moved")).status, 200, "the old connection goes on");
+
+    fs::write(folder.path().join("tls.key"), "broken").unwrap();
+    served.line("reload failed, nothing was changed");
+    assert_eq!(served.connect().send(&push).status, 404, "the certificate before it");
+
+    served.signal("TERM");
+    served.line("draining");
+    assert!(eventually("the end", || served.child.try_wait().unwrap()).success());
+    let log = fs::read_to_string(folder.path().join("rejected.jsonl")).unwrap();
+    assert_eq!(log.matches("\"reason\":\"unknown_source\"").count(), 2, "{log}");
+    assert!(!log.contains(&secret_of("GITHUB")));
+}
+
+#[test]
+fn a_failed_reload_shows_in_the_metrics_until_one_succeeds() {
+    let app = App::start();
+    let gateway = House::with("github", &github(&app, "")).start();
+    let stale = || gateway.metric("hookward_policy_stale");
+    assert_eq!(stale(), 0.0);
+    gateway.reload(&[("github.toml", "path = 1")]).unwrap_err();
+    assert_eq!(stale(), 1.0);
+    assert_eq!(gateway.connect().send(&Delivery::github("push", "{}")).status, 200);
+    gateway.reload(&[("github.toml", &github(&app, ""))]).unwrap();
+    assert_eq!(stale(), 0.0);
+}

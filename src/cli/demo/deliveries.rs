@@ -160,7 +160,7 @@ impl Sender {
     }
 
     async fn send(&self, what: &'static str, draft: &Draft<'_>, alter: impl FnOnce(&mut Signed)) -> Sent {
-        let answer = match self.signed(draft) {
+        let answer = match Self::signed(draft) {
             Some(mut signed) => {
                 alter(&mut signed);
                 self.post(draft.source, signed, draft.body).await
@@ -171,7 +171,7 @@ impl Sender {
     }
 
     async fn send_altered(&self, what: &'static str, draft: &Draft<'_>, body: &str) -> Sent {
-        let answer = match self.signed(draft) {
+        let answer = match Self::signed(draft) {
             Some(signed) => self.post(draft.source, signed, body).await,
             None => Err(io::Error::other("cannot sign it")),
         };
@@ -195,7 +195,7 @@ impl Sender {
         rows.collect()
     }
 
-    fn signed(&self, draft: &Draft<'_>) -> Option<Signed> {
+    fn signed(draft: &Draft<'_>) -> Option<Signed> {
         let mut headers = HeaderMap::new();
         headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Some(event) = draft.event {
@@ -253,7 +253,7 @@ impl Sender {
         fs::write(&lead, DIRTY_LEAD)?;
         let push = folder.join("push.json");
         fs::write(&push, PUSH)?;
-        let signature = self.signed(&self.draft(&GITHUB, PUSH, Some("push")));
+        let signature = Self::signed(&self.draft(&GITHUB, PUSH, Some("push")));
         let signature = signature.and_then(|signed| Some(signed.headers.get("x-hub-signature-256")?.to_str().ok()?.to_owned()));
         let signature = signature.unwrap_or_default();
         let json = "-H 'content-type: application/json'";

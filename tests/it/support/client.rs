@@ -44,9 +44,14 @@ pub(crate) struct Answer {
 impl<'h> Hello<'h> {
     /// As an ordinary HTTP/1.1 sender begins.
     pub(crate) fn new(gateway: &Running) -> Self {
+        Self::at(gateway.address(), gateway.roots().clone())
+    }
+
+    /// The same, to a gateway elsewhere.
+    pub(crate) fn at(address: SocketAddr, roots: RootCertStore) -> Self {
         Self {
-            address: gateway.address(),
-            roots: gateway.roots().clone(),
+            address,
+            roots,
             name: "localhost",
             protocols: &["http/1.1"],
             versions: rustls::ALL_VERSIONS,
@@ -68,7 +73,7 @@ impl<'h> Hello<'h> {
     pub(crate) fn connect(&self) -> io::Result<Connection> {
         let name = ServerName::try_from(self.name.to_owned()).unwrap();
         let mut session = ClientConnection::new(Arc::new(self.config()), name).unwrap();
-        let mut socket = socket(self.address);
+        let mut socket = try_socket(self.address)?;
         while session.is_handshaking() {
             session.complete_io(&mut socket)?;
         }
@@ -78,17 +83,26 @@ impl<'h> Hello<'h> {
 
 /// A socket on which nothing waits for ever.
 pub(crate) fn socket(address: SocketAddr) -> TcpStream {
-    let socket = TcpStream::connect(address).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    socket.set_write_timeout(Some(PATIENCE)).unwrap();
-    socket.set_nodelay(true).unwrap();
-    socket
+    try_socket(address).unwrap()
+}
+
+fn try_socket(address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = TcpStream::connect(address)?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.set_write_timeout(Some(PATIENCE))?;
+    socket.set_nodelay(true)?;
+    Ok(socket)
 }
 
 impl Connection {
     /// A connection without TLS.
     pub(crate) fn plain(address: SocketAddr) -> Self {
         Self { stream: Stream::Plain(socket(address)), read: Vec::new() }
+    }
+
+    /// A socket of a TLS listener, before any handshake.
+    pub(crate) fn raw(address: SocketAddr) -> Self {
+        Self::plain(address)
     }
 
     /// Writes these bytes. A gateway that has closed already is no fault of the test's.

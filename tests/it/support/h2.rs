@@ -52,12 +52,7 @@ impl Http2 {
 
     /// Sends a delivery and waits for its answer. Host goes as `:authority`.
     pub(crate) fn send(&mut self, delivery: &Delivery) -> Answer {
-        let uri = format!("https://{}{}", self.authority, delivery.target);
-        let mut request = Request::builder().version(Version::HTTP_2).method(delivery.method.as_str()).uri(uri);
-        for (name, value) in delivery.headers.iter().filter(|(name, _)| name != "host") {
-            request = request.header(name, value);
-        }
-        let request = request.body(Full::from(delivery.body.clone())).unwrap();
+        let request = self.request(delivery);
         let sender = &mut self.sender;
         self.runtime.block_on(async {
             let exchange = async {
@@ -70,5 +65,29 @@ impl Http2 {
             };
             tokio::time::timeout(PATIENCE, exchange).await.expect("an answer in time")
         })
+    }
+
+    /// Sends a delivery and goes away once `until` returns, without waiting for an answer.
+    pub(crate) fn send_and_go(mut self, delivery: &Delivery, until: impl FnOnce() + Send + 'static) {
+        let request = self.request(delivery);
+        let sender = &mut self.sender;
+        self.runtime.block_on(async {
+            sender.ready().await.unwrap();
+            let answer = sender.send_request(request);
+            let until = tokio::task::spawn_blocking(until);
+            tokio::select! {
+                answer = answer => panic!("answered: {answer:?}"),
+                done = until => done.unwrap(),
+            }
+        });
+    }
+
+    fn request(&self, delivery: &Delivery) -> Request<Full<Bytes>> {
+        let uri = format!("https://{}{}", self.authority, delivery.target);
+        let mut request = Request::builder().version(Version::HTTP_2).method(delivery.method.as_str()).uri(uri);
+        for (name, value) in delivery.headers.iter().filter(|(name, _)| name != "host") {
+            request = request.header(name, value);
+        }
+        request.body(Full::from(delivery.body.clone())).unwrap()
     }
 }

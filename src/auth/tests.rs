@@ -1,0 +1,348 @@
+//! Every preset and family: what is signed verifies, and the nearest wrong thing is refused for its own reason.
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+
+use super::scheme::{
+    Algorithm, Encoding, Location, Part, SecretEncoding, SecretForm, Shape, Template, TimestampLocation, TimestampRule,
+    TimestampUnit, Value,
+};
+use super::sign::{Signed, Unsigned, sign};
+use super::verify::NamedSecret;
+use super::{Head, Scheme, Verifier};
+use crate::clock::UnixSeconds;
+use crate::policy::preset;
+use crate::reason::Reason;
+use crate::rejection::Rejection;
+use crate::secret::Secret;
+
+const NOW: UnixSeconds = 1_782_907_200;
+const BODY: &[u8] = br#"{"amount":1.0,"path":"\/x"}"#;
+
+fn secret(id: &str, text: &str) -> NamedSecret {
+    NamedSecret { id: id.into(), secret: Secret::new(text.into()), expires: None }
+}
+
+/// A request signed by `secret`.
+fn request(scheme: &Scheme, secret: &NamedSecret, now: UnixSeconds, body: &[u8]) -> Signed {
+    let unsigned = Unsigned {
+        method: Method::POST,
+        uri: Uri::from_static("/hooks/x"),
+        headers: HeaderMap::new(),
+        public_url: Some("https://hooks.example.com/hooks/x"),
+        body,
+        now,
+    };
+    sign(scheme, secret, unsigned).unwrap()
+}
+
+/// The id of the secret that fits, or why none does.
+fn judge(verifier: &Verifier, signed: &Signed, body: &[u8], now: UnixSeconds) -> Result<String, Reason> {
+    let head = Head {
+        method: &Method::POST,
+        uri: &signed.uri,
+        headers: &signed.headers,
+        public_url: Some("https://hooks.example.com/hooks/x"),
+    };
+    let proof = verifier.read(head, now).and_then(|credential| credential.verify(verifier, body, now));
+    proof.map(|proof| proof.secret_id().to_owned()).map_err(|rejection| rejection.reason())
+}
+
+fn hmac(algorithm: Algorithm, encoding: Encoding) -> Scheme {
+    Scheme {
+        algorithm,
+        credential: Location::Header(HeaderName::from_static("x-signature")),
+        shape: Shape::Whole { prefix: "v0=".into() },
+        encoding,
+        secret: SecretForm { encoding: SecretEncoding::Text, prefix: "".into() },
+        signed: Template::new(vec![
+            Part::Text("v0:".into()),
+            Part::Value(Value::Timestamp),
+            Part::Text(":".into()),
+            Part::Value(Value::Body),
+        ]),
+        timestamp: Some(TimestampRule {
+            at: TimestampLocation::Header(HeaderName::from_static("x-time")),
+            unit: TimestampUnit::Seconds,
+            tolerance_seconds: 300,
+        }),
+    }
+}
+
+/// A secret that every preset takes.
+fn secret_for(scheme: &Scheme) -> NamedSecret {
+    match (scheme.algorithm, scheme.secret.encoding) {
+        (Algorithm::Basic, _) => secret("only", "user:correct horse battery"),
+        (_, SecretEncoding::Base64) => secret("only", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+        (_, SecretEncoding::Hex) => secret("only", "00112233445566778899aabbccddeeff"),
+        (_, SecretEncoding::Text) => secret("only", "correct-horse-battery-staple"),
+    }
+}
+
+#[test]
+fn what_every_preset_signs_it_verifies_and_another_secret_does_not_fit() {
+    for preset in preset::all() {
+        let scheme = &preset.scheme;
+        let only = secret_for(scheme);
+        let verifier = Verifier::new(preset.name, scheme.clone(), &[secret_for(scheme)]).unwrap();
+        let signed = request(scheme, &only, NOW, BODY);
+        assert_eq!(judge(&verifier, &signed, BODY, NOW), Ok("only".to_owned()), "{}", preset.name);
+
+        let other = match scheme.algorithm {
+            Algorithm::Basic => secret("other", "user:correct horse batterz"),
+            _ if scheme.secret.encoding == SecretEncoding::Base64 => secret("other", "whsec_AfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+            _ => secret("other", "correct-horse-battery-staplf"),
+        };
+        let forged = request(scheme, &other, NOW, BODY);
+        assert_eq!(judge(&verifier, &forged, BODY, NOW), Err(Reason::CredentialMismatch), "{}", preset.name);
+        if scheme.covers_body() {
+            let changed = [BODY, b"\n"].concat();
+            assert_eq!(judge(&verifier, &signed, &changed, NOW), Err(Reason::CredentialMismatch), "{}", preset.name);
+        }
+        let bare = Signed { uri: Uri::from_static("/hooks/x"), headers: HeaderMap::new() };
+        assert_eq!(judge(&verifier, &bare, BODY, NOW), Err(Reason::CredentialMissing), "{}", preset.name);
+    }
+}
+
+#[test]
+fn every_changed_bit_of_a_signature_is_refused() {
+    for algorithm in [Algorithm::HmacSha1, Algorithm::HmacSha256, Algorithm::HmacSha512] {
+        let scheme = hmac(algorithm, Encoding::Hex);
+        let verifier = Verifier::new("custom", scheme.clone(), &[secret("only", "a-secret-of-some-length")]).unwrap();
+        let signed = request(&scheme, &secret("only", "a-secret-of-some-length"), NOW, BODY);
+        let text = signed.headers["x-signature"].to_str().unwrap().to_owned();
+        for bit in 0..algorithm.signature_bytes().unwrap() * 8 {
+            let mut bytes = hex::decode(&text[3..]).unwrap();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            let mut forged = signed.clone();
+            let value = HeaderValue::try_from(format!("v0={}", hex::encode(bytes))).unwrap();
+            forged.headers.insert("x-signature", value);
+            assert_eq!(judge(&verifier, &forged, BODY, NOW), Err(Reason::CredentialMismatch), "{algorithm:?} bit {bit}");
+        }
+    }
+}
+
+/// Signatures that are not exactly one well-spelled MAC never reach a comparison.
+#[test]
+fn signatures_of_another_shape_are_malformed() {
+    for encoding in [Encoding::Hex, Encoding::Base64, Encoding::Base64Url] {
+        let scheme = hmac(Algorithm::HmacSha256, encoding);
+        let verifier = Verifier::new("custom", scheme.clone(), &[secret("only", "a-secret-of-some-length")]).unwrap();
+        let signed = request(&scheme, &secret("only", "a-secret-of-some-length"), NOW, BODY);
+        let good = signed.headers["x-signature"].to_str().unwrap().to_owned();
+        let encoded = good.strip_prefix("v0=").unwrap();
+        let rows = [
+            ("prefix alone", "v0=".to_owned()),
+            ("without prefix", encoded.to_owned()),
+            ("another version", format!("v1={encoded}")),
+            ("one short", format!("v0={}", &encoded[..encoded.len() - 1])),
+            ("two short", format!("v0={}", &encoded[..encoded.len() - 2])),
+            ("two more", format!("{good}00")),
+            ("twice", format!("{good}{encoded}")),
+            ("a space within", format!("v0={} {}", &encoded[..10], &encoded[10..])),
+            ("outside the alphabet", format!("v0=!{}", &encoded[1..])),
+            ("very long", format!("v0={}", "a".repeat(4096))),
+        ];
+        for (name, text) in rows {
+            let mut forged = signed.clone();
+            forged.headers.insert("x-signature", HeaderValue::try_from(text).unwrap());
+            let judged = judge(&verifier, &forged, BODY, NOW);
+            assert_eq!(judged, Err(Reason::CredentialMalformed), "{encoding:?}: {name}");
+        }
+        let mut empty = signed.clone();
+        empty.headers.insert("x-signature", HeaderValue::from_static(""));
+        assert_eq!(judge(&verifier, &empty, BODY, NOW), Err(Reason::CredentialMissing), "{encoding:?}: empty");
+    }
+    let scheme = hmac(Algorithm::HmacSha256, Encoding::Hex);
+    let verifier = Verifier::new("custom", scheme.clone(), &[secret("only", "a-secret-of-some-length")]).unwrap();
+    let mut upper = request(&scheme, &secret("only", "a-secret-of-some-length"), NOW, BODY);
+    let text = upper.headers["x-signature"].to_str().unwrap().to_uppercase().replace("V0", "v0");
+    upper.headers.insert("x-signature", HeaderValue::try_from(text).unwrap());
+    assert_eq!(judge(&verifier, &upper, BODY, NOW), Err(Reason::CredentialMalformed), "upper-case hex");
+}
+
+#[test]
+fn a_second_credential_field_is_refused_even_if_it_is_the_same() {
+    let scheme = hmac(Algorithm::HmacSha256, Encoding::Hex);
+    let verifier = Verifier::new("custom", scheme.clone(), &[secret("only", "a-secret-of-some-length")]).unwrap();
+    let mut signed = request(&scheme, &secret("only", "a-secret-of-some-length"), NOW, BODY);
+    let value = signed.headers["x-signature"].clone();
+    signed.headers.append("x-signature", value);
+    assert_eq!(judge(&verifier, &signed, BODY, NOW), Err(Reason::CredentialDuplicated));
+}
+
+#[test]
+fn the_tolerance_is_two_sided_and_inclusive() {
+    for unit in [TimestampUnit::Seconds, TimestampUnit::Milliseconds] {
+        let mut scheme = hmac(Algorithm::HmacSha256, Encoding::Hex);
+        scheme.timestamp.as_mut().unwrap().unit = unit;
+        let verifier = Verifier::new("custom", scheme.clone(), &[secret("only", "a-secret-of-some-length")]).unwrap();
+        let rows = [
+            (-301, Err(Reason::TimestampStale)),
+            (-300, Ok("only".to_owned())),
+            (0, Ok("only".to_owned())),
+            (300, Ok("only".to_owned())),
+            (301, Err(Reason::TimestampFuture)),
+        ];
+        for (offset, expected) in rows {
+            let signed = request(&scheme, &secret("only", "a-secret-of-some-length"), NOW + offset, BODY);
+            assert_eq!(judge(&verifier, &signed, BODY, NOW), expected, "{unit:?} {offset}");
+        }
+    }
+}
+
+#[test]
+fn a_timestamp_is_digits_and_nothing_else() {
+    let scheme = hmac(Algorithm::HmacSha256, Encoding::Hex);
+    let verifier = Verifier::new("custom", scheme.clone(), &[secret("only", "a-secret-of-some-length")]).unwrap();
+    let malformed = Reason::TimestampMalformed;
+    let rows = [
+        ("-1", malformed),
+        ("+1782907200", malformed),
+        ("1782907200.0", malformed),
+        ("1.7829072e9", malformed),
+        ("1782907200abc", malformed),
+        ("0x6a447e80", malformed),
+        ("99999999999999999999", malformed),
+        ("999999999999999999", malformed),
+        ("0", Reason::TimestampStale),
+        ("1782907200000", Reason::TimestampFuture),
+        ("", Reason::TimestampMissing),
+    ];
+    for (text, expected) in rows {
+        let mut signed = request(&scheme, &secret("only", "a-secret-of-some-length"), NOW, BODY);
+        signed.headers.insert("x-time", HeaderValue::from_static(text));
+        assert_eq!(judge(&verifier, &signed, BODY, NOW), Err(expected), "{text:?}");
+    }
+}
+
+#[test]
+fn any_live_secret_fits_and_an_expired_one_is_named() {
+    let scheme = hmac(Algorithm::HmacSha256, Encoding::Hex);
+    let old = NamedSecret { expires: Some(NOW), ..secret("old", "the-old-secret-of-the-source") };
+    let verifier = Verifier::new("custom", scheme.clone(), &[secret("new", "the-new-secret-of-the-source"), old]).unwrap();
+    let judged = |text: &str, now| {
+        let signed = request(&scheme, &secret("x", text), now, BODY);
+        judge(&verifier, &signed, BODY, now)
+    };
+    assert_eq!(judged("the-new-secret-of-the-source", NOW), Ok("new".to_owned()));
+    assert_eq!(judged("the-old-secret-of-the-source", NOW - 1), Ok("old".to_owned()));
+    assert_eq!(judged("the-old-secret-of-the-source", NOW), Err(Reason::SecretExpired));
+    assert_eq!(judged("another-secret-altogether", NOW), Err(Reason::CredentialMismatch));
+}
+
+#[test]
+fn one_delivery_has_one_digest_whichever_secret_signed_it() {
+    let scheme = &preset::find("github").unwrap().scheme;
+    let secrets = || [secret("new", "the-new-secret-of-the-source"), secret("old", "the-old-secret-of-the-source")];
+    let verifier = Verifier::new("github", scheme.clone(), &secrets()).unwrap();
+    let digest = |text: &str, body: &[u8]| {
+        let signed = request(scheme, &secret("x", text), NOW, body);
+        let head = Head { method: &Method::POST, uri: &signed.uri, headers: &signed.headers, public_url: None };
+        let proof = verifier.read(head, NOW).unwrap().verify(&verifier, body, NOW).unwrap();
+        *proof.digest().unwrap()
+    };
+    let first = digest("the-new-secret-of-the-source", BODY);
+    assert_eq!(first, digest("the-old-secret-of-the-source", BODY));
+    assert_ne!(first, digest("the-new-secret-of-the-source", b"{}"));
+}
+
+#[test]
+fn lists_take_any_signature_of_the_wanted_version_and_no_other() {
+    let stripe = &preset::find("stripe").unwrap().scheme;
+    let verifier = Verifier::new("stripe", stripe.clone(), &[secret("only", "whsec_a-secret-of-some-length")]).unwrap();
+    let signed = request(stripe, &secret("only", "whsec_a-secret-of-some-length"), NOW, BODY);
+    let header = signed.headers["stripe-signature"].to_str().unwrap().to_owned();
+    let good = header.split_once("v1=").unwrap().1.to_owned();
+    let bad = good.chars().rev().collect::<String>();
+    let fits = Ok("only".to_owned());
+    let many = |count: usize| format!("t={NOW},{}v1={good}", format!("v1={bad},").repeat(count));
+    let rows = [
+        (format!("t={NOW},v1={bad},v1={good}"), fits.clone()),
+        (format!("t={NOW},v1=short,v1={good}"), fits.clone()),
+        (format!("v1={good},t={NOW}"), fits.clone()),
+        (format!("t={NOW},v2={good},v1={good},x=1,,y"), fits.clone()),
+        (many(63), fits),
+        (many(64), Err(Reason::CredentialMalformed)),
+        (format!("t={NOW},v0={good}"), Err(Reason::CredentialMalformed)),
+        (format!("t={NOW},v1="), Err(Reason::CredentialMalformed)),
+        (format!("t={NOW},V1={good}"), Err(Reason::CredentialMalformed)),
+        (good.clone(), Err(Reason::CredentialMalformed)),
+        (format!("v1={good}"), Err(Reason::TimestampMissing)),
+        (format!("t={NOW},t={NOW},v1={good}"), Err(Reason::TimestampMalformed)),
+        (format!("t=,v1={good}"), Err(Reason::TimestampMalformed)),
+        (format!("t={},v1={good}", NOW + 1), Err(Reason::CredentialMismatch)),
+    ];
+    for (text, expected) in rows {
+        let mut request = signed.clone();
+        request.headers.insert("stripe-signature", HeaderValue::try_from(&text).unwrap());
+        assert_eq!(judge(&verifier, &request, BODY, NOW), expected, "{text}");
+    }
+}
+
+#[test]
+fn every_value_that_is_signed_must_be_there_and_stand_alone() {
+    let scheme = &preset::find("standard-webhooks").unwrap().scheme;
+    let only = secret_for(scheme);
+    let verifier = Verifier::new("standard-webhooks", scheme.clone(), &[secret_for(scheme)]).unwrap();
+    type Change = fn(&mut HeaderMap);
+    let rows: [(&str, Change, Reason); 4] = [
+        ("id missing", |headers| drop(headers.remove("webhook-id")), Reason::CredentialMissing),
+        ("id empty", |headers| drop(headers.insert("webhook-id", HeaderValue::from_static(""))), Reason::CredentialMissing),
+        ("id changed", |headers| drop(headers.insert("webhook-id", HeaderValue::from_static("x"))), Reason::CredentialMismatch),
+        ("id twice", |headers| drop(headers.append("webhook-id", HeaderValue::from_static("x"))), Reason::CredentialDuplicated),
+    ];
+    for (name, change, expected) in rows {
+        let mut signed = request(scheme, &only, NOW, BODY);
+        change(&mut signed.headers);
+        assert_eq!(judge(&verifier, &signed, BODY, NOW), Err(expected), "{name}");
+    }
+}
+
+#[test]
+fn static_credentials_are_read_where_the_scheme_has_them() {
+    let token = |credential| Scheme { credential, ..preset::find("token").unwrap().scheme.clone() };
+    let places = [Location::Query("key".into()), Location::Bearer, Location::Header(HeaderName::from_static("x-key"))];
+    for place in places {
+        let scheme = token(place.clone());
+        let verifier = Verifier::new("token", scheme.clone(), &[secret("only", "a token/with=odd&characters")]).unwrap();
+        let signed = request(&scheme, &secret("only", "a token/with=odd&characters"), NOW, BODY);
+        assert_eq!(judge(&verifier, &signed, BODY, NOW), Ok("only".to_owned()), "{place:?}");
+        for text in ["a token/with=odd&character", "a token/with=odd&charactersx", "A token/with=odd&characters"] {
+            let signed = request(&scheme, &secret("only", text), NOW, BODY);
+            assert_eq!(judge(&verifier, &signed, BODY, NOW), Err(Reason::CredentialMismatch), "{place:?} {text}");
+        }
+    }
+}
+
+#[test]
+fn a_secret_that_is_not_of_the_schemes_form_is_refused_at_load() {
+    let rows = [
+        ("standard-webhooks", "whsec_not base64!", "base64"),
+        ("standard-webhooks", "whsec_", "long enough: nothing is left of it"),
+        ("basic", "no-colon-in-it", "`user:password`"),
+    ];
+    for (name, text, expected) in rows {
+        let scheme = preset::find(name).unwrap().scheme.clone();
+        let fault = Verifier::new(name, scheme, &[secret("only", text)]).unwrap_err();
+        assert_eq!(fault.expected, expected, "{name} {text}");
+        assert!(!fault.to_string().contains(text), "{name}: the secret is in the message");
+    }
+}
+
+#[test]
+fn nothing_that_is_printed_holds_a_secret_or_a_signature() {
+    let scheme = hmac(Algorithm::HmacSha256, Encoding::Hex);
+    let verifier = Verifier::new("custom", scheme.clone(), &[secret("only", "sentinel-secret-value")]).unwrap();
+    let signed = request(&scheme, &secret("only", "another-secret-value"), NOW, BODY);
+    let head = Head { method: &Method::POST, uri: &signed.uri, headers: &HeaderMap::new(), public_url: None };
+    assert!(verifier.read(head, NOW).is_err());
+    let head = Head { headers: &signed.headers, ..head };
+    let credential = verifier.read(head, NOW).unwrap();
+    let evidence = format!("{:?}", credential.evidence);
+    let refused: Rejection = credential.verify(&verifier, BODY, NOW).unwrap_err();
+    let printed = format!("{verifier:?} {evidence} {refused:?}");
+    let signature = signed.headers["x-signature"].to_str().unwrap();
+    for sentinel in ["sentinel-secret-value", "another-secret-value", &signature[3..]] {
+        assert!(!printed.contains(sentinel), "{sentinel}");
+    }
+}
