@@ -1,12 +1,12 @@
 //! Verifying a GitHub signature, beside the bare computation of the MAC.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use hookward::auth::sign::{Unsigned, sign};
 use hookward::auth::verify::NamedSecret;
 use hookward::auth::{Head, Verifier};
 use hookward::policy::preset;
 use hookward::secret::Secret;
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::{HeaderMap, Method, Uri};
 use sha2::Sha256;
 

@@ -177,15 +177,14 @@ fn request(headers: &HeaderMap, body: &Bytes) -> Request<Full<Bytes>> {
 fn pipeline(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let gateway = gateway();
-    let arrival = Arrival {
-        peer: ([127, 0, 0, 1], 1).into(),
-        protocol: Protocol::Https,
-        host: HostMatch::Served,
-    };
+    let arrival = Arrival { peer: ([127, 0, 0, 1], 1).into(), protocol: Protocol::Https, host: HostMatch::Served };
     let body = push();
     let good = headers(&body);
     let mut bad = good.clone();
-    bad.insert("x-hub-signature-256", HeaderValue::from_static("sha256=0000000000000000000000000000000000000000000000000000000000000000"));
+    bad.insert(
+        "x-hub-signature-256",
+        HeaderValue::from_static("sha256=0000000000000000000000000000000000000000000000000000000000000000"),
+    );
     let deliver = |headers: &HeaderMap| {
         let commitment = Commitment::default();
         let reply = gateway.deliver(request(headers, &body), &arrival, &commitment);

@@ -7,6 +7,62 @@
 //! All of it is plain synchronous code on borrowed data. Waiting (for the body, for the upstream) happens between the steps, in `gateway`.
 //!
 //! **Invariant:** the earlier fault wins, cheapest and least revealing first, in the order in which this file reads.
+//!
+//! # What does not compile
+//!
+//! The whole way, with nothing left out:
+//! ```
+//! # use hookward::{admit::permit::Permit, delivery::{Ended, Routed, Sanitized}};
+//! fn whole<'d>(routed: Routed<'d>, body: bytes::Bytes) -> Result<Sanitized<'d>, Ended> {
+//!     let received = routed.present(Permit::offline(), 0)?.receive(body)?;
+//!     Ok(received.authenticate(0)?.accept_offline().validate()?.sanitize()?)
+//! }
+//! ```
+//! without authentication:
+//! ```compile_fail,E0599
+//! # use hookward::{admit::permit::Permit, delivery::{Ended, Routed, Sanitized}};
+//! fn whole<'d>(routed: Routed<'d>, body: bytes::Bytes) -> Result<Sanitized<'d>, Ended> {
+//!     let received = routed.present(Permit::offline(), 0)?.receive(body)?;
+//!     Ok(received.accept_offline().validate()?.sanitize()?)
+//! }
+//! ```
+//! without a look at the payload:
+//! ```compile_fail,E0599
+//! # use hookward::{admit::permit::Permit, delivery::{Ended, Routed, Sanitized}};
+//! fn whole<'d>(routed: Routed<'d>, body: bytes::Bytes) -> Result<Sanitized<'d>, Ended> {
+//!     let received = routed.present(Permit::offline(), 0)?.receive(body)?;
+//!     Ok(received.authenticate(0)?.accept_offline().sanitize()?)
+//! }
+//! ```
+//! without a permit:
+//! ```compile_fail,E0061
+//! # use hookward::delivery::{Presented, Routed};
+//! # use hookward::rejection::Rejection;
+//! fn first<'d>(routed: Routed<'d>) -> Result<Presented<'d>, Rejection> {
+//!     routed.present(0)
+//! }
+//! ```
+//! one delivery judged, two bodies forwarded:
+//! ```compile_fail,E0382
+//! # use hookward::{delivery::{Ended, Sanitized, Validated}};
+//! fn twice<'d>(validated: Validated<'d>) -> Result<(Sanitized<'d>, Sanitized<'d>), Ended> {
+//!     Ok((validated.sanitize()?, validated.sanitize()?))
+//! }
+//! ```
+//! an upstream request of something that was not sanitized:
+//! ```compile_fail,E0308
+//! # use hookward::{delivery::Validated, forward::request::{Attestation, request}};
+//! fn send(validated: &Validated<'_>, attestation: Attestation<'_>) {
+//!     let _ = request(validated, attestation);
+//! }
+//! ```
+//! a proof out of nothing:
+//! ```compile_fail,E0451
+//! # use hookward::auth::Proof;
+//! fn forge() -> Proof<'static> {
+//!     Proof { scheme: "github", secret_id: "x", signed_at_millis: None, digest: None }
+//! }
+//! ```
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -483,10 +539,15 @@ fn check_host(head: &Parts) -> Result<(), Rejection> {
     let authority = head.uri.authority();
     match host {
         Some(value) if !is_host(value) => Err(malformed()),
-        Some(value) if authority.is_some_and(|authority| !value.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes())) => {
+        Some(value)
+            if authority
+                .is_some_and(|authority| !value.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes())) =>
+        {
             Err(malformed())
         }
-        None if head.version == Version::HTTP_11 || authority.is_none() && head.version == Version::HTTP_2 => Err(malformed()),
+        None if head.version == Version::HTTP_11 || authority.is_none() && head.version == Version::HTTP_2 => {
+            Err(malformed())
+        }
         Some(_) | None => match authority {
             Some(authority) if authority.as_str().contains('@') => Err(malformed()),
             Some(_) | None => Ok(()),

@@ -28,9 +28,9 @@ use crate::admit::Limits;
 use crate::admit::networks::Networks;
 use crate::clock::Clock;
 use crate::delivery::{Ended, HostMatch, Routed, Sanitized};
+use crate::forward::Forwarded;
 use crate::forward::pool::{Exchange, ExchangeFault, Outbound};
 use crate::forward::request::{self, Attestation, Protocol};
-use crate::forward::Forwarded;
 use crate::policy::Policy;
 use crate::reason::Reason;
 use crate::receive;
@@ -118,11 +118,15 @@ impl<U: Upstream> Gateway<U> {
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        let (head, body) = request.into_parts();
+        let (head, mut body) = request.into_parts();
         let policy = self.shared.policy.load_full();
         let mut draft = Draft::new(self, &head, arrival);
-        let ended = self.judge(&policy, &head, body, arrival, commitment, &mut draft).await;
-        draft.finish(ended)
+        let ended = self.judge(&policy, &head, &mut body, arrival, commitment, &mut draft).await;
+        let reply = draft.finish(ended);
+        if head.version == Version::HTTP_2 {
+            receive::discard(body).await;
+        }
+        reply
     }
 
     /// The life of a delivery. The first fault ends it.
@@ -130,7 +134,7 @@ impl<U: Upstream> Gateway<U> {
         &self,
         policy: &'d Policy,
         head: &'d Parts,
-        body: B,
+        body: &mut B,
         arrival: &Arrival,
         commitment: &Commitment,
         draft: &mut Draft<'d, U>,
@@ -212,7 +216,9 @@ fn check_head(head: &Parts, settings: &Settings) -> Result<(), Rejection> {
         return Err(Reason::VersionRefused.into());
     }
     match head.headers.get(EXPECT) {
-        Some(value) if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") => Err(Reason::ExpectationRefused.into()),
+        Some(value) if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") => {
+            Err(Reason::ExpectationRefused.into())
+        }
         Some(_) | None => Ok(()),
     }
 }

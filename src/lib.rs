@@ -24,15 +24,16 @@
 //!
 //! # Directions
 //!
-//! Ground floor ([`reason`], [`rejection`], [`secret`], [`clock`], [`header`], [`bounded`]) ← [`payload`] ← [`auth`], [`sanitize`] ← [`policy`] and [`admit`] ←
-//! [`delivery`] ← [`forward`], [`record`], [`receive`], [`reply`] ← [`gateway`] ← [`edge`], [`admin`] ← [`server`] ← [`cli`]. Nobody imports from the right.
+//! Ground floor ([`reason`], [`rejection`], [`secret`], [`clock`], [`header`], [`bounded`], [`request_record`]) ← [`payload`] ← [`auth`], [`sanitize`] ←
+//! [`policy`] and [`admit`] ← [`delivery`] ← [`forward`], [`record`], [`receive`], [`reply`] ← [`gateway`], [`offline`] ← [`edge`], [`admin`] ← [`server`] ← [`cli`].
+//! Nobody imports from the right, but for `policy`, which compiles what `forward` follows ([`forward::headers`], [`forward::sign`], [`forward::target`]).
 
 pub mod bounded;
 pub mod clock;
 pub mod header;
-pub mod request_record;
 pub mod reason;
 pub mod rejection;
+pub mod request_record;
 pub mod secret;
 
 pub mod payload;

@@ -82,7 +82,13 @@ pub enum Replays<'l> {
 
 /// Judges one request at `now`.
 #[must_use]
-pub fn judge<'p>(policy: &'p Policy, head: &Parts, body: Bytes, now: UnixSeconds, replays: Replays<'_>) -> Judgement<'p> {
+pub fn judge<'p>(
+    policy: &'p Policy,
+    head: &Parts,
+    body: Bytes,
+    now: UnixSeconds,
+    replays: Replays<'_>,
+) -> Judgement<'p> {
     let mut trail = Trail { source: None, steps: Vec::new(), event: None, secret_id: None };
     let ended = steps(policy, head, body, now, replays, &mut trail);
     let Trail { source, steps, event, secret_id } = trail;
@@ -125,10 +131,13 @@ fn steps<'p>(
     trail.step("receive", format!("{} bytes of body", received.body().len()));
     let authenticated = received.authenticate(now)?;
     trail.secret_id = authenticated.proof().map(|proof| proof.secret_id().to_owned());
-    trail.step("authenticate", match authenticated.proof() {
-        Some(proof) => format!("secret `{}` fits ({})", proof.secret_id(), proof.scheme()),
-        None => "the policy wants no proof".to_owned(),
-    });
+    trail.step(
+        "authenticate",
+        match authenticated.proof() {
+            Some(proof) => format!("secret `{}` fits ({})", proof.secret_id(), proof.scheme()),
+            None => "the policy wants no proof".to_owned(),
+        },
+    );
     let at = Duration::from_secs(u64::try_from(now).unwrap_or_default());
     let accepted = match replays {
         Replays::Ignored => authenticated.accept_offline(),
@@ -136,10 +145,13 @@ fn steps<'p>(
     };
     let validated = accepted.validate()?;
     trail.event = validated.event().map(str::to_owned);
-    trail.step("validate", match validated.event() {
-        Some(event) => format!("event {event}"),
-        None => "no event named".to_owned(),
-    });
+    trail.step(
+        "validate",
+        match validated.event() {
+            Some(event) => format!("event {event}"),
+            None => "no event named".to_owned(),
+        },
+    );
     let sanitized = validated.sanitize()?;
     trail.step("sanitize", format!("{} edits", sanitized.report().count()));
     let forwardable = forwardable(&sanitized, now);

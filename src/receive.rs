@@ -21,7 +21,7 @@ use crate::rejection::Rejection;
 /// # Errors
 /// `body_too_large`, `body_timeout`, `body_truncated`; `overloaded` if the process's buffers are full.
 pub async fn read<B>(
-    body: B,
+    body: &mut B,
     headers: &HeaderMap,
     bytes_max: usize,
     deadline: Duration,
@@ -48,6 +48,34 @@ where
     }
 }
 
+/// Takes what is left of a refused request's body, within small bounds, and forgets it.
+///
+/// HTTP/2 resets a stream whose body was not taken, and several clients then lose the answer that came before the reset.
+pub async fn discard<B>(mut body: B)
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let taken = async {
+        let mut left = DISCARDED_BYTES_MAX;
+        while !body.is_end_stream() {
+            let Some(Ok(frame)) = body.frame().await else { return };
+            let length = frame.data_ref().map_or(0, Bytes::len);
+            match left.checked_sub(length) {
+                Some(rest) => left = rest,
+                None => return,
+            }
+        }
+    };
+    // What does not come in time does not come: the answer must not wait for it.
+    let _ = tokio::time::timeout(DISCARD_TIME, taken).await;
+}
+
+/// The most of an unread body that is taken before the answer.
+const DISCARDED_BYTES_MAX: usize = 64 * 1024;
+
+/// How long an answer waits for an unread body.
+const DISCARD_TIME: Duration = Duration::from_millis(250);
+
 enum Broken {
     TooLarge,
     Truncated,
@@ -55,7 +83,7 @@ enum Broken {
 }
 
 async fn collect<B>(
-    mut body: B,
+    body: &mut B,
     announced: Option<usize>,
     bytes_max: usize,
     reserved: &mut Reserved,

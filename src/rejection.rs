@@ -109,7 +109,9 @@ impl Rejection {
     /// When the sender may try again, in whole seconds of at least one.
     #[must_use]
     pub fn retry_after_seconds(&self) -> Option<u64> {
-        self.retry_after.map(|after| after.as_secs() + u64::from(after.subsec_nanos() > 0)).map(|seconds| seconds.max(1))
+        self.retry_after
+            .map(|after| after.as_secs() + u64::from(after.subsec_nanos() > 0))
+            .map(|seconds| seconds.max(1))
     }
 }
 

@@ -67,7 +67,8 @@ impl RequestRecord {
     /// [`RecordFault`] for what cannot stand in a request.
     pub fn request(&self) -> Result<(Parts, Bytes), RecordFault> {
         let url: Uri = self.url.parse().map_err(|_| RecordFault::Url(self.url.clone()))?;
-        let method = Method::from_bytes(self.method.as_bytes()).map_err(|_| RecordFault::Method(self.method.clone()))?;
+        let method =
+            Method::from_bytes(self.method.as_bytes()).map_err(|_| RecordFault::Method(self.method.clone()))?;
         let mut request = Request::new(());
         *request.method_mut() = method;
         let target = url.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);

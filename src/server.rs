@@ -17,11 +17,11 @@ use tokio_rustls::TlsAcceptor;
 use crate::admit::networks::Networks;
 use crate::admit::{Capacity, Limits};
 use crate::clock::Clock;
+use crate::edge::Settings;
 use crate::edge::connection::{Caps, Registry};
 use crate::edge::listen;
 use crate::edge::serve::{Listener, Worker};
 use crate::edge::tls::{self, CertificateStore, Certificates};
-use crate::edge::Settings;
 use crate::forward::Upstreams;
 use crate::forward::request::Protocol;
 use crate::gateway::{self, Gateway, Shared};
@@ -78,7 +78,9 @@ pub enum StartFault {
     #[error("cannot set up TLS: {0}")]
     Tls(#[from] rustls::Error),
     /// There is an https listener and no `[[tls]]`.
-    #[error("an https listener needs a certificate: add [[tls]] with certificate and key (`hookward cert` makes one for development)")]
+    #[error(
+        "an https listener needs a certificate: add [[tls]] with certificate and key (`hookward cert` makes one for development)"
+    )]
     NoCertificate,
     /// A thread or its runtime cannot be made.
     #[error("cannot start a worker: {0}")]

@@ -84,7 +84,7 @@ impl Default for Capacity {
             clients_max: const { NonZeroU32::new(1 << 18).expect("invariant: not zero") },
             failing_clients_max: const { NonZeroU32::new(1 << 17).expect("invariant: not zero") },
             known_clients_max: const { NonZeroU32::new(1 << 17).expect("invariant: not zero") },
-            claims_max: const { NonZeroU32::new(1 << 22).expect("invariant: not zero") },
+            claims_max: const { NonZeroU32::new(1 << 20).expect("invariant: not zero") },
         }
     }
 }

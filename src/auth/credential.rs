@@ -89,7 +89,8 @@ impl<'d> Timestamp<'d> {
             TimestampLocation::Item(name) => only_item(scheme, head, name)?,
         };
         let unix_millis = unix_millis(text, rule.unit).ok_or_else(|| {
-            Rejection::new(Reason::TimestampMalformed).fact("expected", format!("{} since 1970 in digits", unit_name(rule.unit)))
+            Rejection::new(Reason::TimestampMalformed)
+                .fact("expected", format!("{} since 1970 in digits", unit_name(rule.unit)))
         })?;
         let age_millis = now.saturating_mul(1000).saturating_sub(unix_millis);
         let tolerance_millis = i64::from(rule.tolerance_seconds) * 1000;
@@ -104,7 +105,9 @@ impl<'d> Timestamp<'d> {
 }
 
 fn skewed(reason: Reason, age_millis: i64, tolerance_seconds: u32) -> Rejection {
-    Rejection::new(reason).fact("skew_seconds", age_millis / 1000).fact("tolerance_seconds", i64::from(tolerance_seconds))
+    Rejection::new(reason)
+        .fact("skew_seconds", age_millis / 1000)
+        .fact("tolerance_seconds", i64::from(tolerance_seconds))
 }
 
 /// The credential's text at its place.
@@ -118,9 +121,7 @@ fn locate<'d>(location: &Location, head: &Head<'d>) -> Result<Cow<'d, str>, Reje
         Location::Query(name) => match query_parameter(head, name) {
             Ok(Some(text)) if !text.is_empty() => Ok(text),
             Ok(_) => Err(missing(Reason::CredentialMissing, format!("query parameter {name}"))),
-            Err(Duplicated) => {
-                Err(missing(Reason::CredentialDuplicated, format!("one query parameter {name}")))
-            }
+            Err(Duplicated) => Err(missing(Reason::CredentialDuplicated, format!("one query parameter {name}"))),
         },
     }
 }
@@ -248,9 +249,9 @@ fn decode_base64(engine: &impl base64::Engine, encoded: &str, bytes: &mut [u8]) 
 /// A static secret as it was sent; for Basic, `user:password` decoded.
 fn token<'d>(scheme: &Scheme, text: Cow<'d, str>) -> Result<Cow<'d, [u8]>, Rejection> {
     if scheme.algorithm == Algorithm::Basic {
-        let decoded = STANDARD.decode(&*text).map_err(|_| {
-            missing(Reason::CredentialMalformed, "header authorization: Basic with base64".to_owned())
-        })?;
+        let decoded = STANDARD
+            .decode(&*text)
+            .map_err(|_| missing(Reason::CredentialMalformed, "header authorization: Basic with base64".to_owned()))?;
         return Ok(Cow::Owned(decoded));
     }
     let Shape::Whole { prefix } = &scheme.shape else {

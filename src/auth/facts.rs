@@ -35,7 +35,10 @@ pub enum Covered {
 /// The text at the first of these places that has one.
 #[must_use]
 pub fn find<'d>(places: &[FactLocation], material: Material<'d>) -> Option<Cow<'d, str>> {
-    places.iter().find_map(|place| read(place, material)).filter(|text| !text.is_empty() && text.len() <= FACT_BYTES_MAX)
+    places
+        .iter()
+        .find_map(|place| read(place, material))
+        .filter(|text| !text.is_empty() && text.len() <= FACT_BYTES_MAX)
 }
 
 /// Whether a fact from this place is covered by what `scheme` signs.
@@ -61,12 +64,11 @@ fn read<'d>(place: &FactLocation, material: Material<'d>) -> Option<Cow<'d, str>
         FactLocation::Form(name) => lookup::form_field(material.body, name),
         FactLocation::Member(names) => {
             let read;
-            let document = match material.document {
-                Some(document) => document,
-                None => {
-                    read = Document::read(material.body.clone(), JsonLimits::default()).ok()?;
-                    &read
-                }
+            let document = if let Some(document) = material.document {
+                document
+            } else {
+                read = Document::read(material.body.clone(), JsonLimits::default()).ok()?;
+                &read
             };
             let has = |name: &str| document.root().get(name).is_some();
             names.iter().find(|name| has(name)).map(|name| Cow::Owned(name.to_string()))

@@ -244,7 +244,8 @@ impl Template {
     pub fn headers(&self) -> impl Iterator<Item = &HeaderName> {
         self.parts.iter().filter_map(|part| match part {
             Part::Value(Value::Header(name)) => Some(name),
-            Part::Text(_) | Part::Value(Value::Body | Value::Timestamp | Value::Query(_) | Value::Url | Value::Method) => None,
+            Part::Text(_)
+            | Part::Value(Value::Body | Value::Timestamp | Value::Query(_) | Value::Url | Value::Method) => None,
         })
     }
 }

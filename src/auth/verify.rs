@@ -122,12 +122,7 @@ impl<'d> Credential<'d> {
     ///
     /// # Errors
     /// `credential_mismatch`; `secret_expired` if only an expired secret fits.
-    pub fn verify(
-        self,
-        verifier: &'d Verifier,
-        body: &[u8],
-        now: UnixSeconds,
-    ) -> Result<Proof<'d>, Rejection> {
+    pub fn verify(self, verifier: &'d Verifier, body: &[u8], now: UnixSeconds) -> Result<Proof<'d>, Rejection> {
         let text = SignedText {
             scheme: &verifier.scheme,
             head: self.head,
@@ -200,7 +195,10 @@ impl Key {
                 let presented: [u8; 32] = Sha256::digest(token).into();
                 bool::from(presented.ct_eq(secret)).then_some([0; 64])
             }
-            (Material::HmacSha1(_) | Material::HmacSha256(_) | Material::HmacSha512(_), Evidence::Signatures { first, more }) => {
+            (
+                Material::HmacSha1(_) | Material::HmacSha256(_) | Material::HmacSha512(_),
+                Evidence::Signatures { first, more },
+            ) => {
                 let mac = self.mac(text)?;
                 let any = more.iter().fold(first.ct_eq(&mac), |any, signature| any | signature.ct_eq(&mac));
                 bool::from(any).then_some(mac)

@@ -95,18 +95,25 @@ pub fn run(arguments: &Arguments) -> Result<(), Trouble> {
     let secrets = DemoSecrets { seed: *uuid::Uuid::now_v7().as_bytes() };
     let echo = runtime.block_on(echo::Echo::start()).map_err(fault)?;
     let (server, certificate) = start(&folder, &secrets, echo.address(), &arguments.rejects)?;
-    let address = server.https().first().copied().ok_or_else(|| Trouble::Other("the demo does not listen".to_owned()))?;
+    let address =
+        server.https().first().copied().ok_or_else(|| Trouble::Other("the demo does not listen".to_owned()))?;
     let client = Client::new(Some(&certificate)).map_err(fault)?;
     let sender = Sender::new(client, secrets, address, echo);
 
     let mut out = anstream::stdout().lock();
-    writeln!(out, "Hookward listens on https://localhost:{}; behind it an echo service stands for your app.\n", address.port())
-        .map_err(Trouble::Output)?;
+    writeln!(
+        out,
+        "Hookward listens on https://localhost:{}; behind it an echo service stands for your app.\n",
+        address.port()
+    )
+    .map_err(Trouble::Output)?;
     let sent = runtime.block_on(sender.send_all());
     let reasons = reasons(&arguments.rejects, &sent);
     table(&sent, &reasons, &mut out).map_err(Trouble::Output)?;
-    after(&sender, &folder, &arguments.rejects, &mut out)?;
+    writeln!(out, "\nWho was refused, why, and what to do:\n  hookward rejects --file {}", arguments.rejects.display())
+        .map_err(Trouble::Output)?;
     if !arguments.exit {
+        invite(&sender, &folder, &mut out)?;
         writeln!(out, "\nCtrl-C ends it.").map_err(Trouble::Output)?;
         out.flush().map_err(Trouble::Output)?;
         // An error means that there is no Ctrl-C to wait for.
@@ -117,7 +124,12 @@ pub fn run(arguments: &Arguments) -> Result<(), Trouble> {
 }
 
 /// Starts the gateway with the example policies.
-fn start(folder: &TempDir, secrets: &DemoSecrets, app: SocketAddr, rejects: &Path) -> Result<(Server, String), Trouble> {
+fn start(
+    folder: &TempDir,
+    secrets: &DemoSecrets,
+    app: SocketAddr,
+    rejects: &Path,
+) -> Result<(Server, String), Trouble> {
     let made = cert::make(&["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()])
         .map_err(|error| Trouble::Other(format!("cannot make a certificate: {error}")))?;
     let files = CertificateFiles {
@@ -214,10 +226,9 @@ fn table(sent: &[Sent], reasons: &HashMap<String, Record>, out: &mut impl Write)
 }
 
 /// What to do next: lines that work as they are printed.
-fn after(sender: &Sender, folder: &TempDir, rejects: &Path, out: &mut impl Write) -> Result<(), Trouble> {
-    let lines = sender.curl_lines(folder.path()).map_err(|source| Trouble::File { path: folder.path().to_owned(), source })?;
-    writeln!(out, "\nWho was refused, why, and what to do:\n  hookward rejects --file {}", rejects.display())
-        .map_err(Trouble::Output)?;
+fn invite(sender: &Sender, folder: &TempDir, out: &mut impl Write) -> Result<(), Trouble> {
+    let lines =
+        sender.curl_lines(folder.path()).map_err(|source| Trouble::File { path: folder.path().to_owned(), source })?;
     writeln!(out, "\nTry it yourself:").map_err(Trouble::Output)?;
     for (what, line) in lines {
         writeln!(out, "  # {what}\n  {line}").map_err(Trouble::Output)?;

@@ -1,6 +1,6 @@
 //! `hookward init`: a starting policy for a provider.
 
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -42,6 +42,13 @@ pub fn run(arguments: &Arguments, config: &Path, out: &mut impl Write) -> Result
         return write!(out, "{text}").map_err(Trouble::Output);
     }
     let path = directory(config).join(format!("{name}.toml"));
+    if path.exists() {
+        let message = format!("{} is there already: choose another name with --name", path.display());
+        return Err(Trouble::Other(message));
+    }
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).map_err(|source| Trouble::File { path: parent.to_owned(), source })?;
+    }
     let file = OpenOptions::new().write(true).create_new(true).open(&path);
     let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
     written.map_err(|source| Trouble::File { path: path.clone(), source })?;
@@ -56,7 +63,8 @@ fn directory(config: &Path) -> PathBuf {
 }
 
 fn variable(name: &str) -> String {
-    let name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect();
+    let name: String =
+        name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect();
     format!("{name}_WEBHOOK_SECRET")
 }
 

@@ -124,7 +124,8 @@ fn headers(arguments: &Arguments, source: &Source) -> Result<HeaderMap, Trouble>
             FactLocation::Pointer(_) | FactLocation::Form(_) | FactLocation::Member(_) => None,
         });
         let name = header.ok_or_else(|| Trouble::Other("this source has its event in the body".to_owned()))?;
-        let value = HeaderValue::from_str(event).map_err(|_| Trouble::Other(format!("{event:?} cannot be an event")))?;
+        let value =
+            HeaderValue::from_str(event).map_err(|_| Trouble::Other(format!("{event:?} cannot be an event")))?;
         headers.insert(name, value);
     }
     for field in &arguments.headers {
@@ -162,9 +163,7 @@ fn first_secret(source: &Source, directory: &Path) -> Result<NamedSecret, Troubl
     let reference: SecretReference =
         reference.ok_or_else(|| Trouble::Other(format!("{} has no secret", file.display())))?;
     match SystemSecrets.resolve(&reference.from.value) {
-        Ok(Resolved::Secret(secret)) => {
-            Ok(NamedSecret { id: reference.id.value.into(), secret, expires: None })
-        }
+        Ok(Resolved::Secret(secret)) => Ok(NamedSecret { id: reference.id.value.into(), secret, expires: None }),
         Ok(Resolved::NotLookedFor) => Err(Trouble::Other("the secret was not looked for".to_owned())),
         Err(fault) => Err(Trouble::Other(fault.to_string())),
     }

@@ -12,9 +12,9 @@ use crate::admin::{self, Admin};
 use crate::admit::networks::Networks;
 use crate::clock::Clock;
 use crate::edge::tls::Certificates;
+use crate::policy::diagnostic::Styles;
 use crate::policy::gateway_config::{GatewayConfig, ListenConfig, LogFormat, LogLevel, RejectsTarget};
 use crate::policy::load::{self, Loaded};
-use crate::policy::diagnostic::Styles;
 use crate::policy::reload::Watch;
 use crate::policy::secrets::SystemSecrets;
 use crate::reason::Level;
@@ -37,7 +37,10 @@ pub fn run(_arguments: &Arguments, config_file: &Path) -> Result<(), Trouble> {
     let certificates = setup.certificates(config_file);
     let (config, policy, limits) = setup.usable()?;
     let Some(listen) = config.listen.clone() else {
-        return Err(Trouble::Other(format!("{} has no [listen]: where would deliveries come in?", config_file.display())));
+        return Err(Trouble::Other(format!(
+            "{} has no [listen]: where would deliveries come in?",
+            config_file.display()
+        )));
     };
     let telemetry = telemetry(&config)?;
     let clock = Clock::system();
@@ -70,9 +73,7 @@ pub fn run(_arguments: &Arguments, config_file: &Path) -> Result<(), Trouble> {
 }
 
 fn bind_admin(address: SocketAddr) -> Result<std::net::TcpListener, Trouble> {
-    admin::bind(address).map_err(|source| {
-        Trouble::Start(crate::server::StartFault::Bind { address, source })
-    })
+    admin::bind(address).map_err(|source| Trouble::Start(crate::server::StartFault::Bind { address, source }))
 }
 
 fn addresses(list: &[crate::policy::table::Spanned<SocketAddr>]) -> Vec<SocketAddr> {
@@ -183,7 +184,11 @@ fn reload(server: &Server, config_file: &Path) {
         }
         (_, certificates) => {
             telemetry.policies_failed();
-            telemetry.event(Level::Error, "reload failed, nothing was changed", &[("findings", &loaded.diagnostics.summary())]);
+            telemetry.event(
+                Level::Error,
+                "reload failed, nothing was changed",
+                &[("findings", &loaded.diagnostics.summary())],
+            );
             let report = loaded.diagnostics.report(&loaded.files, &Styles::plain()).to_string();
             for line in report.lines() {
                 telemetry.event(Level::Error, line, &[]);

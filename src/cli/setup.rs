@@ -127,14 +127,12 @@ pub fn rejected_log(config: &Path) -> Result<PathBuf, Trouble> {
     let mut loaded = Loaded::default();
     let file = loaded.files.read(config, &mut loaded.diagnostics);
     let read = file.and_then(|file| read_gateway(&file, &mut loaded.diagnostics));
-    match read.and_then(|config| config.rejects) {
-        Some(rejects) => Ok(match rejects.target.value {
-            RejectsTarget::StandardOutput => PathBuf::from("-"),
-            RejectsTarget::File(path) => path,
-        }),
-        None => {
-            let message = format!("{} names no rejected log; say which with --file", config.display());
-            Err(Trouble::Other(message))
-        }
-    }
+    let Some(rejects) = read.and_then(|config| config.rejects) else {
+        let message = format!("{} names no rejected log; say which with --file", config.display());
+        return Err(Trouble::Other(message));
+    };
+    Ok(match rejects.target.value {
+        RejectsTarget::StandardOutput => PathBuf::from("-"),
+        RejectsTarget::File(path) => path,
+    })
 }

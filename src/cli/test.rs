@@ -26,8 +26,10 @@ const LINE_BYTES_MAX: usize = 64 << 20;
 
 /// What to test.
 #[derive(Debug, Args)]
-#[command(after_help = "A record is one JSON object a line: id, method, url, headers ([[name, value], …]), body_b64, now (unix seconds),\n\
-    and optionally expect: accept, reject, answer or a reason code.\n\nNetworks, Host and rates are not judged offline.")]
+#[command(
+    after_help = "A record is one JSON object a line: id, method, url, headers ([[name, value], …]), body_b64, now (unix seconds),\n\
+    and optionally expect: accept, reject, answer or a reason code.\n\nNetworks, Host and rates are not judged offline."
+)]
 pub struct Arguments {
     /// Files of request records; `-` is standard input
     #[arg(required = true, value_name = "FILE")]

@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use super::Settings;
@@ -29,13 +30,24 @@ pub struct Connection {
     /// Its clockwork.
     pub activity: Activity,
     certificate: OnceLock<Option<usize>>,
+    retired: Notify,
 }
 
 impl Connection {
     /// A connection that was accepted just now.
     #[must_use]
     pub fn new(peer: SocketAddr, protocol: Protocol, clock: Clock) -> Self {
-        Self { peer, protocol, activity: Activity::new(clock), certificate: OnceLock::new() }
+        Self { peer, protocol, activity: Activity::new(clock), certificate: OnceLock::new(), retired: Notify::new() }
+    }
+
+    /// Asks the connection to end when what is under way is answered (HTTP/2: GOAWAY).
+    pub fn retire(&self) {
+        self.retired.notify_one();
+    }
+
+    /// Waits until somebody asked the connection to end.
+    pub async fn retired(&self) {
+        self.retired.notified().await;
     }
 
     /// The TLS handshake is done. `certificate` is what SNI chose; `None` if no SNI was sent.
@@ -195,6 +207,9 @@ impl Registry {
     pub fn sweep(&self, settings: &Settings) -> Vec<(Arc<Connection>, Reason)> {
         let mut refused = Vec::new();
         self.lock().retain(|_, (connection, task)| {
+            if connection.activity.age() >= settings.connection {
+                connection.retire();
+            }
             let Some(overdue) = connection.activity.overdue(settings) else { return true };
             if let Overdue::Refused(reason) = overdue {
                 refused.push((Arc::clone(connection), reason));
@@ -252,11 +267,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 

@@ -24,6 +24,7 @@ use tower::{Service, ServiceBuilder};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::Settings;
+
 use super::connection::{Caps, Connection, Place, Registry, Watched};
 use super::tls::CertificateStore;
 use crate::delivery::HostMatch;
@@ -227,6 +228,10 @@ impl Worker {
         let ended = tokio::select! {
             biased;
             ended = served.as_mut() => ended,
+            () = connection.retired() => {
+                served.as_mut().graceful_shutdown();
+                served.await
+            }
             () = drained(self.draining.clone()) => {
                 served.as_mut().graceful_shutdown();
                 served.await
@@ -322,12 +327,12 @@ impl Service<Request<Incoming>> for Entrance {
         let served = self.connection.activity.begin();
         let last = served + 1 >= self.settings.requests_per_connection_max
             || self.connection.activity.age() >= self.settings.connection;
-        let arrival = Arrival {
-            peer: self.connection.peer,
-            protocol: self.connection.protocol,
-            host: self.host_match(&request),
-        };
+        let arrival =
+            Arrival { peer: self.connection.peer, protocol: self.connection.protocol, host: self.host_match(&request) };
         let ending = if last && request.version() != Version::HTTP_2 { Ending::Close } else { Ending::Keep };
+        if last {
+            self.connection.retire();
+        }
         let gateway = Arc::clone(&self.gateway);
         let delivery = Detachable::new(gateway, request, arrival);
         Answering { delivery, _active: Active(Arc::clone(&self.connection)), ending }
@@ -397,6 +402,7 @@ fn tls_failed(error: &io::Error) -> Rejection {
 }
 
 /// The kind of a TLS error; the library's own text may quote the peer.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the library's list is open")]
 fn tls_error(error: &rustls::Error) -> &'static str {
     use rustls::Error as E;
     match error {
@@ -406,7 +412,6 @@ fn tls_error(error: &rustls::Error) -> &'static str {
         E::InvalidMessage(_) => "the client does not speak TLS",
         E::NoApplicationProtocol => "the client offers neither h2 nor http/1.1",
         E::InvalidCertificate(_) | E::NoCertificatesPresented => "the client's certificate was refused",
-        #[expect(clippy::wildcard_enum_match_arm, reason = "the library's list is open")]
         _ => "the handshake failed",
     }
 }

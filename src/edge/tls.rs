@@ -146,9 +146,7 @@ fn load_pair(files: &CertificateFiles) -> Result<(CertifiedKey, Vec<String>), Ce
     let certified = CertifiedKey::new(chain, signing);
     match certified.keys_match() {
         Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok((certified, names)),
-        Err(_) => {
-            Err(CertificateFault::Mismatch { certificate: files.certificate.clone(), key: files.key.clone() })
-        }
+        Err(_) => Err(CertificateFault::Mismatch { certificate: files.certificate.clone(), key: files.key.clone() }),
     }
 }
 

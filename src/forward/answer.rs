@@ -60,7 +60,9 @@ impl From<ExchangeFault> for Rejection {
         match fault {
             ExchangeFault::Connect(error) => Self::new(Reason::UpstreamConnect).fact("error", error.kind().to_string()),
             ExchangeFault::Broken(error) => Self::new(Reason::UpstreamFailed).fact("error", broken(&error)),
-            ExchangeFault::AnswerTooLarge => Self::new(Reason::UpstreamFailed).fact("error", "the answer's body is too long"),
+            ExchangeFault::AnswerTooLarge => {
+                Self::new(Reason::UpstreamFailed).fact("error", "the answer's body is too long")
+            }
         }
     }
 }

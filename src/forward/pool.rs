@@ -256,7 +256,10 @@ impl Link {
 }
 
 /// Waits for `future` while keeping the connection going.
-async fn drive<F: Future>(driver: &mut Option<Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>>, future: F) -> F::Output {
+async fn drive<F: Future>(
+    driver: &mut Option<Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>>,
+    future: F,
+) -> F::Output {
     let mut future = pin!(future);
     poll_fn(|context| {
         if let Poll::Ready(output) = future.as_mut().poll(context) {

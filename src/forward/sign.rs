@@ -40,8 +40,7 @@ impl Signer {
         let bytes = secret.expose();
         let key = bytes.strip_prefix(b"whsec_").and_then(|encoded| STANDARD.decode(encoded).ok());
         let key = Secret::new(key.unwrap_or_else(|| bytes.to_vec()));
-        let prepared =
-            Hmac::new_from_slice(key.expose()).expect("invariant: an HMAC takes keys of any length");
+        let prepared = Hmac::new_from_slice(key.expose()).expect("invariant: an HMAC takes keys of any length");
         Self { prepared }
     }
 

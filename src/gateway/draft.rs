@@ -13,7 +13,7 @@ use crate::forward::Forwarded;
 use crate::forward::request::Protocol;
 use crate::policy::Source;
 use crate::reason::{Reason, Stage};
-use crate::record::{Delivery, DeliveryId, Outcome, Upstream as UpstreamFacts};
+use crate::record::{Counted, Delivery, DeliveryId, Outcome, Upstream as UpstreamFacts};
 use crate::rejection::Rejection;
 use crate::reply::{self, Reply};
 
@@ -32,6 +32,7 @@ pub(super) struct Draft<'d, U: Upstream> {
     edits: u32,
     upstream: Option<UpstreamFacts>,
     written: bool,
+    _counted: Counted,
 }
 
 struct Proven<'d> {
@@ -58,6 +59,7 @@ impl<'d, U: Upstream> Draft<'d, U> {
             edits: 0,
             upstream: None,
             written: false,
+            _counted: gateway.recorder().in_flight(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! What a schema declares: which members an object may have, place by place.
 //!
 //! A delivery meets it twice: where a rejected payload's pointers are masked, and where the sanitizer looks for members
-//! that nobody declared. Both walk a payload from its root and carry a [`Place`] along; the walk costs one hash lookup a
+//! that nobody declared. Both walk a payload from its root and carry a [`Place`] along; the walk costs one lookup a
 //! member, because everything else was worked out when the schema was loaded: a place is a *set* of subschemas that all
 //! apply to one value (through `$ref`, `allOf`, `anyOf`, `oneOf`, `if`/`then`/`else`, `dependentSchemas`), closed and
 //! numbered like the states of an automaton.
@@ -18,14 +18,15 @@
 
 mod cost;
 mod graph;
+mod listed;
 
 use std::collections::HashMap;
-
-use foldhash::fast::RandomState;
 
 use self::cost::FanOut;
 pub use self::cost::PAYLOAD_DEPTH_MAX;
 use self::graph::{Graph, Subschema, SubschemaId, by_name};
+use self::listed::Listed;
+use super::names::fingerprint;
 use super::node::Key;
 use super::schema::{Pattern, References, SchemaFault};
 
@@ -92,19 +93,25 @@ impl Declared {
     pub fn member(&self, place: Place, key: Key<'_>) -> Standing {
         let row = &self.places[place.0 as usize];
         if key.is_escaped() || row.patterned.is_some() {
-            return self.name(place, &key.name());
+            return self.by_name(place, key);
         }
-        match row.names.get(key.raw_name()) {
-            Some(&value) => Standing::Listed(value),
+        match row.names.get(key.raw_name(), key.fingerprint()) {
+            Some(value) => Standing::Listed(value),
             None => row.rest.map_or(Standing::Undeclared, Standing::Open),
         }
+    }
+
+    /// [`Declared::member`] where the name's bytes and fingerprint are not enough.
+    #[inline(never)]
+    fn by_name(&self, place: Place, key: Key<'_>) -> Standing {
+        self.name(place, &key.name())
     }
 
     /// What is said of the member `name` (decoded, not as it is spelled in the JSON text) of an object at `place`.
     #[must_use]
     pub fn name(&self, place: Place, name: &str) -> Standing {
         let row = &self.places[place.0 as usize];
-        if let Some(&value) = row.names.get(name.as_bytes()) {
+        if let Some(value) = row.names.get(name.as_bytes(), fingerprint(name.as_bytes())) {
             return Standing::Listed(value);
         }
         if let Some(patterned) = &row.patterned
@@ -139,8 +146,7 @@ impl Declared {
 /// One place, looked up by its number.
 #[derive(Debug, Default)]
 struct Row {
-    /// By the bytes of the name, so that a name need not be proven to be UTF-8 before it is looked up.
-    names: HashMap<Box<[u8]>, Place, RandomState>,
+    names: Listed,
     patterned: Option<Patterned>,
     /// Where the value of any other member stands, if other members are known.
     rest: Option<Place>,
@@ -223,12 +229,12 @@ impl<'g> Table<'g> {
         let members: Vec<&Subschema> = set.iter().map(|&id| &self.graph.subschemas[id as usize]).collect();
         let lists = members.iter().any(|subschema| subschema.lists_members);
         let open = members.iter().any(|subschema| subschema.additional.open() || subschema.unevaluated.open());
-        let mut names = HashMap::with_hasher(RandomState::default());
+        let mut names = Vec::new();
         for (name, positions) in by_name(&members) {
             let saying: Vec<&Subschema> = positions.iter().map(|&position| members[position]).collect();
             let matched = |pattern: u32| self.graph.patterns[pattern as usize].matches(name);
             let value = self.place(&value_subschemas(&saying, Some(name), matched))?;
-            names.insert(name.as_bytes().into(), value);
+            names.push((name, value));
             self.entries += 1;
         }
         let rest = if !lists || open { Some(self.place(&value_subschemas(&members, None, |_| false))?) } else { None };
@@ -237,7 +243,7 @@ impl<'g> Table<'g> {
             .collect::<Result<Box<[Place]>, SchemaFault>>()?;
         self.entries += prefix.len();
         let items = self.place(&element_subschemas(&members, usize::MAX))?;
-        Ok(Row { names, patterned: self.patterned(&members)?, rest, prefix, items })
+        Ok(Row { names: Listed::new(names), patterned: self.patterned(&members)?, rest, prefix, items })
     }
 
     fn patterned(&mut self, members: &[&Subschema]) -> Result<Option<Patterned>, SchemaFault> {

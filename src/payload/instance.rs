@@ -15,10 +15,10 @@ use jsonschema::types::JsonType;
 use serde_json::{Number, Value};
 
 use super::equality;
-use super::names::fingerprint;
+use super::names::{Lookup, fingerprint};
 use super::node::{Elements, Key, Members, Node};
 use super::number::Decimal;
-use super::tape::Kind;
+use super::tape::{Entry, Kind};
 
 /// The representation of JSON that [`jsonschema::options_for`] is told about.
 #[derive(Debug, Clone, Copy)]
@@ -78,18 +78,20 @@ impl<'a> jsonschema::json::Node<'a, Tape> for TapeNode<'a> {
     type Array = TapeArray<'a>;
     type Number = TapeNumber<'a>;
 
+    #[inline]
     fn as_object(&self) -> Option<TapeObject<'a>> {
-        self.of_kind(Kind::Object).map(TapeObject)
+        self.of_kind(Kind::Object).map(|value| TapeObject { value, names: value.node.lookup() })
     }
 
     fn as_array(&self) -> Option<TapeArray<'a>> {
         self.of_kind(Kind::Array).map(TapeArray)
     }
 
+    #[inline]
     fn as_string(&self) -> Option<Cow<'a, str>> {
         match self {
             Self::Name(name) => Some(Cow::Borrowed(name)),
-            Self::Value(_) => self.of_kind(Kind::String)?.string(),
+            Self::Value(value) => value.string(),
         }
     }
 
@@ -181,23 +183,43 @@ impl<'a> TapeValue<'a> {
         TapeNode::Value(Self { node, text: self.text })
     }
 
+    #[inline]
     fn string(self) -> Option<Cow<'a, str>> {
-        if self.node.is_escaped() {
-            return self.node.as_str();
+        let entry = self.node.entry();
+        if entry.kind() != Kind::String {
+            return None;
         }
-        inside(self.text, &self.node.span()).map(Cow::Borrowed)
+        if entry.mark() {
+            return escaped_string(self.node);
+        }
+        inside(self.text, entry).map(Cow::Borrowed)
     }
 
+    #[inline]
     fn name(self, key: Key<'a>) -> Cow<'a, str> {
-        if key.is_escaped() {
-            return key.name();
+        let entry = key.entry();
+        if entry.mark() {
+            return escaped_name(key);
         }
-        Cow::Borrowed(inside(self.text, &key.span()).unwrap_or_default())
+        Cow::Borrowed(inside(self.text, entry).unwrap_or_default())
     }
 }
 
+/// Apart from what almost every string and name takes.
+#[cold]
+fn escaped_string(node: Node<'_>) -> Option<Cow<'_, str>> {
+    node.as_str()
+}
+
+#[cold]
+fn escaped_name(key: Key<'_>) -> Cow<'_, str> {
+    key.name()
+}
+
 /// What stands between the quotes of a string.
-fn inside<'a>(text: &'a str, span: &std::ops::Range<usize>) -> Option<&'a str> {
+#[inline]
+fn inside(text: &str, entry: Entry) -> Option<&str> {
+    let span = entry.span();
     text.get(span.start + 1..span.end.saturating_sub(1))
 }
 
@@ -209,8 +231,11 @@ impl std::fmt::Debug for TapeValue<'_> {
 }
 
 /// An object of a document.
-#[derive(Debug, Clone, Copy)]
-pub struct TapeObject<'a>(TapeValue<'a>);
+#[derive(Clone, Copy)]
+pub struct TapeObject<'a> {
+    value: TapeValue<'a>,
+    names: Lookup<'a>,
+}
 
 impl<'a> Object<'a, Tape> for TapeObject<'a> {
     type Node = TapeNode<'a>;
@@ -218,15 +243,25 @@ impl<'a> Object<'a, Tape> for TapeObject<'a> {
     type MembersIter = TapeMembers<'a>;
 
     fn len(&self) -> usize {
-        self.0.node.len()
+        self.value.node.len()
     }
 
+    #[inline]
     fn get(&self, key: &PreparedKey) -> Option<TapeNode<'a>> {
-        self.0.node.get_prepared(&key.name, key.fingerprint).map(|node| self.0.at(node))
+        let name = self.names.find(key.name.as_bytes(), key.fingerprint)?;
+        Some(self.value.at(self.value.node.another(name + 1)))
     }
 
+    #[inline]
     fn members(&self) -> TapeMembers<'a> {
-        TapeMembers { of: self.0, members: self.0.node.members() }
+        TapeMembers { of: self.value, members: self.value.node.members() }
+    }
+}
+
+/// Shows where the object is, never what it holds.
+impl std::fmt::Debug for TapeObject<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.value.fmt(f)
     }
 }
 
@@ -240,6 +275,7 @@ pub struct TapeMembers<'a> {
 impl<'a> Iterator for TapeMembers<'a> {
     type Item = (Cow<'a, str>, TapeNode<'a>);
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let member = self.members.next()?;
         Some((self.of.name(member.key), self.of.at(member.value)))

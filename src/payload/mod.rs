@@ -2,7 +2,8 @@
 //!
 //! This is the `validate` step of a delivery's way: the bytes were received whole and proven to come from the sender, and
 //! now have to mean one thing only. [`document`] reads JSON in one pass into a compact tape of spans over the received
-//! bytes; [`instance`] shows that tape to the schema validator and [`bounds`] calculates with its numbers; [`schema`] holds
+//! bytes; [`instance`] shows that tape to the schema validator, [`bounds`] calculates with its numbers and [`formats`] reads its
+//! URLs; [`schema`] holds
 //! a source's compiled schemas, and [`declared`] what they declare, which decides what the sanitizer keeps and which names
 //! may stand in a log. [`lookup`] finds single values in bodies that are not validated.
 //!
@@ -16,6 +17,7 @@ pub mod declared;
 pub mod document;
 mod equality;
 mod fault;
+pub mod formats;
 pub mod instance;
 pub mod lookup;
 mod names;

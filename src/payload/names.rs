@@ -187,36 +187,68 @@ const fn table_size(names: u32) -> usize {
     (names as usize * 2).next_power_of_two()
 }
 
-/// The entry of the name that reads like `name`, in the object at entry `object`; its value is the entry after it.
-#[inline]
-pub(super) fn find(
-    text: &[u8],
-    tape: &[Entry],
-    tables: &[u32],
-    object: u32,
-    name: &[u8],
-    fingerprint: u32,
-) -> Option<u32> {
-    let is_it = |key: u32| {
-        let entry = tape[key as usize];
-        entry.fingerprint() == fingerprint && reads(entry, text, name)
-    };
-    let count = tape[object as usize].count();
-    if count > SMALL_MAX
-        && let Some(start) = tape[object as usize + 1].table()
-    {
-        let table = tables.get(start..start + table_size(count)).unwrap_or_default();
-        return if let Place::Taken(key) = place(table, fingerprint, is_it) { Some(key) } else { None };
-    }
-    names_of(tape, object as usize, count).map(narrow).find(|&key| is_it(key))
+/// The names of one closed object, at hand for lookups.
+#[derive(Clone, Copy)]
+pub(super) struct Lookup<'d> {
+    text: &'d [u8],
+    tape: &'d [Entry],
+    /// The table of a large object; empty where there is none.
+    table: &'d [u32],
+    object: usize,
+    count: u32,
 }
 
-#[inline]
+impl<'d> Lookup<'d> {
+    /// The names of the object at entry `object`.
+    #[inline]
+    pub(super) fn new(text: &'d [u8], tape: &'d [Entry], tables: &'d [u32], object: u32) -> Self {
+        let object = object as usize;
+        let count = tape[object].count();
+        let start = if count > SMALL_MAX { tape[object + 1].table() } else { None };
+        let table = start.and_then(|start| tables.get(start..start + table_size(count))).unwrap_or_default();
+        Self { text, tape, table, object, count }
+    }
+
+    /// The entry of the name that reads like `name`; its value is the entry after it.
+    #[inline]
+    pub(super) fn find(&self, name: &[u8], fingerprint: u32) -> Option<u32> {
+        let is_it = |key: u32| {
+            let entry = self.tape[key as usize];
+            entry.fingerprint() == fingerprint && reads(entry, self.text, name)
+        };
+        if self.table.is_empty() {
+            return names_of(self.tape, self.object, self.count).map(narrow).find(|&key| is_it(key));
+        }
+        if let Place::Taken(key) = place(self.table, fingerprint, is_it) { Some(key) } else { None }
+    }
+}
+
+/// Asked once for almost every lookup, so that what surrounds it is small where it is not inlined.
+#[inline(never)]
 fn reads(entry: Entry, text: &[u8], name: &[u8]) -> bool {
     if entry.mark() {
         return unescape(entry.inside(text)) == name;
     }
-    entry.inside(text) == name
+    alike(entry.inside(text), name)
+}
+
+/// Whether two names are the same. Most have up to 16 bytes: two words decide, without the call that comparing slices is.
+#[inline]
+pub(super) fn alike(one: &[u8], other: &[u8]) -> bool {
+    if one.len() != other.len() {
+        return false;
+    }
+    match one.len() {
+        4..=8 => ends::<4>(one) == ends::<4>(other),
+        9..=16 => ends::<8>(one) == ends::<8>(other),
+        _ => one == other,
+    }
+}
+
+/// The first and the last bytes of a name, which may overlap.
+#[inline]
+fn ends<const LENGTH: usize>(name: &[u8]) -> Option<(&[u8; LENGTH], &[u8; LENGTH])> {
+    Some((name.first_chunk()?, name.last_chunk()?))
 }
 
 #[inline]
@@ -258,18 +290,29 @@ mod tests {
             tape[0].close(text.len(), end, count);
             let tables = checked.into_tables();
             for (index, name) in (0..).zip(&names) {
-                assert_eq!(
-                    find(&text, &tape, &tables, 0, name.as_bytes(), 7),
-                    Some(1 + 2 * index),
-                    "{name} of {count}"
-                );
+                let found = Lookup::new(&text, &tape, &tables, 0).find(name.as_bytes(), 7);
+                assert_eq!(found, Some(1 + 2 * index), "{name} of {count}");
             }
-            assert_eq!(find(&text, &tape, &tables, 0, b"name", 7), None, "{count} names");
+            assert_eq!(Lookup::new(&text, &tape, &tables, 0).find(b"name", 7), None, "{count} names");
 
             names.push("n\\u0061me 0".to_owned());
             let (text, mut tape) = object(&names);
             let twice = Names::new().check(&text, &mut tape, 0, count + 1).unwrap_err();
             assert_eq!(&text[twice.0.span()], b"\"n\\u0061me 0\"", "{count} names and a twin");
+        }
+    }
+
+    #[test]
+    fn names_of_any_length_are_the_same_only_if_every_byte_is() {
+        for length in 0..40 {
+            let name: Vec<u8> = (b'a'..).take(length).collect();
+            assert!(alike(&name, &name.clone()), "{length}");
+            assert!(!alike(&name, &[&name[..], b"x"].concat()), "{length}");
+            for place in 0..length {
+                let mut other = name.clone();
+                other[place] ^= 1;
+                assert!(!alike(&name, &other), "byte {place} of {length}");
+            }
         }
     }
 }

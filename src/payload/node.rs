@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::Range;
 
 use super::document::Document;
-use super::names::{self, fingerprint};
+use super::names::{Lookup, fingerprint};
 use super::scan::unescape;
 use super::tape::{Entry, Kind};
 
@@ -39,7 +39,7 @@ impl<'d> Node<'d> {
     }
 
     #[inline]
-    fn entry(self) -> Entry {
+    pub(super) fn entry(self) -> Entry {
         self.document.tape()[self.index as usize]
     }
 
@@ -180,16 +180,26 @@ impl<'d> Node<'d> {
         if self.kind() != Kind::Object {
             return None;
         }
+        self.lookup().find(name.as_bytes(), fingerprint).map(|key| self.another(key + 1))
+    }
+
+    /// The names of an object, to look up more than one.
+    #[inline]
+    pub(super) fn lookup(self) -> Lookup<'d> {
         let document = self.document;
-        let (text, tape, tables) = (document.source(), document.tape(), document.tables());
-        let key = names::find(text, tape, tables, self.index, name.as_bytes(), fingerprint)?;
-        Some(Node { document, index: key + 1 })
+        Lookup::new(document.source(), document.tape(), document.tables(), self.index)
+    }
+
+    /// Another value of this one's document.
+    #[inline]
+    pub(super) const fn another(self, index: u32) -> Self {
+        Self { document: self.document, index }
     }
 }
 
 impl<'d> Key<'d> {
     #[inline]
-    fn entry(self) -> Entry {
+    pub(super) fn entry(self) -> Entry {
         self.document.tape()[self.index as usize]
     }
 
@@ -205,6 +215,12 @@ impl<'d> Key<'d> {
     #[must_use]
     pub fn raw_name(self) -> &'d [u8] {
         self.entry().inside(self.document.source())
+    }
+
+    /// The [`fingerprint`] of the name as it reads.
+    #[inline]
+    pub(super) fn fingerprint(self) -> u32 {
+        self.entry().fingerprint()
     }
 
     /// Whether the name is spelled with a `\`.
@@ -250,6 +266,7 @@ impl<'d> Iterator for Members<'d> {
         Some(Member { key, value })
     }
 
+    #[inline]
     fn size_hint(&self) -> (usize, Option<usize>) {
         (self.left as usize, Some(self.left as usize))
     }

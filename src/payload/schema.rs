@@ -16,6 +16,7 @@ use std::borrow::Cow;
 use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::json::Json;
@@ -25,6 +26,7 @@ use serde_json::{Value, json};
 use self::files::{Library, path_of, uri_of};
 use super::bounds::with_linear_numbers;
 use super::declared::{Declared, Place, Standing};
+use super::formats::{with_fast_templates, with_fast_uris};
 use super::instance::Tape;
 use super::{Document, JsonLimits, Kind, Node};
 use crate::reason::Reason;
@@ -79,7 +81,7 @@ impl Schema {
             return Err(SchemaFault::new(format!("\"{}\" is outside \"{}\"", file.display(), directory.display())));
         };
         let root = library.read(relative).map_err(SchemaFault::new)?;
-        Self::compile(&root, &uri_of(relative), Referenced { library, draft: draft_of(&root) })
+        Self::compile(&root, &uri_of(relative), library)
     }
 
     /// Compiles `schema` as if it stood in a file of `directory`.
@@ -89,18 +91,21 @@ impl Schema {
     /// As [`Schema::load`].
     pub fn from_value(schema: &Value, directory: &Path) -> Result<Self, SchemaFault> {
         let library = Library::open(directory)?;
-        let referenced = Referenced { library, draft: draft_of(schema) };
-        Self::compile(schema, &uri_of(Path::new("schema.json")), referenced)
+        Self::compile(schema, &uri_of(Path::new("schema.json")), library)
     }
 
-    fn compile(root: &Value, uri: &str, referenced: impl Retrieve + 'static) -> Result<Self, SchemaFault> {
+    fn compile(root: &Value, uri: &str, library: Library) -> Result<Self, SchemaFault> {
+        let draft_4 = Arc::new(AtomicBool::new(speaks_draft_4(root)));
+        let referenced = Referenced { library, draft: draft_of(root), draft_4: Arc::clone(&draft_4) };
         let registry = Registry::new()
             .retriever(referenced)
             .draft(draft_of(root))
             .add(uri, root)
             .and_then(jsonschema::RegistryBuilder::prepare)
             .map_err(|error| SchemaFault::reference(&error))?;
-        let validator = with_linear_numbers(jsonschema::options_for::<Tape>())
+        let options = with_fast_uris(with_linear_numbers(jsonschema::options_for::<Tape>()));
+        let options = if draft_4.load(Ordering::Relaxed) { options } else { with_fast_templates(options) };
+        let validator = options
             .with_registry(&registry)
             .with_base_uri(uri)
             .offline()
@@ -383,12 +388,17 @@ struct Referenced {
     library: Library,
     /// Of the schema's own file, for files that do not say theirs.
     draft: Draft,
+    /// Set where a file has anything of draft 4 in it.
+    draft_4: Arc<AtomicBool>,
 }
 
 impl Retrieve for Referenced {
     fn retrieve(&self, uri: &Uri<String>) -> Result<Value, Box<dyn Error + Send + Sync>> {
         let path = path_of(uri.as_str()).ok_or(OUTSIDE)?;
         let schema = self.library.read(Path::new(&path))?;
+        if speaks_draft_4(&schema) {
+            self.draft_4.store(true, Ordering::Relaxed);
+        }
         let draft = self.draft.detect(&schema);
         let metaschema = METASCHEMAS.iter().find(|(of, _)| *of == draft);
         match metaschema.map_or(Ok(()), |(_, validate)| validate(&schema)).map_err(|error| SchemaFault::invalid(&error))
@@ -413,6 +423,17 @@ const METASCHEMAS: [(Draft, Metaschema); 5] = [
 /// The draft that a schema's `$schema` says, 2020-12 if it says nothing.
 fn draft_of(schema: &Value) -> Draft {
     Draft::Draft202012.detect(schema)
+}
+
+/// Whether some part of a schema says that it is of draft 4.
+fn speaks_draft_4(schema: &Value) -> bool {
+    match schema {
+        Value::Object(members) => {
+            Draft::Draft202012.detect(schema) == Draft::Draft4 || members.values().any(speaks_draft_4)
+        }
+        Value::Array(elements) => elements.iter().any(speaks_draft_4),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
 }
 
 const BAD_PATTERN: &str = "the pattern is not a regular expression that runs in linear time and bounded memory: \

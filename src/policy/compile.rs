@@ -20,16 +20,16 @@ use super::source_config::{AuthMethod, LimitConfig, MediaType, PayloadWord, Secr
 use super::table::Spanned;
 use super::table::parse::nearest;
 use super::{tls, upstream};
+use crate::admit::Limits;
 use crate::admit::failures::FailureRule;
 use crate::admit::networks::Networks;
 use crate::admit::rate::Rate;
 use crate::admit::source::{RateMode, SourceRules};
-use crate::admit::Limits;
+use crate::auth::Verifier;
 use crate::auth::describe;
 use crate::auth::facts::{self, Covered};
 use crate::auth::scheme::{FactLocation, Location, Scheme, Value};
 use crate::auth::verify::NamedSecret;
-use crate::auth::Verifier;
 use crate::forward::{HeaderRules, Signer, sign};
 use crate::payload::schema::{Schema, SchemaFault};
 use crate::secret::SECRET_BYTES_MIN;
@@ -50,7 +50,12 @@ pub(super) struct Context<'c> {
 pub(super) type Schemas = HashMap<PathBuf, Result<Schema, SchemaFault>>;
 
 /// Compiles a source; `None` if it cannot be served. Whatever else is wrong is in the diagnostics.
-pub(super) fn compile(name: &str, file: &SourceFile, config: SourceConfig, context: &mut Context<'_>) -> Option<Source> {
+pub(super) fn compile(
+    name: &str,
+    file: &SourceFile,
+    config: SourceConfig,
+    context: &mut Context<'_>,
+) -> Option<Source> {
     let mut compiler = Compiler { file, context };
     let method = compiler.method(&config)?;
     let scheme = method.scheme(&config, &mut compiler);
@@ -239,7 +244,8 @@ impl Compiler<'_, '_> {
             }
         };
         if secret.len() < SECRET_BYTES_MIN {
-            let message = format!("secret `{}` has {} bytes, fewer than {SECRET_BYTES_MIN}", reference.id.value, secret.len());
+            let message =
+                format!("secret `{}` has {} bytes, fewer than {SECRET_BYTES_MIN}", reference.id.value, secret.len());
             if self.context.strict {
                 self.error(span, message);
                 return Err(());
@@ -293,7 +299,8 @@ impl Compiler<'_, '_> {
         let signs = scheme.is_some_and(Scheme::covers_body);
         if unsigned && signs && rules.schemas.len() > 1 {
             let message = "the event's name is not covered by the signature, and it chooses the schema".to_owned();
-            let hint = "it goes upstream as x-hookward-event-unsigned; take it from the body if the provider has it there";
+            let hint =
+                "it goes upstream as x-hookward-event-unsigned; take it from the body if the provider has it there";
             self.warning(None, message, hint);
         }
     }
@@ -312,7 +319,12 @@ impl Compiler<'_, '_> {
         }
     }
 
-    fn headers(&mut self, config: &SourceConfig, preset: Option<&Preset>, scheme: Option<&Scheme>) -> Option<HeaderRules> {
+    fn headers(
+        &mut self,
+        config: &SourceConfig,
+        preset: Option<&Preset>,
+        scheme: Option<&Scheme>,
+    ) -> Option<HeaderRules> {
         let own = preset.map(|preset| preset.headers.as_slice()).unwrap_or_default();
         let written = config.forward.headers.iter().map(|header| header.value.as_str());
         let patterns: Vec<_> = own.iter().map(String::as_str).chain(written).collect();
@@ -323,18 +335,18 @@ impl Compiler<'_, '_> {
         });
         let is_static = scheme.is_some_and(Scheme::is_static);
         let (withheld, signatures) = if is_static { (credential, None) } else { (None, credential) };
-        let attested = if config.forward.sign.is_some() { vec![sign::ID, sign::TIMESTAMP, sign::SIGNATURE] } else { vec![] };
-        let compiled = HeaderRules::compile(
-            &patterns,
-            signatures.into_iter().collect(),
-            withheld.into_iter().collect(),
-            attested,
-        );
+        let attested =
+            if config.forward.sign.is_some() { vec![sign::ID, sign::TIMESTAMP, sign::SIGNATURE] } else { vec![] };
+        let compiled =
+            HeaderRules::compile(&patterns, signatures.into_iter().collect(), withheld.into_iter().collect(), attested);
         match compiled {
             Ok(rules) => Some(rules),
             Err((position, fault)) => {
                 let header = position.checked_sub(own.len()).and_then(|position| config.forward.headers.get(position));
-                self.error(header.map(|header| header.span.clone()), format!("header {:?} is {fault}", patterns[position]));
+                self.error(
+                    header.map(|header| header.span.clone()),
+                    format!("header {:?} is {fault}", patterns[position]),
+                );
                 None
             }
         }
@@ -355,7 +367,8 @@ impl Compiler<'_, '_> {
 
     fn content_types(config: &SourceConfig, preset: Option<&Preset>) -> ContentTypes {
         let Some(written) = &config.content_types else {
-            let types = preset.map_or_else(|| vec!["application/json".to_owned()], |preset| preset.content_types.clone());
+            let types =
+                preset.map_or_else(|| vec!["application/json".to_owned()], |preset| preset.content_types.clone());
             return ContentTypes::These(types.into_iter().map(String::into_boxed_str).collect());
         };
         let mut types = Vec::new();
@@ -376,7 +389,11 @@ impl Compiler<'_, '_> {
             PayloadWord::Opaque => PayloadKind::Opaque,
             PayloadWord::Form | PayloadWord::Multipart => {
                 let message = "payload \"form\" and \"multipart\" are not supported yet".to_owned();
-                self.error_with(Some(written.span.clone()), message, "use \"opaque\" to forward them as received".to_owned());
+                self.error_with(
+                    Some(written.span.clone()),
+                    message,
+                    "use \"opaque\" to forward them as received".to_owned(),
+                );
                 PayloadKind::Opaque
             }
         }
@@ -399,7 +416,8 @@ impl Compiler<'_, '_> {
             && scheme.is_none_or(Scheme::is_static)
             && on_duplicate != OnDuplicate::Forward
         {
-            let message = "nothing signed tells one delivery from another, so there is no replay protection here".to_owned();
+            let message =
+                "nothing signed tells one delivery from another, so there is no replay protection here".to_owned();
             self.error(Some(written.span.clone()), message);
         }
         ReplayRule { window, on_duplicate }
@@ -448,7 +466,8 @@ fn single_headers(scheme: &Scheme) -> Vec<HeaderName> {
 
 fn limits(config: &LimitConfig, allow: Option<&Spanned<Vec<Spanned<ipnet::IpNet>>>>) -> SourceRules {
     let positive = |number: u32| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
-    let rate = |rate: super::source_config::Rate| Rate { per_second: positive(rate.per_second), burst: positive(rate.burst) };
+    let rate =
+        |rate: super::source_config::Rate| Rate { per_second: positive(rate.per_second), burst: positive(rate.burst) };
     SourceRules {
         client: rate(config.client),
         source: rate(config.source),

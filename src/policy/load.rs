@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::Policy;
 use super::compile::{self, Context, Schemas};
 use super::diagnostic::{Diagnostic, Diagnostics, Files};
 use super::gateway_config::PoliciesConfig;
 use super::secrets::Resolver;
 use super::source_config::{SourceConfig, read_source};
 use super::tls::TrustCache;
-use super::Policy;
 use crate::admit::Limits;
 
 /// More sources than a directory is expected to hold.
@@ -104,4 +104,3 @@ impl Endpoints {
         }
     }
 }
-

@@ -122,18 +122,17 @@ fn read_top(name: &'static str, top: &mut Reader<'_>) -> Option<Preset> {
     })
 }
 
-fn words<T>(
-    top: &mut Reader<'_>,
-    key: &'static str,
-    parse: impl Fn(&str) -> Result<T, Fault>,
-) -> Option<Vec<T>> {
+fn words<T>(top: &mut Reader<'_>, key: &'static str, parse: impl Fn(&str) -> Result<T, Fault>) -> Option<Vec<T>> {
     let list = top.list(key, WORDS_MAX, parse)?;
     Some(list.value.into_iter().map(|word| word.value).collect())
 }
 
 /// `header:NAME`, `json:/POINTER`, `form:NAME`, `member:A|B|C`.
 fn parse_fact(text: &str) -> Result<FactLocation, Fault> {
-    let unknown = || Fault::new(format!("{text:?} is no place for a fact")).hint("header:NAME, json:/POINTER, form:NAME or member:A|B");
+    let unknown = || {
+        Fault::new(format!("{text:?} is no place for a fact"))
+            .hint("header:NAME, json:/POINTER, form:NAME or member:A|B")
+    };
     let (kind, rest) = text.split_once(':').ok_or_else(unknown)?;
     match kind {
         "header" => parse_header_name(rest).map(FactLocation::Header),

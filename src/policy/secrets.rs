@@ -86,7 +86,8 @@ fn from_environment(name: &str) -> Result<Secret, SecretFault> {
 }
 
 fn from_file(path: &Path) -> Result<Secret, SecretFault> {
-    let unreadable = |error: io::Error| SecretFault::Unreadable { path: path.display().to_string(), kind: error.kind() };
+    let unreadable =
+        |error: io::Error| SecretFault::Unreadable { path: path.display().to_string(), kind: error.kind() };
     let mut bytes = Vec::new();
     File::open(path).and_then(|file| file.take(SECRET_BYTES_MAX + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
     if bytes.len() as u64 > SECRET_BYTES_MAX {

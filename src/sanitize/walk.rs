@@ -31,7 +31,10 @@ impl<'d> Walk<'d> {
         if rules.control_characters != Action::Keep && control::find(document.source()).next().is_none() {
             rules.control_characters = Action::Keep;
         }
-        if rules.control_characters == Action::Keep && !may_change_prototype(document.source()) {
+        if rules.prototype_keys != Action::Keep
+            && rules.control_characters == Action::Keep
+            && !may_change_prototype(document.source())
+        {
             rules.prototype_keys = Action::Keep;
         }
         let below_anything = rules.control_characters != Action::Keep || rules.prototype_keys != Action::Keep;
@@ -197,7 +200,9 @@ fn has_unknown(declared: &Declared, node: Node<'_>, place: Place) -> bool {
     }
     match node.kind() {
         Kind::Object => node.members().any(|member| match declared.member(place, member.key) {
-            Standing::Listed(place) | Standing::Open(place) => has_unknown(declared, member.value, place),
+            Standing::Listed(place) | Standing::Open(place) => {
+                !member.value.is_empty() && has_unknown(declared, member.value, place)
+            }
             Standing::Undeclared => true,
         }),
         Kind::Array => node

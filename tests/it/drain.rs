@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use hookward::admin::{self, Admin};
+
 use crate::gateway::github;
 use crate::support::app::Door;
 use crate::support::h2::Http2;
-use crate::support::{App, Delivery, Hello, House, PATIENCE, Say, eventually};
+use crate::support::{App, Connection, Delivery, Hello, House, PATIENCE, Say, Speaks, eventually};
 
 fn waiting(door: &Door) -> App {
     let door = door.clone();
@@ -19,36 +21,33 @@ fn waiting(door: &Door) -> App {
 
 #[test]
 fn a_delivery_in_flight_is_finished_and_a_new_request_is_told_that_the_gateway_drains() {
-    let door = Door::default();
-    let app = waiting(&door);
-    let house = House::with("github", &github(&app, ""));
-    let mut gateway = house.edge(|edge| edge.drain_time = PATIENCE).start();
-    let mut busy = gateway.connect();
-    busy.write(&Delivery::github("push", "1").bytes());
-    app.wait_taken(1);
-    let late = Delivery::github("push", "2");
-    let mut begun = gateway.connect();
-    begun.write(&late.bytes()[..30]);
-    let _second = Http2::connect(&gateway);
-    eventually("three connections", || (gateway.metric("hookward_connections") == 3.0).then_some(()));
-
-    let server = gateway.take_server();
-    let stopped = thread::spawn(move || server.stop());
-    eventually("the drain", || gateway.shared().limits.is_draining().then_some(()));
-    begun.write(&late.bytes()[30..]);
-    let answer = begun.answer();
-    assert_eq!(answer.status, 503);
-    assert_eq!(answer.header("retry-after"), Some("5"));
-    assert_eq!(gateway.record_of(&answer).reason, "draining");
-    begun.wait_closed();
-    eventually("the listener's end", || Hello::new(&gateway).connect().is_err().then_some(()));
-    assert!(!stopped.is_finished(), "a delivery is still under way");
-
-    door.open();
-    assert_eq!(busy.answer().status, 200);
-    busy.wait_closed();
-    stopped.join().unwrap();
-    assert_eq!(app.taken().len(), 1);
+    for protocol in Speaks::BOTH {
+        let door = Door::default();
+        let app = waiting(&door);
+        let house = House::with("github", &github(&app, ""));
+        let mut gateway = house.edge(|edge| edge.drain_time = PATIENCE).start();
+        let (first, late) = (Delivery::github("push", "1"), Delivery::github("push", "2"));
+        let mut begun = gateway.connect();
+        begun.write(&late.bytes()[..30]);
+        let server = gateway.take_server();
+        let status = thread::scope(|scope| {
+            let busy = scope.spawn(|| protocol.send(&gateway, &first).status);
+            app.wait_taken(1);
+            let stopped = scope.spawn(move || server.stop());
+            eventually("the drain", || gateway.shared().limits.is_draining().then_some(()));
+            begun.write(&late.bytes()[30..]);
+            let answer = begun.answer();
+            assert_eq!((answer.status, answer.header("retry-after")), (503, Some("5")), "{protocol:?}");
+            assert_eq!(gateway.record_of(&answer).reason, "draining", "{protocol:?}");
+            begun.wait_closed();
+            eventually("the listener's end", || Hello::new(&gateway).connect().is_err().then_some(()));
+            assert!(!stopped.is_finished(), "{protocol:?}: a delivery is still under way");
+            door.open();
+            stopped.join().unwrap();
+            busy.join().unwrap()
+        });
+        assert_eq!((status, app.taken().len()), (200, 1), "{protocol:?}");
+    }
 }
 
 #[test]
@@ -65,6 +64,19 @@ fn an_idle_gateway_stops_at_once_and_has_written_what_it_recorded() {
     assert_eq!(gateway.records().last().unwrap().delivery, refused.delivery());
     assert!(gateway.access_text().contains("\"secret_id\":\"2026-11\""));
     idle.wait_closed();
+}
+
+/// Idle connections of peers that vanished are common: nothing is under way on them.
+#[test]
+fn an_idle_http2_client_that_no_longer_listens_does_not_hold_up_the_end() {
+    let house = House::with("github", &github(&App::start(), ""));
+    let mut gateway = house.edge(|edge| edge.drain_time = Duration::from_secs(6)).start();
+    // Nobody drives this client once its answer is there.
+    let mut gone = Http2::connect(&gateway);
+    assert_eq!(gone.send(&Delivery::github("push", "{}")).status, 200);
+    let began = Instant::now();
+    gateway.stop();
+    assert!(began.elapsed() < Duration::from_secs(3), "it took {:?}", began.elapsed());
 }
 
 #[test]
@@ -87,4 +99,37 @@ fn a_drain_ends_within_its_deadline_whoever_is_slow() {
     stuck.wait_closed();
     silent.wait_closed();
     door.open();
+}
+
+/// The private listener says that the gateway lives, that it is ready, and that it no longer is.
+#[test]
+fn readiness_ends_when_the_drain_begins_and_health_does_not() {
+    let gateway = House::with("github", &github(&App::start(), "")).start();
+    let socket = admin::bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let address = socket.local_addr().unwrap();
+    let private = Admin { shared: Arc::clone(gateway.shared()), telemetry: gateway.server().telemetry().clone() };
+    thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(private.serve(socket))
+    });
+    let ask = |method: &str, path: &str| {
+        let mut connection = Connection::plain(address);
+        connection.write(format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes());
+        connection.answer()
+    };
+    for (path, status, body) in [("/healthz", 200, "ok\n"), ("/readyz", 200, "ready\n")] {
+        let answer = ask("GET", path);
+        assert_eq!((answer.status, answer.text()), (status, body));
+    }
+    assert_eq!((ask("GET", "/policies").status, ask("POST", "/readyz").status), (404, 405));
+    let metrics = ask("GET", "/metrics");
+    assert!(metrics.header("content-type").unwrap().starts_with("application/openmetrics-text"));
+    assert!(
+        metrics.text().ends_with("# EOF\n") && metrics.text().contains("\nhookward_policy_stale 0\n"),
+        "{}",
+        metrics.text()
+    );
+    gateway.shared().limits.drain();
+    let answer = ask("GET", "/readyz");
+    assert_eq!((answer.status, answer.text(), ask("GET", "/healthz").status), (503, "draining\n", 200));
 }

@@ -9,10 +9,10 @@ use rustls::ProtocolVersion;
 
 use crate::gateway::{github, stripe};
 use crate::support::app::Door;
-use crate::support::client::{self, socket};
+use crate::support::client::socket;
 use crate::support::h2::Http2;
 use crate::support::house::make_certificates;
-use crate::support::{App, Connection, Delivery, Hello, House, NOW, Running, Say, eventually};
+use crate::support::{App, Connection, Delivery, Hello, House, NOW, Running, Say, Speaks, eventually};
 
 fn start(app: &App) -> Running {
     House::with("github", &github(app, "")).start()
@@ -101,10 +101,8 @@ fn a_certificate_that_does_not_fit_its_key_is_refused() {
 #[test]
 fn tls_1_2_and_1_3_are_spoken_and_the_protocol_is_chosen_by_alpn() {
     let gateway = start(&App::start());
-    let versions = [
-        (&rustls::version::TLS12, ProtocolVersion::TLSv1_2),
-        (&rustls::version::TLS13, ProtocolVersion::TLSv1_3),
-    ];
+    let versions =
+        [(&rustls::version::TLS12, ProtocolVersion::TLSv1_2), (&rustls::version::TLS13, ProtocolVersion::TLSv1_3)];
     for (offered, agreed) in versions {
         let mut connection = Hello { versions: &[offered], ..Hello::new(&gateway) }.connect().unwrap();
         assert_eq!(connection.version(), Some(agreed));
@@ -125,6 +123,12 @@ fn tls_1_2_and_1_3_are_spoken_and_the_protocol_is_chosen_by_alpn() {
     assert_eq!(silent.send(&push()).status, 200, "HTTP/1.1 where nothing was said");
 }
 
+/// How a client begins that goes no further.
+type Begin = fn(&Running);
+
+/// How a client begins that is then silent.
+type Hold = fn(&Running) -> Connection;
+
 /// A `ClientHello` of TLS 1.1 with two cipher suites of its time (RFC 4346 §7.4.1.2).
 fn hello_of_tls_1_1() -> Vec<u8> {
     let mut body = vec![3, 2];
@@ -138,7 +142,6 @@ fn hello_of_tls_1_1() -> Vec<u8> {
 
 #[test]
 fn a_client_without_anything_in_common_is_refused_and_recorded() {
-    type Begin = fn(&Running);
     let rows: [(&str, Begin, &str); 5] = [
         ("TLS 1.1", |gateway| talk(gateway, &hello_of_tls_1_1()), "no version or cipher suite in common"),
         ("plain HTTP", |gateway| talk(gateway, b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n"), "does not speak TLS"),
@@ -173,26 +176,20 @@ fn talk(gateway: &Running, bytes: &[u8]) {
     let _ = socket.read_to_end(&mut Vec::new());
 }
 
-/// Answers to a request over HTTP/1.1 and over HTTP/2.
-fn both(gateway: &Running, delivery: &Delivery) -> [(&'static str, u16); 2] {
-    let first = gateway.connect().send(delivery).status;
-    [("HTTP/1.1", first), ("HTTP/2", Http2::connect(gateway).send(delivery).status)]
+#[test]
+fn a_head_over_its_bytes_is_refused_and_recorded() {
+    let gateway = start(&App::start());
+    assert_eq!(gateway.connect().send(&push().header("x-big", &"x".repeat(15 * 1024))).status, 200);
+    assert_eq!(gateway.connect().send(&push().header("x-big", &"x".repeat(17 * 1024))).status, 431);
+    assert_eq!(gateway.record("headers_too_large").stage.as_deref(), Some("connection"));
 }
 
 #[test]
-fn a_head_over_its_bytes_is_refused_and_recorded() {
-    for (name, http2) in [("HTTP/1.1", false), ("HTTP/2", true)] {
-        let gateway = start(&App::start());
-        let small = push().header("x-big", &"x".repeat(8 * 1024));
-        let large = push().header("x-big", &"x".repeat(17 * 1024));
-        let send = |delivery: &Delivery| match http2 {
-            false => gateway.connect().send(delivery).status,
-            true => Http2::connect(&gateway).send(delivery).status,
-        };
-        assert_eq!(send(&small), 200, "{name}");
-        assert_eq!(send(&large), 431, "{name}");
-        assert_eq!(gateway.record("headers_too_large").stage.as_deref(), Some("connection"), "{name}");
-    }
+fn a_head_over_its_bytes_is_refused_and_recorded_in_http2_too() {
+    let gateway = start(&App::start());
+    assert_eq!(Http2::connect(&gateway).send(&push().header("x-big", &"x".repeat(14 * 1024))).status, 200);
+    assert_eq!(Http2::connect(&gateway).send(&push().header("x-big", &"x".repeat(17 * 1024))).status, 431);
+    assert_eq!(gateway.record("headers_too_large").stage.as_deref(), Some("connection"));
 }
 
 #[test]
@@ -209,26 +206,23 @@ fn a_head_of_exactly_its_bytes_is_taken() {
 
 #[test]
 fn too_many_fields_are_refused_and_recorded() {
-    for http2 in [false, true] {
+    for protocol in Speaks::BOTH {
         let house = House::with("github", &github(&App::start(), ""));
         let gateway = house.edge(|edge| edge.headers_max = 16).start();
         let with = |fields: usize| {
             let mut delivery = push();
             // Content-Length is one too; in HTTP/2 Host is none.
-            let own = delivery.headers.len() + 1 - usize::from(http2);
+            let own = delivery.headers.len() + 1 - usize::from(protocol == Speaks::Http2);
             for number in own..fields {
                 delivery = delivery.header(&format!("x-field-{number}"), "1");
             }
             delivery
         };
         for (fields, status) in [(15, 200), (16, 200), (17, 431)] {
-            let answer = match http2 {
-                false => gateway.connect().send(&with(fields)),
-                true => Http2::connect(&gateway).send(&with(fields)),
-            };
-            assert_eq!(answer.status, status, "{fields} fields, HTTP/2 {http2}");
+            let answer = protocol.send(&gateway, &with(fields));
+            assert_eq!(answer.status, status, "{fields} fields, {protocol:?}");
         }
-        assert_eq!(gateway.record("headers_too_large").peer.as_deref(), Some("127.0.0.1"), "HTTP/2 {http2}");
+        assert_eq!(gateway.record("headers_too_large").peer.as_deref(), Some("127.0.0.1"), "{protocol:?}");
     }
 }
 
@@ -237,8 +231,9 @@ fn a_target_over_its_bytes_is_refused_and_recorded() {
     let gateway = start(&App::start());
     let target = |bytes: usize| format!("/hooks/github?{}", "x".repeat(bytes - "/hooks/github?".len()));
     for (bytes, expected) in [(2047, 200), (2048, 200), (2049, 414)] {
-        for (protocol, status) in both(&gateway, &push().target(&target(bytes))) {
-            assert_eq!(status, expected, "{bytes} bytes, {protocol}");
+        for protocol in Speaks::BOTH {
+            let status = protocol.send(&gateway, &push().target(&target(bytes))).status;
+            assert_eq!(status, expected, "{bytes} bytes, {protocol:?}");
         }
     }
     assert_eq!(gateway.record("uri_too_long").status, Some(414));
@@ -246,8 +241,9 @@ fn a_target_over_its_bytes_is_refused_and_recorded() {
 
 #[test]
 fn what_is_not_http_is_refused_and_recorded() {
-    let rows: [&[u8]; 5] = [
+    let rows: [&[u8]; 6] = [
         b"nonsense\r\n\r\n",
+        b"POST /hooks/github HTTP/1.0\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
         b"POST /hooks/github HTTP/9.9\r\nhost: localhost\r\n\r\n",
         b"POST /hooks/github HTTP/1.1\r\nhost : localhost\r\n\r\n",
         b"POST /hooks/github HTTP/1.1\r\nhost: localhost\r\ncontent-length: +2\r\n\r\n{}",
@@ -269,7 +265,9 @@ fn what_is_not_http_is_refused_and_recorded() {
 #[test]
 fn a_connections_record_has_the_status_that_was_told() {
     let large = push().header("x-big", &"x".repeat(17 * 1024)).bytes();
-    for (reason, status, bytes) in [("framing_refused", 400, &b"nonsense\r\n\r\n"[..]), ("headers_too_large", 431, &large)] {
+    for (reason, status, bytes) in
+        [("framing_refused", 400, &b"nonsense\r\n\r\n"[..]), ("headers_too_large", 431, &large)]
+    {
         let gateway = start(&App::start());
         let mut connection = gateway.connect();
         connection.write(bytes);
@@ -282,8 +280,7 @@ fn a_connections_record_has_the_status_that_was_told() {
 #[test]
 fn a_connection_that_stays_silent_is_closed_and_recorded() {
     let hour = Duration::from_secs(3600);
-    type Begin = fn(&Running) -> Connection;
-    let rows: [(&str, &str, Begin); 6] = [
+    let rows: [(&str, &str, Hold); 6] = [
         ("no handshake", "tls_failed", |gateway| Connection::raw(gateway.address())),
         ("half a handshake", "tls_failed", |gateway| {
             let mut connection = Connection::raw(gateway.address());
@@ -322,7 +319,7 @@ fn a_connection_that_stays_silent_is_closed_and_recorded() {
         });
         assert_eq!(record.reason, reason, "{name}");
         connection.wait_closed();
-        eventually("the end of the connection", || (gateway.metric("hookward_connections") == 0.0).then_some(()));
+        eventually("the end of the connection", || (gateway.metric("hookward_connections") == 0).then_some(()));
         assert_eq!(gateway.records().len(), 1, "{name}");
     }
 }
@@ -334,7 +331,7 @@ fn an_idle_connection_is_closed_without_a_record() {
     assert_eq!(connection.send(&push()).status, 200);
     eventually("the end of an idle connection", || {
         gateway.advance(Duration::from_secs(61));
-        (gateway.metric("hookward_connections") == 0.0).then_some(())
+        (gateway.metric("hookward_connections") == 0).then_some(())
     });
     connection.wait_closed();
     assert!(gateway.records().is_empty());
@@ -425,8 +422,10 @@ fn a_request_in_the_body_of_a_refused_one_is_not_served() {
         let mut body = vec![b' '; filler];
         body.extend_from_slice(&smuggled);
         let mut connection = gateway.connect();
-        let refused = push().without("x-hub-signature-256").body(&body);
-        assert_eq!(connection.send(&refused).status, 401, "{filler} bytes before");
+        connection.write(&push().without("x-hub-signature-256").body(&body).bytes());
+        // The connection may be gone by the time it is read.
+        let refused = connection.try_answer().map_or(401, |answer| answer.status);
+        assert_eq!(refused, 401, "{filler} bytes before");
         connection.write(&push().bytes());
         if let Some(answer) = connection.try_answer() {
             assert_eq!(answer.status, 200, "{filler} bytes before: the second request itself");
@@ -453,7 +452,7 @@ fn a_sender_that_goes_away_within_the_body_leaves_a_record_and_nothing_at_the_ap
 
 #[test]
 fn a_sender_that_goes_away_after_authentication_does_not_stop_its_delivery() {
-    for http2 in [false, true] {
+    for protocol in Speaks::BOTH {
         let door = Door::default();
         let waiting = door.clone();
         let app = App::saying(move |_| {
@@ -462,7 +461,7 @@ fn a_sender_that_goes_away_after_authentication_does_not_stop_its_delivery() {
         });
         let gateway = House::with("stripe", &stripe(&app, "")).start();
         let delivery = Delivery::stripe("{}", NOW);
-        if http2 {
+        if protocol == Speaks::Http2 {
             let seen = app.clone();
             Http2::connect(&gateway).send_and_go(&delivery, move || drop(seen.wait_taken(1)));
         } else {
@@ -471,14 +470,18 @@ fn a_sender_that_goes_away_after_authentication_does_not_stop_its_delivery() {
             app.wait_taken(1);
             connection.close();
         }
-        eventually("the end of its connection", || (gateway.metric("hookward_connections") == 0.0).then_some(()));
+        eventually("the end of its connection", || (gateway.metric("hookward_connections") == 0).then_some(()));
         door.open();
         let id = app.only().header("x-hookward-delivery").unwrap().to_owned();
         eventually("its line in the access log", || gateway.access_text().contains(&id).then_some(()));
-        assert_eq!(gateway.connect().send(&delivery).status, 200, "HTTP/2 {http2}: it was accepted, and this is a duplicate");
-        assert_eq!(gateway.record("replayed").status, Some(200), "HTTP/2 {http2}");
-        assert_eq!(gateway.access_text().matches(&id).count(), 1, "HTTP/2 {http2}: recorded once");
-        assert_eq!((gateway.records().len(), app.taken().len()), (1, 1), "HTTP/2 {http2}");
+        assert_eq!(
+            gateway.connect().send(&delivery).status,
+            200,
+            "{protocol:?}: it was accepted, and this is a duplicate"
+        );
+        assert_eq!(gateway.record("replayed").status, Some(200), "{protocol:?}");
+        assert_eq!(gateway.access_text().matches(&id).count(), 1, "{protocol:?}: recorded once");
+        assert_eq!((gateway.records().len(), app.taken().len()), (1, 1), "{protocol:?}");
     }
 }
 
@@ -486,7 +489,124 @@ fn a_sender_that_goes_away_after_authentication_does_not_stop_its_delivery() {
 fn the_accept_loop_outlives_connections_that_are_reset() {
     let gateway = start(&App::start());
     for _ in 0..50 {
-        drop(client::socket(gateway.address()));
+        drop(socket(gateway.address()));
     }
     assert_eq!(gateway.connect().send(&push()).status, 200);
+}
+
+#[test]
+fn a_host_that_is_none_is_refused() {
+    let gateway = start(&App::start());
+    let hosts = [
+        "",
+        "a b",
+        "a,b",
+        "user@localhost",
+        "localhost/x",
+        "localhost:99999",
+        "localhost:+1",
+        "[::1",
+        "[::1]x",
+        "[x]",
+        "a?b",
+    ];
+    for host in hosts {
+        let answer = gateway.connect().send(&push().replace("host", host));
+        assert_eq!(answer.status, 400, "{host:?}");
+        assert_eq!(gateway.record_of(&answer).reason, "header_malformed", "{host:?}");
+    }
+    let answer = gateway.connect().send(&push().header("host", "localhost"));
+    assert_eq!((answer.status, gateway.record_of(&answer).reason.as_str()), (400, "header_duplicated"));
+    for (target, status) in [("https://localhost/hooks/github", 200), ("https://other.example/hooks/github", 400)] {
+        assert_eq!(gateway.connect().send(&push().target(target)).status, status, "{target}");
+    }
+}
+
+/// A body that is coded for the way is not the body that was signed (RFC 9112 §6.1).
+#[test]
+fn a_transfer_coding_other_than_one_chunked_is_refused() {
+    let app = App::start();
+    let gateway = start(&app);
+    let rows = [
+        ("chunked", "transfer-encoding: chunked\r\n", true),
+        ("coded", "transfer-encoding: gzip, chunked\r\n", false),
+        ("twice", "transfer-encoding: chunked, chunked\r\n", false),
+        ("on two lines", "transfer-encoding: gzip\r\ntransfer-encoding: chunked\r\n", false),
+        ("twice on two lines", "transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n", false),
+    ];
+    let accepted = rows.iter().filter_map(|(name, framing, expected)| {
+        let mut connection = gateway.connect();
+        connection.write(&push().head_with(framing));
+        connection.write(b"2\r\n{}\r\n0\r\n\r\n");
+        let taken = connection.try_answer().is_some_and(|answer| answer.status == 200);
+        (taken != *expected).then_some(*name)
+    });
+    assert_eq!(accepted.collect::<Vec<_>>(), Vec::<&str>::new(), "were accepted");
+}
+
+/// Two framings: the chunks count, and the connection does not go on (RFC 9112 §6.3).
+#[test]
+fn nothing_comes_after_a_request_with_two_framings() {
+    let app = App::start();
+    let gateway = start(&app);
+    let mut connection = gateway.connect();
+    connection.write(&push().head_with("transfer-encoding: chunked\r\ncontent-length: 100\r\n"));
+    connection.write(b"2\r\n{}\r\n0\r\n\r\n");
+    connection.write(&push().target("/hooks/github?smuggled").bytes());
+    while connection.try_answer().is_some() {}
+    assert!(app.taken().iter().all(|taken| !taken.line.contains("smuggled") && taken.body == b"{}"));
+}
+
+#[test]
+fn requests_that_come_together_are_answered_in_their_order() {
+    let app = App::saying(|taken| Say::status(200, &String::from_utf8_lossy(&taken.body)));
+    let gateway = start(&app);
+    let mut connection = gateway.connect();
+    let bodies = ["1", "2", "3"];
+    let requests: Vec<u8> = bodies.iter().flat_map(|body| Delivery::github("push", body).bytes()).collect();
+    connection.write(&requests);
+    for body in bodies {
+        assert_eq!(connection.answer().text(), body);
+    }
+}
+
+#[test]
+fn streams_of_one_http2_connection_do_not_wait_for_each_other() {
+    let door = Door::default();
+    let waiting = door.clone();
+    let app = App::saying(move |taken| {
+        if taken.body == b"1" {
+            waiting.wait();
+        }
+        Say::status(200, "ok")
+    });
+    let gateway = start(&app);
+    let (slow, fast) = (Delivery::github("push", "1"), Delivery::github("push", "2"));
+    let statuses = Http2::connect(&gateway).send_both(&slow, &fast, || door.open());
+    assert_eq!(statuses, [200, 200]);
+}
+
+/// A sender that is still sending its body when it is refused gets to read why (RFC 9112 §9.6).
+#[test]
+fn a_sender_that_is_refused_while_it_is_sending_can_read_the_answer() {
+    let app = App::start();
+    let gateway = House::with("github", &github(&app, "")).plain("127.0.0.0/8").start();
+    let large = vec![b'x'; 900_000];
+    let rows = [
+        ("no credential", 401, push().without("x-hub-signature-256").body(&large)),
+        ("too large", 413, push().body(&large.repeat(2))),
+        ("no source", 404, push().target("/hooks/nobody").body(&large)),
+    ];
+    let mut lost = Vec::new();
+    for (name, status, delivery) in rows {
+        for _ in 0..10 {
+            let mut connection = gateway.connect_plain();
+            connection.write(&delivery.bytes());
+            match connection.try_answer() {
+                Some(answer) => assert_eq!(answer.status, status, "{name}"),
+                None => lost.push(name),
+            }
+        }
+    }
+    assert_eq!(lost, Vec::<&str>::new(), "answers were lost");
 }

@@ -6,20 +6,32 @@ use crate::gateway::github;
 use crate::support::app::Door;
 use crate::support::{App, Delivery, House, Say};
 
+/// What an app says, whenever it is asked.
+type Answer = Box<dyn Fn() -> Say + Send + Sync>;
+
 /// Defects a and b: an app's failure is neither success nor the sender's fault.
 #[test]
 fn whatever_goes_wrong_at_the_app_is_told_as_the_apps_failure() {
     let say = |bytes: &'static str| move || Say::Last(bytes.as_bytes().to_vec());
     let status = |status: u16| move || Say::with(status, &[("location", "/x")], "secret of the app");
-    type Answer = Box<dyn Fn() -> Say + Send + Sync>;
     let rows: Vec<(&str, Answer, u16, &str)> = vec![
         ("garbage", Box::new(say("garbage\r\n\r\n")), 502, "upstream_failed"),
         ("HTTP/2 preface", Box::new(say("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")), 502, "upstream_failed"),
         ("no answer", Box::new(say("")), 502, "upstream_failed"),
         ("half a head", Box::new(say("HTTP/1.1 200 OK\r\ncontent-le")), 502, "upstream_failed"),
         ("half a body", Box::new(say("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc")), 502, "upstream_failed"),
-        ("half a chunk", Box::new(say("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nab")), 502, "upstream_failed"),
-        ("switching protocols", Box::new(say("HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n")), 502, "upstream_failed"),
+        (
+            "half a chunk",
+            Box::new(say("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nab")),
+            502,
+            "upstream_failed",
+        ),
+        (
+            "switching protocols",
+            Box::new(say("HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n")),
+            502,
+            "upstream_failed",
+        ),
         ("300", Box::new(status(300)), 502, "upstream_failed"),
         ("302", Box::new(status(302)), 502, "upstream_failed"),
         ("304", Box::new(say("HTTP/1.1 304 Not Modified\r\n\r\n")), 502, "upstream_failed"),
@@ -101,11 +113,12 @@ fn an_answer_over_its_cap_costs_502() {
     for (bytes, status) in [(15, 200), (16, 200), (17, 502)] {
         for chunked in [false, true] {
             let body = "x".repeat(bytes);
-            let app = App::saying(move |_| match chunked {
-                false => Say::status(200, &body),
-                true => Say::Bytes(
-                    format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{bytes:x}\r\n{body}\r\n0\r\n\r\n").into_bytes(),
-                ),
+            let app = App::saying(move |_| {
+                if !chunked {
+                    return Say::status(200, &body);
+                }
+                let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+                Say::Bytes(format!("{head}{bytes:x}\r\n{body}\r\n0\r\n\r\n").into_bytes())
             });
             let house = House::with("github", &github(&app, ""));
             let gateway = house.edge(|edge| edge.response_bytes_max = 16).start();
@@ -141,17 +154,19 @@ fn a_connection_that_the_app_closed_while_it_was_idle_is_not_used_again() {
     let answer = gateway.connect().send(&Delivery::github("push", "2"));
     assert_eq!((answer.status, answer.text()), (200, "ok"));
     let taken = app.taken();
-    assert_eq!(taken.iter().map(|taken| (taken.body.as_slice(), taken.connection)).collect::<Vec<_>>(), [
-        (&b"1"[..], 0),
-        (&b"2"[..], 1)
-    ]);
+    assert_eq!(
+        taken.iter().map(|taken| (taken.body.as_slice(), taken.connection)).collect::<Vec<_>>(),
+        [(&b"1"[..], 0), (&b"2"[..], 1)]
+    );
 }
 
 /// Bytes behind an answer would be the answer to somebody else's delivery.
 #[test]
 fn what_an_app_sends_unasked_answers_no_delivery() {
     let app = App::saying(|taken| match taken.number {
-        0 => Say::Bytes(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokHTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil".to_vec()),
+        0 => Say::Bytes(
+            b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokHTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil".to_vec(),
+        ),
         _ => Say::status(200, "second"),
     });
     let gateway = House::with("github", &github(&app, "")).start();
@@ -230,8 +245,17 @@ fn a_path_that_another_server_would_resolve_is_no_route() {
     let app = App::start();
     let gateway = House::with("github", &github(&app, "")).start();
     let paths = [
-        "/hooks/github/", "/hooks//github", "/hooks/./github", "/x/../hooks/github", "/hooks/%67ithub", "/hooks/github%00",
-        "/hooks%2fgithub", "/hooks/github;x", "/HOOKS/github", "/hooks/github%2f..", "/hooks\\github",
+        "/hooks/github/",
+        "/hooks//github",
+        "/hooks/./github",
+        "/x/../hooks/github",
+        "/hooks/%67ithub",
+        "/hooks/github%00",
+        "/hooks%2fgithub",
+        "/hooks/github;x",
+        "/HOOKS/github",
+        "/hooks/github%2f..",
+        "/hooks\\github",
     ];
     for path in paths {
         let answer = gateway.connect().send(&Delivery::github("push", "{}").target(path));

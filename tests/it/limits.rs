@@ -85,7 +85,12 @@ fn a_client_over_its_rate_is_refused_told_when_to_come_back_and_recorded() {
     assert_eq!((record.reason.as_str(), record.source.as_deref()), ("rate_limited_client", Some("github")));
     assert_eq!(answer.header("retry-after"), Some("1"));
     assert_eq!(refusals(&mut gateway, "rate_limited_client"), 4);
-    assert_eq!(gateway.metric("hookward_deliveries_total{source=\"github\",outcome=\"rejected\"}"), 4.0, "{}", gateway.metrics());
+    assert_eq!(
+        gateway.metric("hookward_deliveries_total{source=\"github\",outcome=\"rejected\"}"),
+        4,
+        "{}",
+        gateway.metrics()
+    );
 }
 
 /// An app that waits behind a door, and what came of a delivery that is there with it.
@@ -150,10 +155,8 @@ fn a_delivery_that_is_being_handled_is_not_handled_twice() {
 #[test]
 fn a_captured_delivery_is_a_replay_whatever_is_changed_around_it() {
     let app = App::start();
-    let policy = github(&app, "[replay]\non_duplicate = \"refuse\"\n").replace(
-        "secrets = [",
-        "secrets = [{ id = \"2026-12\", env = \"GITHUB_NEXT\" }, ",
-    );
+    let policy = github(&app, "[replay]\non_duplicate = \"refuse\"\n")
+        .replace("secrets = [", "secrets = [{ id = \"2026-12\", env = \"GITHUB_NEXT\" }, ");
     let gateway = House::with("github", &policy).start();
     let delivery = Delivery::github("push", "{}");
     let next = delivery.clone().signed("github", "GITHUB_NEXT");
@@ -178,6 +181,7 @@ fn a_duplicate_that_may_be_honest_is_forwarded_with_a_mark() {
     let app = App::start();
     let gateway = House::with("github", &github(&app, "")).start();
     assert_eq!(statuses(&gateway, &Delivery::github("push", "{}"), 2), [200, 200]);
-    let marks: Vec<_> = app.taken().iter().map(|taken| taken.header("x-hookward-duplicate").map(str::to_owned)).collect();
+    let marks: Vec<_> =
+        app.taken().iter().map(|taken| taken.header("x-hookward-duplicate").map(str::to_owned)).collect();
     assert_eq!(marks, [None, Some("1".to_owned())]);
 }

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use hookward::admit::Limits;
 use hookward::offline::{Judgement, Replays, Verdict, judge};
 use hookward::policy::Policy;
-use hookward::policy::source_config::SecretPlace;
 use hookward::policy::secrets::{Resolved, Resolver, SecretFault};
+use hookward::policy::source_config::SecretPlace;
 use hookward::rejection::Fact;
 use hookward::secret::Secret;
 use http::Request;
@@ -20,7 +20,11 @@ use crate::support::{Delivery, NOW};
 
 /// A secret for each variable that the examples name.
 fn secret(variable: &str) -> String {
-    if variable.ends_with("_CREDENTIAL") { "mail:example-password-0123".to_owned() } else { format!("example-{variable}-0123") }
+    if variable.ends_with("_CREDENTIAL") {
+        "mail:example-password-0123".to_owned()
+    } else {
+        format!("example-{variable}-0123")
+    }
 }
 
 struct Examples;
@@ -45,7 +49,8 @@ fn examples() -> Policy {
 /// The variable that a policy's secret is in, as its file says.
 fn variable(policy: &str) -> String {
     let text = fs::read_to_string(root("policies").join(format!("{policy}.toml"))).unwrap();
-    let named = text.lines().filter(|line| !line.trim_start().starts_with('#')).find_map(|line| line.split_once("env = \""));
+    let named =
+        text.lines().filter(|line| !line.trim_start().starts_with('#')).find_map(|line| line.split_once("env = \""));
     named.unwrap().1.split('"').next().unwrap().to_owned()
 }
 
@@ -101,7 +106,8 @@ fn every_payload_gets_what_is_expected_of_it() {
     let policy = examples();
     let lines = Expected::all();
     assert!(lines.len() > 300, "the expectations were read");
-    let missed: Vec<_> = lines.iter().filter_map(|line| Some(format!("{}: {}", line.file, check(&policy, line).err()?))).collect();
+    let missed: Vec<_> =
+        lines.iter().filter_map(|line| Some(format!("{}: {}", line.file, check(&policy, line).err()?))).collect();
     assert!(missed.is_empty(), "{} of {}:\n{}", missed.len(), lines.len(), missed.join("\n"));
 }
 
@@ -133,7 +139,9 @@ fn check(policy: &Policy, line: &Expected) -> Result<(), String> {
             check_cleaned(line, &body, &forwardable.body, forwardable.edits.len())
         }
         Verdict::Reject(rejection) if rejection.reason().code() == expected => check_detail(line, rejection.detail()),
-        Verdict::Accept(_) | Verdict::Answer(_) | Verdict::Reject(_) => Err(format!("expected {expected}, got {}", got(&judgement))),
+        Verdict::Accept(_) | Verdict::Answer(_) | Verdict::Reject(_) => {
+            Err(format!("expected {expected}, got {}", got(&judgement)))
+        }
     }
 }
 
@@ -162,7 +170,8 @@ fn check_cleaned(line: &Expected, sent: &[u8], forwarded: &[u8], edits: usize) -
     }
     for pointer in &line.edits {
         let text = expected.pointer_mut(pointer).ok_or_else(|| format!("{pointer} is not in the payload"))?;
-        let kept: String = text.as_str().unwrap().chars().filter(|c| !c.is_control() || "\t\n\r".contains(*c)).collect();
+        let kept: String =
+            text.as_str().unwrap().chars().filter(|c| !c.is_control() || "\t\n\r".contains(*c)).collect();
         *text = Value::String(kept);
     }
     let found: Value = serde_json::from_slice(forwarded).map_err(|error| error.to_string())?;
@@ -176,8 +185,12 @@ fn check_cleaned(line: &Expected, sent: &[u8], forwarded: &[u8], edits: usize) -
 /// The fault that was expected is among those that were reported.
 fn check_detail(line: &Expected, detail: &[(&'static str, Fact)]) -> Result<(), String> {
     let Some(pointer) = &line.pointer else { return Ok(()) };
+    // Before there is a schema a member's name is the sender's text: the record names the object that holds it twice.
+    let pointer = if line.expect == "json_duplicate_key" { pointer.rsplit_once('/').unwrap().0 } else { pointer };
     let found: Vec<(String, Option<String>)> = match detail.iter().find(|(name, _)| *name == "errors") {
-        Some((_, Fact::Rows(rows))) => rows.iter().map(|row| (text(row, "pointer").unwrap(), text(row, "keyword"))).collect(),
+        Some((_, Fact::Rows(rows))) => {
+            rows.iter().map(|row| (text(row, "pointer").unwrap(), text(row, "keyword"))).collect()
+        }
         Some(_) => return Err("errors is no list of rows".to_owned()),
         None => vec![(text(detail, "pointer").ok_or("no pointer")?, None)],
     };

@@ -1,116 +1,148 @@
 //! What must never be written is looked for in everything that is: logs, metrics, answers, `Debug`.
 
-use crate::gateway::github;
-use crate::support::{App, Delivery, House, Say, secret_of};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
-/// A text that is in no other place.
+use crate::gateway::github;
+use crate::support::{App, Delivery, House, Running, Say, Taken, secret_of};
+
+/// A text that stands in no other place. It is in the name of each secret's variable, and so in the secret.
 const SENTINEL: &str = "SeNtInEl";
 
-/// A sentinel of its own for each place of a request.
+const SCHEMA: &str =
+    r#"{"type":"object","required":["n"],"properties":{"n":{"type":"integer"},"type":{"enum":["a"]}}}"#;
+
+/// What is planted at this place of a request.
 fn planted(place: &str) -> String {
     format!("{SENTINEL}-{place}")
+}
+
+/// A body with planted values and names.
+fn body(text: &str) -> String {
+    text.replace("VALUE", &planted("value")).replace("MEMBER", &planted("member"))
+}
+
+fn house(app: &App) -> House {
+    let signing = github(app, "sign = { env = \"SeNtInEl_FORWARD\" }").replace("\"GITHUB\"", "\"SeNtInEl_GITHUB\"");
+    let rules =
+        "[event.schema]\na = \"a.json\"\n[sanitize]\nunknown_fields = \"drop\"\ncontrol_characters = \"refuse\"\n";
+    let token = format!(
+        "path = \"/hooks/token\"\n[auth]\nprovider = \"token\"\nsecrets = [{{ id = \"1\", env = \"SeNtInEl_QUERY\" }}]\n\
+         [auth.parameters]\nquery = \"key\"\n[forward]\n{}\n",
+        app.to("/token")
+    );
+    let basic = format!(
+        "path = \"/hooks/basic\"\n[auth]\nprovider = \"basic\"\nsecrets = [{{ id = \"1\", env = \"BASIC\" }}]\n\
+         [forward]\n{}\n",
+        app.to("/basic")
+    );
+    House::with("github", &(signing + rules)).file("a.json", SCHEMA).policy("token", &token).policy("basic", &basic)
+}
+
+/// A signed delivery with something planted wherever there is room.
+fn push(text: &str) -> Delivery {
+    let delivery = Delivery::post("/hooks/github", &body(text)).header("x-github-event", "a");
+    let fields = [("x-github-delivery", "id"), ("x-custom", "field"), ("cookie", "cookie"), ("user-agent", "agent")];
+    let delivery = fields.iter().fold(delivery, |delivery, (name, place)| delivery.header(name, &planted(place)));
+    delivery.signed("github", "SeNtInEl_GITHUB").target(&format!("/hooks/github?q={}", planted("query")))
+}
+
+/// Good and bad in every way that might tempt somebody to quote it.
+fn deliveries() -> Vec<Delivery> {
+    let good = push(r#"{"n":1,"MEMBER":"VALUE"}"#);
+    let with = |name: &str, value: &str| good.clone().replace(name, value);
+    let signature = "x-hub-signature-256";
+    let token =
+        |key: &str| Delivery::post(&format!("/hooks/token?key={key}&x={}", planted("query")), &body("\"VALUE\""));
+    let basic = || Delivery::post("/hooks/basic", &body("\"VALUE\""));
+    vec![
+        good.clone().target(&format!("/hooks/github?ok={}", planted("query"))),
+        good.clone(),
+        with(signature, &planted("signature")),
+        with(signature, &format!("sha256={}", "0".repeat(64))),
+        with(signature, &good.value(signature).to_uppercase()),
+        good.clone().header(signature, &planted("signature")),
+        with("content-type", &format!("text/plain; x={}", planted("type"))),
+        with("expect", &planted("expect")),
+        with("host", &format!("{} x", planted("host"))),
+        good.header("content-encoding", &planted("coding")),
+        push(r#"{"n":"VALUE","MEMBER":{"VALUE":["VALUE"]}}"#),
+        push(r#"{"MEMBER":"VALUE"}"#),
+        push(r#"{"n":1,"type":"VALUE"}"#),
+        push(r#"{"n":1,"MEMBER":"VALUE\u0007"}"#),
+        push(r#"{"n":1,"type":"a\u0007VALUE"}"#),
+        push(r#"{"MEMBER":"VALUE","MEMBER":"VALUE"}"#),
+        push(r#"{"n":1,"MEMBER":"VALUE"#),
+        push(r#"{"n":1,"MEMBER":VALUE}"#),
+        push(r#"{"n":1,"MEMBER":"\ud800VALUE"}"#),
+        Delivery::post("/hooks/nobody", &body("VALUE")),
+        token(&secret_of("SeNtInEl_QUERY")),
+        token(&planted("key")),
+        token("ok"),
+        basic().signed("basic", "BASIC"),
+        basic().header("authorization", &format!("Basic {}", planted("basic"))),
+        basic().header("authorization", &format!("Bearer {}", planted("bearer"))),
+    ]
 }
 
 #[test]
 fn secrets_and_payload_values_are_written_nowhere() {
     for text_log in [false, true] {
-        let app = App::saying(|taken| if taken.line.contains("ok") { Say::status(200, "ok") } else { Say::status(500, "SeNtInEl-answer") });
-        let schema = r#"{"type":"object","required":["n"],"properties":{"n":{"type":"integer"},"type":{"enum":["a"]}}}"#;
-        let rest = "[event.schema]\n\"a\" = \"a.json\"\n[sanitize]\nunknown_fields = \"drop\"\ncontrol_characters = \"refuse\"\n";
-        let token = format!(
-            "path = \"/hooks/token\"\n[auth]\nprovider = \"token\"\nsecrets = [{{ id = \"1\", env = \"SeNtInEl_QUERY\" }}]\n\
-             [auth.parameters]\nquery = \"key\"\n[forward]\n{}\n",
-            app.to("/token")
-        );
-        let basic = format!(
-            "path = \"/hooks/basic\"\n[auth]\nprovider = \"basic\"\nsecrets = [{{ id = \"1\", env = \"BASIC\" }}]\n\
-             [forward]\n{}\n",
-            app.to("/basic")
-        );
-        let policy = github(&app, "sign = { env = \"SeNtInEl_FORWARD\" }").replace("\"GITHUB\"", "\"SeNtInEl_GITHUB\"") + rest;
-        let mut house = House::with("github", &policy).file("a.json", schema).policy("token", &token).policy("basic", &basic);
-        if text_log {
-            house = house.text_log();
+        let app = App::saying(|taken| {
+            let (status, body) = if taken.line.contains("ok") { (200, "ok") } else { (500, "SeNtInEl-answer") };
+            Say::status(status, body)
+        });
+        let house = house(&app);
+        let mut gateway = if text_log { house.text_log() } else { house }.start();
+        let mut written: Vec<(String, String)> = Vec::new();
+        for delivery in deliveries() {
+            let answer = gateway.connect().send(&delivery);
+            written.push((
+                format!("the answer to {delivery:?}"),
+                format!("{answer:?} {}", String::from_utf8_lossy(&answer.body)),
+            ));
         }
-        let mut gateway = house.start();
-
-        let member = planted("member");
-        let value = planted("value");
-        let body = |text: &str| text.replace("VALUE", &value).replace("MEMBER", &member);
-        let push = |text: &str| {
-            Delivery::post("/hooks/github", &body(text))
-                .header("x-github-event", "a")
-                .header("x-github-delivery", &planted("delivery"))
-                .header("x-custom", &planted("header"))
-                .header("cookie", &planted("cookie"))
-                .header("user-agent", &planted("agent"))
-                .signed("github", "SeNtInEl_GITHUB")
-                .target(&format!("/hooks/github?q={}", planted("query")))
-        };
-        let good = push(r#"{"n":1,"MEMBER":"VALUE"}"#);
-        let signature = good.value("x-hub-signature-256").to_owned();
-        let with = |name: &str, value: &str| good.clone().replace(name, value);
-        let token_target = |key: &str| Delivery::post(&format!("/hooks/token?key={key}&x={}", planted("query")), &body(r#"{"a":"VALUE"}"#));
-        let deliveries = [
-            push(r#"{"n":1,"MEMBER":"VALUE"}"#).target(&format!("/hooks/github?ok={}", planted("query"))),
-            good.clone(),
-            with("x-hub-signature-256", &planted("signature")),
-            with("x-hub-signature-256", &format!("sha256={}", "0".repeat(64))),
-            with("x-hub-signature-256", &signature.to_uppercase()),
-            good.clone().header("x-hub-signature-256", &planted("signature")),
-            with("content-type", &format!("text/plain; x={}", planted("type"))),
-            with("expect", &planted("expect")),
-            with("host", &format!("{} x", planted("host"))),
-            good.clone().header("content-encoding", &planted("coding")),
-            push(r#"{"n":"VALUE","MEMBER":{"VALUE":["VALUE"]}}"#),
-            push(r#"{"MEMBER":"VALUE"}"#),
-            push(r#"{"n":1,"type":"VALUE"}"#),
-            push(r#"{"n":1,"MEMBER":"VALUE\u0007"}"#),
-            push(r#"{"n":1,"type":"a\u0007VALUE"}"#),
-            push(r#"{"MEMBER":"VALUE","MEMBER":"VALUE"}"#),
-            push(r#"{"n":1,"MEMBER":"VALUE"#),
-            push(r#"{"n":1,"MEMBER":VALUE}"#),
-            push(r#"{"n":1,"MEMBER":"\ud800VALUE"}"#),
-            Delivery::post("/hooks/stripe", &value),
-            token_target(&secret_of("SeNtInEl_QUERY")),
-            token_target(&planted("key")),
-            token_target("ok"),
-            Delivery::post("/hooks/basic", &body(r#"{"a":"VALUE"}"#)).signed("basic", "BASIC"),
-            Delivery::post("/hooks/basic", &value).header("authorization", &format!("Basic {}", planted("basic"))),
-            Delivery::post("/hooks/basic", &value).header("authorization", &format!("Bearer {}", planted("bearer"))),
-        ];
-        let mut written = Vec::new();
-        for delivery in &deliveries {
-            let answer = gateway.connect().send(delivery);
-            written.push((format!("answer to {} {:?}", delivery.target, String::from_utf8_lossy(&delivery.body)), format!("{answer:?}")));
-        }
-        assert!(app.taken().len() >= 5, "some arrived");
-        let arrived = |taken: &crate::support::Taken| String::from_utf8_lossy(&taken.body).contains(&value);
-        assert!(app.taken().iter().any(arrived), "and had what is looked for");
-
-        let policy = gateway.shared().policy.load_full();
-        written.push(("Debug of the policy".to_owned(), format!("{policy:?} {policy:#?}")));
-        for source in policy.sources() {
-            written.push(("Debug of a source".to_owned(), format!("{source:?}")));
-        }
-        written.push(("Debug of the rest".to_owned(), format!("{:?}", gateway.shared())));
-        gateway.stop();
-        written.push(("metrics".to_owned(), gateway.metrics()));
-        written.push(("rejected log".to_owned(), gateway.rejected_text()));
-        written.push(("access log".to_owned(), gateway.access_text()));
-        assert!(gateway.records().len() >= 15 && gateway.access_text().lines().count() >= 20, "it was written");
-
-        let basic = secret_of("BASIC");
-        let spelled = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &basic);
-        let hex = signature.trim_start_matches("sha256=");
-        let upper = hex.to_uppercase();
-        let wanted = [SENTINEL, &SENTINEL.to_lowercase(), hex, &upper, &basic, &spelled];
+        let has_value = |taken: &Taken| String::from_utf8_lossy(&taken.body).contains(&planted("value"));
+        assert!(app.taken().len() >= 5 && app.taken().iter().any(has_value), "some arrived, with what is looked for");
+        written.extend(everything_else(&mut gateway));
         for (place, text) in &written {
-            for wanted in wanted {
-                assert!(!text.contains(wanted), "{wanted:?} in {place}, text log {text_log}: {}", around(text, wanted));
+            for wanted in wanted() {
+                assert!(
+                    !text.contains(&wanted),
+                    "{wanted:?} in {place}, text log {text_log}: {}",
+                    around(text, &wanted)
+                );
             }
         }
     }
+}
+
+/// What a gateway shows besides its answers. It is stopped for that.
+fn everything_else(gateway: &mut Running) -> Vec<(String, String)> {
+    let policy = gateway.shared().policy.load_full();
+    let sources: Vec<_> = policy.sources().iter().map(|source| format!("{source:?}")).collect();
+    let shared = format!("{:?}", gateway.shared());
+    gateway.stop();
+    let (rejected, access) = (gateway.rejected_text(), gateway.access_text());
+    assert!(rejected.lines().count() >= 15 && access.lines().count() >= 20, "it was written");
+    let shown = [
+        ("the policy", format!("{policy:?} {policy:#?}")),
+        ("a source", sources.concat()),
+        ("what workers share", shared),
+        ("the metrics", gateway.metrics()),
+        ("the rejected log", rejected),
+        ("the access log", access),
+    ];
+    shown.map(|(place, text)| (place.to_owned(), text)).to_vec()
+}
+
+/// What is looked for: everything planted, and signatures and secrets however they are spelled.
+fn wanted() -> Vec<String> {
+    let signature = push(r#"{"n":1,"MEMBER":"VALUE"}"#).value("x-hub-signature-256").to_owned();
+    let hex = signature.trim_start_matches("sha256=").to_owned();
+    let basic = secret_of("BASIC");
+    let sentinel = SENTINEL.to_owned();
+    vec![sentinel.to_lowercase(), sentinel, hex.to_uppercase(), hex, STANDARD.encode(&basic), basic]
 }
 
 fn around(text: &str, wanted: &str) -> String {

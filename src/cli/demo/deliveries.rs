@@ -203,11 +203,8 @@ impl Sender {
                 headers.insert(HeaderName::from_static(name), HeaderValue::from_static(event));
             }
         }
-        let secret = NamedSecret {
-            id: "demo".into(),
-            secret: Secret::new(draft.secret.clone().into_bytes()),
-            expires: None,
-        };
+        let secret =
+            NamedSecret { id: "demo".into(), secret: Secret::new(draft.secret.clone().into_bytes()), expires: None };
         let unsigned = Unsigned {
             method: Method::POST,
             uri: draft.source.path.parse().ok()?,
@@ -254,7 +251,8 @@ impl Sender {
         let push = folder.join("push.json");
         fs::write(&push, PUSH)?;
         let signature = Self::signed(&self.draft(&GITHUB, PUSH, Some("push")));
-        let signature = signature.and_then(|signed| Some(signed.headers.get("x-hub-signature-256")?.to_str().ok()?.to_owned()));
+        let signature =
+            signature.and_then(|signed| Some(signed.headers.get("x-hub-signature-256")?.to_str().ok()?.to_owned()));
         let signature = signature.unwrap_or_default();
         let json = "-H 'content-type: application/json'";
         let header = match CRM.scheme().map(|scheme| scheme.credential) {

@@ -61,7 +61,8 @@ impl Say {
 
     /// A whole answer with fields.
     pub(crate) fn with(status: u16, fields: &[(&str, &str)], body: &str) -> Self {
-        let fields: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let fields: Vec<_> = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let fields = fields.concat();
         let answer = format!("HTTP/1.1 {status} Word\r\n{fields}content-length: {}\r\n\r\n{body}", body.len());
         Self::Bytes(answer.into_bytes())
     }
@@ -148,11 +149,6 @@ impl App {
         Self { address, state: Arc::new(state) }
     }
 
-    /// Its port.
-    pub(crate) fn port(&self) -> u16 {
-        self.address.port()
-    }
-
     /// What a policy says to reach it: `to = "…"` with this path.
     pub(crate) fn to(&self, path: &str) -> String {
         format!("to = \"http://{}{path}\"", self.address)
@@ -231,7 +227,8 @@ fn request(stream: &mut impl Read, read: &mut Vec<u8>) -> Option<Request> {
     let line = lines.next().unwrap().to_owned();
     let fields = lines.map(|line| line.split_once(": ").unwrap_or_else(|| panic!("field {line:?}")));
     let headers: Vec<_> = fields.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect();
-    let length = headers.iter().find(|(name, _)| name == "content-length").map_or(0, |(_, value)| value.parse().unwrap());
+    let length =
+        headers.iter().find(|(name, _)| name == "content-length").map_or(0, |(_, value)| value.parse().unwrap());
     while read.len() < length {
         more(stream, read)?;
     }

@@ -41,7 +41,7 @@ pub(crate) struct Answer {
     pub body: Vec<u8>,
 }
 
-impl<'h> Hello<'h> {
+impl Hello<'_> {
     /// As an ordinary HTTP/1.1 sender begins.
     pub(crate) fn new(gateway: &Running) -> Self {
         Self::at(gateway.address(), gateway.roots().clone())
@@ -49,13 +49,7 @@ impl<'h> Hello<'h> {
 
     /// The same, to a gateway elsewhere.
     pub(crate) fn at(address: SocketAddr, roots: RootCertStore) -> Self {
-        Self {
-            address,
-            roots,
-            name: "localhost",
-            protocols: &["http/1.1"],
-            versions: rustls::ALL_VERSIONS,
-        }
+        Self { address, roots, name: "localhost", protocols: &["http/1.1"], versions: rustls::ALL_VERSIONS }
     }
 
     /// The TLS configuration of this client.
@@ -212,10 +206,13 @@ impl Connection {
     }
 }
 
-/// What a peer that went away looks like; without close_notify too.
+/// What a peer that went away looks like; without `close_notify` too.
 fn is_closed(error: &io::Error) -> bool {
     use io::ErrorKind as K;
-    matches!(error.kind(), K::UnexpectedEof | K::ConnectionReset | K::ConnectionAborted | K::BrokenPipe | K::NotConnected)
+    matches!(
+        error.kind(),
+        K::UnexpectedEof | K::ConnectionReset | K::ConnectionAborted | K::BrokenPipe | K::NotConnected
+    )
 }
 
 pub(crate) fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {

@@ -33,7 +33,8 @@ impl Delivery {
     /// What GitHub sends: an event's name, an id, and the body signed with the secret behind `GITHUB`.
     pub(crate) fn github(event: &str, body: &str) -> Self {
         let id = "72d3162e-cc78-11e3-81ab-4c9367dc0958";
-        let delivery = Self::post("/hooks/github", body).header("x-github-event", event).header("x-github-delivery", id);
+        let delivery =
+            Self::post("/hooks/github", body).header("x-github-event", event).header("x-github-delivery", id);
         delivery.signed("github", "GITHUB")
     }
 
@@ -94,13 +95,13 @@ impl Delivery {
 
     /// With another target.
     pub(crate) fn target(mut self, target: &str) -> Self {
-        self.target = target.to_owned();
+        target.clone_into(&mut self.target);
         self
     }
 
     /// With another method.
     pub(crate) fn method(mut self, method: &str) -> Self {
-        self.method = method.to_owned();
+        method.clone_into(&mut self.method);
         self
     }
 
@@ -118,7 +119,7 @@ impl Delivery {
     pub(crate) fn head_with(&self, framing: &str) -> Vec<u8> {
         let mut head = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
         for (name, value) in &self.headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            head.extend([name, ": ", value, "\r\n"]);
         }
         head.push_str(framing);
         head.push_str("\r\n");

@@ -82,6 +82,23 @@ impl Http2 {
         });
     }
 
+    /// Sends two deliveries on one connection; when the second is answered, `then` is called and the first is waited for.
+    pub(crate) fn send_both(&mut self, first: &Delivery, second: &Delivery, then: impl FnOnce()) -> [u16; 2] {
+        let (first, second) = (self.request(first), self.request(second));
+        let sender = &mut self.sender;
+        self.runtime.block_on(async {
+            sender.ready().await.unwrap();
+            let exchange = async {
+                let first = tokio::spawn(sender.send_request(first));
+                let second = sender.send_request(second).await.unwrap().status();
+                assert!(!first.is_finished());
+                then();
+                [first.await.unwrap().unwrap().status(), second].map(|status| status.as_u16())
+            };
+            tokio::time::timeout(PATIENCE, exchange).await.expect("both answers in time")
+        })
+    }
+
     fn request(&self, delivery: &Delivery) -> Request<Full<Bytes>> {
         let uri = format!("https://{}{}", self.authority, delivery.target);
         let mut request = Request::builder().version(Version::HTTP_2).method(delivery.method.as_str()).uri(uri);

@@ -126,12 +126,6 @@ impl House {
         self
     }
 
-    /// Another clock: the machine's own, or one that the test moves.
-    pub(crate) fn clock(mut self, clock: Clock) -> Self {
-        self.clock = clock;
-        self
-    }
-
     /// Certificates for these names, each by itself; the first is the default.
     pub(crate) fn certificates(mut self, names: &[&str]) -> Self {
         self.certificates = names.iter().map(|name| vec![(*name).to_owned()]).collect();
@@ -155,7 +149,8 @@ impl House {
         let folder = TempDir::with_prefix("hookward-test-").unwrap();
         write_files(&folder.path().join("policies"), &self.files);
         let limits = Limits::new(capacity());
-        let policy = load(&folder.path().join("policies"), &Secrets, &limits).unwrap_or_else(|report| panic!("{report}"));
+        let policy =
+            load(&folder.path().join("policies"), &Secrets, &limits).unwrap_or_else(|report| panic!("{report}"));
         let (files, roots) = make_certificates(folder.path(), &self.certificates);
         let certificates = Certificates::load(&files).unwrap();
         let stdout = Arc::new(Mutex::new(Vec::new()));
@@ -215,11 +210,6 @@ impl Running {
         self.server.as_ref().unwrap()
     }
 
-    /// Its own folder, which ends with it.
-    pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
-    }
-
     /// Moves its clock.
     pub(crate) fn advance(&self, by: Duration) {
         self.shared.clock.advance(by);
@@ -256,7 +246,10 @@ impl Running {
 
     /// All records of the rejected log up to now.
     pub(crate) fn records(&self) -> Vec<Record> {
-        self.rejected_text().lines().map(|line| Record::parse(line).unwrap_or_else(|| panic!("no record: {line}"))).collect()
+        self.rejected_text()
+            .lines()
+            .map(|line| Record::parse(line).unwrap_or_else(|| panic!("no record: {line}")))
+            .collect()
     }
 
     /// The rejected log as it stands. A line that is being written is left out.
@@ -273,7 +266,9 @@ impl Running {
 
     /// Waits for a record with this reason, and hands out the first.
     pub(crate) fn record(&self, reason: &str) -> Record {
-        eventually(&format!("a record of {reason}"), || self.records().into_iter().find(|record| record.reason == reason))
+        eventually(&format!("a record of {reason}"), || {
+            self.records().into_iter().find(|record| record.reason == reason)
+        })
     }
 
     /// Waits for the record of the delivery that this answer refused.
@@ -289,10 +284,10 @@ impl Running {
     }
 
     /// The value of one sample of the metrics; 0 where there is none.
-    pub(crate) fn metric(&self, sample: &str) -> f64 {
+    pub(crate) fn metric(&self, sample: &str) -> i64 {
         let text = self.metrics();
         let line = text.lines().find(|line| line.strip_prefix(sample).is_some_and(|rest| rest.starts_with(' ')));
-        line.map_or(0.0, |line| line.rsplit(' ').next().unwrap().parse().unwrap())
+        line.map_or(0, |line| line.rsplit(' ').next().unwrap().parse().unwrap())
     }
 
     /// Drains and stops it; what was recorded is written then. Its folder stays as long as this does.

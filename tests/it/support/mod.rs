@@ -30,3 +30,22 @@ pub(crate) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T
         std::thread::sleep(Duration::from_millis(5));
     }
 }
+
+/// What a sender speaks, over TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Speaks {
+    Http1,
+    Http2,
+}
+
+impl Speaks {
+    pub(crate) const BOTH: [Self; 2] = [Self::Http1, Self::Http2];
+
+    /// Sends a delivery on a connection of its own.
+    pub(crate) fn send(self, gateway: &Running, delivery: &Delivery) -> Answer {
+        match self {
+            Self::Http1 => gateway.connect().send(delivery),
+            Self::Http2 => h2::Http2::connect(gateway).send(delivery),
+        }
+    }
+}

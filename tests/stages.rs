@@ -1,0 +1,157 @@
+//! The earlier fault wins: for every two faults a request can have at once, the record names the one that stands first.
+
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+use std::fs;
+
+use bytes::Bytes;
+use hookward::admit::{Capacity, Limits};
+use hookward::auth::sign::{Unsigned, sign};
+use hookward::auth::verify::NamedSecret;
+use hookward::offline::{Replays, Verdict, judge};
+use hookward::policy::Policy;
+use hookward::policy::gateway_config::PoliciesConfig;
+use hookward::policy::load::{self, Loaded};
+use hookward::policy::preset;
+use hookward::policy::secrets::{Resolved, Resolver, SecretFault};
+use hookward::policy::source_config::SecretPlace;
+use hookward::policy::table::Spanned;
+use hookward::secret::Secret;
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Request};
+
+const SECRET: &str = "a-secret-of-some-length";
+const NOW: i64 = 1_782_907_200;
+
+const POLICY: &str = r#"
+path = "/hooks/slack"
+content_types = ["application/json"]
+body_bytes_max = 200
+[auth]
+provider = "slack"
+secrets = [{ id = "only", env = "SECRET" }]
+[event]
+pointer = "/type"
+[event.schema]
+known = "known.json"
+[sanitize]
+control_characters = "refuse"
+[forward]
+to = "http://127.0.0.1:9/"
+"#;
+
+const SCHEMA: &str = r#"{ "type": "object", "properties": { "n": { "type": "integer" } } }"#;
+
+/// Faults in the order in which a delivery meets them.
+const FAULTS: [&str; 13] = [
+    "header_malformed",
+    "header_duplicated",
+    "unknown_source",
+    "method_not_allowed",
+    "unsupported_media_type",
+    "content_encoding_refused",
+    "credential_malformed",
+    "timestamp_stale",
+    "body_too_large",
+    "credential_mismatch",
+    "json_malformed",
+    "schema_mismatch",
+    "sanitizer_refused",
+];
+
+struct OneSecret;
+
+impl Resolver for OneSecret {
+    fn resolve(&self, _place: &SecretPlace) -> Result<Resolved, SecretFault> {
+        Ok(Resolved::Secret(Secret::new(SECRET.into())))
+    }
+}
+
+fn policy() -> Policy {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("slack.toml"), POLICY).unwrap();
+    fs::write(folder.path().join("known.json"), SCHEMA).unwrap();
+    let directory = Spanned { value: folder.path().to_owned(), span: 0..0 };
+    let limits = Limits::new(Capacity::default());
+    let mut loaded = Loaded::default();
+    load::load(&PoliciesConfig { directory, strict: false }, &OneSecret, &limits, &mut loaded).unwrap()
+}
+
+/// A request with exactly these faults.
+fn request(faults: &[&str]) -> (Parts, Bytes) {
+    let has = |fault: &str| faults.contains(&fault);
+    let number = if has("schema_mismatch") { "\"one\"" } else { "1" };
+    let text = if has("sanitizer_refused") { "\\u0007" } else { "" };
+    let mut body = format!(r#"{{"type":"known","n":{number},"s":"{text}"}}"#);
+    if has("json_malformed") {
+        body.push('}');
+    }
+    if has("body_too_large") {
+        body.push_str(&" ".repeat(300));
+    }
+    let secret = if has("credential_mismatch") { "another-secret-altogether" } else { SECRET };
+    let secret = NamedSecret { id: "x".into(), secret: Secret::new(secret.into()), expires: None };
+    let mut headers = HeaderMap::new();
+    let host = if has("header_malformed") { "a b" } else { "hooks.example.com" };
+    headers.insert("host", HeaderValue::from_static(host));
+    let media_type = if has("unsupported_media_type") { "text/plain" } else { "application/json" };
+    headers.insert("content-type", HeaderValue::from_static(media_type));
+    if has("header_duplicated") {
+        headers.append("content-type", HeaderValue::from_static(media_type));
+    }
+    if has("content_encoding_refused") {
+        headers.insert("content-encoding", HeaderValue::from_static("gzip"));
+    }
+    let now = if has("timestamp_stale") { NOW - 1000 } else { NOW };
+    let path = if has("unknown_source") { "/hooks/elsewhere" } else { "/hooks/slack" };
+    let unsigned = Unsigned {
+        method: Method::POST,
+        uri: path.parse().unwrap(),
+        headers,
+        public_url: None,
+        body: body.as_bytes(),
+        now,
+    };
+    let mut signed = sign(&preset::find("slack").unwrap().scheme, &secret, unsigned).unwrap();
+    if has("credential_malformed") {
+        signed.headers.insert("x-slack-signature", HeaderValue::from_static("v0=short"));
+    }
+    let mut request = Request::new(());
+    *request.method_mut() = if has("method_not_allowed") { Method::PUT } else { Method::POST };
+    *request.uri_mut() = signed.uri;
+    *request.headers_mut() = signed.headers;
+    (request.into_parts().0, Bytes::from(body))
+}
+
+fn reason(policy: &Policy, faults: &[&str]) -> &'static str {
+    let (head, body) = request(faults);
+    match judge(policy, &head, body, NOW, Replays::Ignored).verdict {
+        Verdict::Accept(_) => "accept",
+        Verdict::Answer(answer) => answer.why,
+        Verdict::Reject(rejection) => rejection.reason().code(),
+    }
+}
+
+#[test]
+fn a_request_without_fault_is_accepted() {
+    assert_eq!(reason(&policy(), &[]), "accept");
+}
+
+#[test]
+fn of_any_two_faults_the_earlier_one_wins() {
+    let policy = policy();
+    for (position, earlier) in FAULTS.iter().enumerate() {
+        assert_eq!(reason(&policy, &[earlier]), *earlier);
+        for later in &FAULTS[position + 1..] {
+            assert_eq!(reason(&policy, &[earlier, later]), *earlier, "{earlier} beside {later}");
+        }
+    }
+}
+
+#[test]
+fn all_faults_at_once_are_told_one_by_one_as_they_are_mended() {
+    let policy = policy();
+    for (position, first) in FAULTS.iter().enumerate() {
+        assert_eq!(reason(&policy, &FAULTS[position..]), *first);
+    }
+}
