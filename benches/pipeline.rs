@@ -124,6 +124,7 @@ fn gateway() -> Arc<Gateway<Answering>> {
         settings: Settings {
             uri_bytes_max: 2048,
             headers_max: 64,
+            head_bytes_max: 16_384,
             body: Duration::from_secs(30),
             response_bytes_max: 1 << 20,
             trusted_proxies: Networks::default(),

@@ -16,9 +16,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::header::EXPECT;
+use http::header::{EXPECT, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::{Request, Version};
+use http::{HeaderMap, HeaderValue, Request, Version};
 use http_body::Body;
 use tower::Service;
 
@@ -70,6 +70,8 @@ pub struct Settings {
     pub uri_bytes_max: usize,
     /// Header fields.
     pub headers_max: usize,
+    /// Bytes of the head; HTTP/1 heads over it never get here.
+    pub head_bytes_max: usize,
     /// From the end of the head to the end of the body.
     pub body: Duration,
     /// Bytes of an upstream's answer.
@@ -215,10 +217,19 @@ fn check_head(head: &Parts, settings: &Settings) -> Result<(), Rejection> {
     if !matches!(head.version, Version::HTTP_10 | Version::HTTP_11 | Version::HTTP_2) {
         return Err(Reason::VersionRefused.into());
     }
-    match head.headers.get(EXPECT) {
-        Some(value) if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") => {
-            Err(Reason::ExpectationRefused.into())
-        }
-        Some(_) | None => Ok(()),
+    if head.version == Version::HTTP_2 && field_bytes(&head.headers) > settings.head_bytes_max {
+        return Err(Rejection::new(Reason::HeadersTooLarge).fact("head_bytes_max", settings.head_bytes_max));
     }
+    let mut codings = head.headers.get_all(TRANSFER_ENCODING).iter();
+    let chunked = codings.next().is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
+    if !chunked || codings.next().is_some() {
+        return Err(Rejection::new(Reason::FramingRefused).fact("expected", "one transfer-encoding: chunked, or none"));
+    }
+    let continues = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
+    if head.headers.get_all(EXPECT).iter().all(continues) { Ok(()) } else { Err(Reason::ExpectationRefused.into()) }
+}
+
+/// The size of a field section as HTTP/2 counts it (RFC 9113 §6.5.2).
+fn field_bytes(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum()
 }

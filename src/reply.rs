@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::Full;
 
@@ -19,6 +19,9 @@ pub type Reply = Response<Full<Bytes>>;
 
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
+
+/// The id of a delivery, where the answer has no body to say it in.
+const DELIVERY: HeaderName = HeaderName::from_static("x-hookward-delivery");
 
 /// The upstream's answer.
 #[must_use]
@@ -42,7 +45,11 @@ pub fn refused(rejection: &Rejection, delivery: &str) -> Reply {
     let status = rejection.status().unwrap_or(StatusCode::BAD_REQUEST);
     if status.is_success() {
         // A duplicate that the policy acknowledges: the sender has nothing to learn but that it may stop.
-        return answered(Bytes::new());
+        let mut reply = answered(Bytes::new());
+        if let Ok(id) = HeaderValue::from_str(delivery) {
+            reply.headers_mut().insert(DELIVERY, id);
+        }
+        return reply;
     }
     let mut reply = Response::new(Full::new(problem(row.class, status, delivery)));
     *reply.status_mut() = status;

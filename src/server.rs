@@ -168,15 +168,23 @@ impl Server {
 
     /// Stops accepting, answers what still comes on open connections with `draining`, waits for deliveries in flight (as long as `[edge] drain_seconds`
     /// says), and writes what was recorded.
-    pub fn stop(self) {
+    pub fn stop(mut self) {
         self.shared.limits.drain();
         // Workers that are gone already have nothing to drain.
         let _ = self.draining.send(true);
-        for worker in self.workers {
+        for worker in std::mem::take(&mut self.workers) {
             // A worker ends by its own return; a panic in one is no reason to leave the others.
             let _ = worker.join();
         }
         self.telemetry.shutdown();
+    }
+}
+
+/// A server that is forgotten ends its workers by itself.
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.shared.limits.drain();
+        let _ = self.draining.send(true);
     }
 }
 
@@ -227,6 +235,7 @@ fn request_settings(edge: &EdgeConfig, trusted_proxies: Networks) -> gateway::Se
     gateway::Settings {
         uri_bytes_max: edge.uri_bytes_max,
         headers_max: edge.headers_max,
+        head_bytes_max: edge.head_bytes_max,
         body: edge.body_time,
         response_bytes_max: edge.response_bytes_max,
         trusted_proxies,

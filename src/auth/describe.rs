@@ -325,6 +325,7 @@ mod tests {
         Scheme { shape, timestamp, ..scheme(parts) }
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "as the field has it")]
     fn timed_in(header: &'static str) -> Option<TimestampRule> {
         let at = TimestampLocation::Header(HeaderName::from_static(header));
         Some(TimestampRule { at, unit: TimestampUnit::Seconds, tolerance_seconds: 300 })

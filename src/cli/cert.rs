@@ -2,6 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
+use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -9,12 +10,13 @@ use clap::Args;
 use rcgen::{CertificateParams, DnType, KeyPair};
 
 use super::setup::Trouble;
+use crate::policy::gateway_config::parse_host_name;
 
 /// What it is for and where it goes.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// Names and addresses it is for
-    #[arg(default_values = ["localhost", "127.0.0.1", "::1"])]
+    #[arg(default_values = ["localhost", "127.0.0.1", "::1"], value_parser = name)]
     pub names: Vec<String>,
     /// Where the two files go
     #[arg(long, value_name = "DIRECTORY", default_value = "certs")]
@@ -64,6 +66,14 @@ pub fn run(arguments: &Arguments, out: &mut impl Write) -> Result<(), Trouble> {
     write(&key, &made.key, 0o600, arguments.force).map_err(fault(&key))?;
     write(&certificate, &made.certificate, 0o644, arguments.force).map_err(fault(&certificate))?;
     writeln!(out, "{}\n{}", certificate.display(), key.display()).map_err(Trouble::Output)
+}
+
+/// A host name or an address.
+fn name(text: &str) -> Result<String, String> {
+    if text.parse::<IpAddr>().is_ok() {
+        return Ok(text.to_owned());
+    }
+    parse_host_name(text).map_err(|fault| fault.message)
 }
 
 fn write(path: &Path, text: &str, mode: u32, replace: bool) -> io::Result<()> {

@@ -62,6 +62,9 @@ pub fn run(_arguments: &Arguments, config_file: &Path) -> Result<(), Trouble> {
             telemetry.event(Level::Info, "listening", &[("protocol", &what), ("address", address)]);
         }
     }
+    if let Some(address) = admin.as_ref().and_then(|socket| socket.local_addr().ok()) {
+        telemetry.event(Level::Info, "listening", &[("protocol", &"admin"), ("address", &address)]);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Trouble::Other(format!("cannot start: {error}")))?;
     runtime.block_on(async {

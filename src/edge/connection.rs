@@ -220,6 +220,12 @@ impl Registry {
         refused
     }
 
+    /// Whether no connection has a delivery under way.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.lock().values().all(|(connection, _)| connection.activity.deliveries.load(Ordering::Relaxed) == 0)
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {

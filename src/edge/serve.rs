@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Version};
+use http::{HeaderMap, Request, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -41,6 +41,9 @@ const SWEEP: Duration = Duration::from_millis(250);
 
 /// After an accept that failed, so that a lack of descriptors does not burn the processor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+
+/// How long idle connections have to end when the gateway drains.
+const DRAIN_IDLE: Duration = Duration::from_secs(1);
 
 /// HTTP/2: streams at one time.
 const STREAMS_MAX: u32 = 100;
@@ -93,18 +96,21 @@ impl Worker {
             tokio::spawn(Arc::clone(&self).accept(socket, listener.protocol));
         }
         let mut draining = self.draining.clone();
-        let mut stop_by: Option<Instant> = None;
+        let mut began: Option<Instant> = None;
         loop {
             tokio::time::sleep(SWEEP).await;
             self.upstreams.prune(Instant::now());
             for (connection, reason) in self.registry.sweep(&self.settings) {
-                self.record(connection.peer, &Rejection::new(reason));
+                self.record(connection.peer, &Rejection::new(reason), None);
             }
             if *draining.borrow_and_update() {
                 let now = Instant::now();
-                let stop_by = *stop_by.get_or_insert(now + self.settings.drain);
-                let done = self.registry.is_empty() && self.gateway.shared().limits.in_flight() == 0;
-                if done || now >= stop_by {
+                let began = *began.get_or_insert(now);
+                let waited = now.duration_since(began);
+                let quiet = self.gateway.shared().limits.in_flight() == 0;
+                // A peer that no longer listens does not end its idle connection; nothing is lost with it.
+                let done = quiet && (self.registry.is_empty() || waited >= DRAIN_IDLE && self.registry.is_idle());
+                if done || waited >= self.settings.drain {
                     return Ok(());
                 }
             }
@@ -132,11 +138,11 @@ impl Worker {
     fn open(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, protocol: Protocol) {
         let behind_proxy = self.gateway.shared().settings.trusted_proxies.contains(peer.ip());
         if protocol == Protocol::Http && !behind_proxy {
-            return self.record(peer, &Rejection::new(Reason::AddressRefused).fact("listener", "http"));
+            return self.record(peer, &Rejection::new(Reason::AddressRefused).fact("listener", "http"), None);
         }
         let place = match self.caps.enter(peer.ip()) {
             Ok(place) => place,
-            Err(limit) => return self.record(peer, &Rejection::new(Reason::Overloaded).fact("limit", limit)),
+            Err(limit) => return self.record(peer, &Rejection::new(Reason::Overloaded).fact("limit", limit), None),
         };
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let connection = Arc::new(Connection::new(peer, protocol, self.gateway.shared().clock.clone()));
@@ -160,7 +166,7 @@ impl Worker {
             (Protocol::Https, None) => Ok(()),
         };
         if let Err(rejection) = served {
-            self.record(connection.peer, &rejection);
+            self.record(connection.peer, &rejection, rejection.status());
         }
     }
 
@@ -220,7 +226,8 @@ impl Worker {
             .max_concurrent_streams(STREAMS_MAX)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_header_list_size(u32::try_from(self.settings.head_bytes_max).unwrap_or(u32::MAX))
+            // Up to four times the limit, so that the gateway itself can refuse and record what is over it.
+            .max_header_list_size(u32::try_from(self.settings.head_bytes_max).unwrap_or(u32::MAX).saturating_mul(4))
             .max_local_error_reset_streams(LOCAL_RESETS_MAX)
             .max_pending_accept_reset_streams(PENDING_RESETS_MAX);
         let stream = TokioIo::new(Watched::new(stream, Arc::clone(&connection)));
@@ -257,8 +264,8 @@ impl Worker {
         TowerToHyperService::new(ServiceBuilder::new().layer(contained).service(entrance))
     }
 
-    /// A fault before there was a request.
-    fn record(&self, peer: SocketAddr, rejection: &Rejection) {
+    /// A fault before there was a request. `status` is what the HTTP library told the peer by itself.
+    fn record(&self, peer: SocketAddr, rejection: &Rejection, status: Option<StatusCode>) {
         let ts = self.gateway.shared().clock.unix_micros();
         self.gateway.recorder().delivery(&Delivery {
             ts,
@@ -274,7 +281,7 @@ impl Worker {
             secret_id: None,
             scheme: None,
             edits: 0,
-            status: None,
+            status: status.map(|status| status.as_u16()),
             upstream: None,
             outcome: Outcome::Rejected(rejection),
         });

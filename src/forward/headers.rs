@@ -1,6 +1,6 @@
 //! Which of the sender's header fields go on to the upstream: an allow-list, compiled when policies load.
 
-use http::header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName};
 
 /// Always allowed: what the body is, who sent it, and trace context (W3C).
@@ -102,7 +102,7 @@ impl HeaderRules {
     /// Copies the allowed fields. Values are shared, not copied.
     pub fn pass(&self, from: &HeaderMap, to: &mut HeaderMap, edited: Edited) {
         for (name, value) in from {
-            if self.allows(name, edited) {
+            if self.allows(name, edited) && !is_named_by_connection(from, name) {
                 to.append(name.clone(), value.clone());
             }
         }
@@ -114,6 +114,12 @@ impl HeaderRules {
         let kept_back = broken || self.withheld.contains(name) || self.attested.contains(name);
         !kept_back && (self.names.contains(name) || by_prefix())
     }
+}
+
+/// A field that a Connection field names is for this connection alone (RFC 9110 §7.6.1), on whichever line it is named.
+fn is_named_by_connection(headers: &HeaderMap, name: &HeaderName) -> bool {
+    let fields = headers.get_all(CONNECTION).iter().filter_map(|field| field.to_str().ok());
+    fields.flat_map(|field| field.split(',')).any(|token| token.trim().eq_ignore_ascii_case(name.as_str()))
 }
 
 /// Whether the sanitizer changed the body: the sender's signature no longer fits it then.

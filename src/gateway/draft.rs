@@ -161,7 +161,11 @@ impl<U: Upstream> Drop for Draft<'_, U> {
         if self.written {
             return;
         }
-        let reason = if std::thread::panicking() { Reason::Panic } else { Reason::BodyTruncated };
-        self.write(None, Outcome::Rejected(&Rejection::new(reason)));
+        let (reason, status) = if std::thread::panicking() {
+            (Reason::Panic, Reason::Panic.row().status)
+        } else {
+            (Reason::BodyTruncated, None)
+        };
+        self.write(status.map(|status| status.as_u16()), Outcome::Rejected(&Rejection::new(reason)));
     }
 }

@@ -183,6 +183,7 @@ fn are_plain(block: &[u8; BLOCK]) -> bool {
 /// Bytes that may stand anywhere behind a URI's `//`, and in a template's literals: the ones that most URLs are made of, and
 /// only such as few comparisons find.
 #[inline]
+#[expect(clippy::needless_bitwise_bool, reason = "a lazy operator is a branch")]
 const fn is_plain(byte: u8) -> bool {
     let letter = (byte | 0x20).wrapping_sub(b'a') < 26;
     let digit_or_mark = byte.wrapping_sub(b'&') <= b'9' - b'&';
@@ -207,21 +208,19 @@ const OPERATORS: &[u8] = b"+#./;?&=,!@|";
 /// The classes that each byte is in.
 const CLASSES: [u8; 256] = {
     let mut classes = [LITERAL; 256];
-    let mut byte = 0;
-    while byte < 128 {
-        let alphanumeric = (byte as u8).is_ascii_alphanumeric();
-        classes[byte] = match byte as u8 {
-            0..=b' ' | b'"' | b'<' | b'>' | b'%' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' | 0x7F | b'#' => 0,
-            b'[' | b']' => LITERAL,
+    let mut byte: u8 = 0;
+    while byte.is_ascii() {
+        classes[byte as usize] = match byte {
+            0..=b' ' | b'"' | b'<' | b'>' | b'%' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' | 0x7F => 0,
+            b'#' | b'[' | b']' => LITERAL,
             b':' | b'@' | b'/' | b'?' => LITERAL | QUERY,
             b'_' => LITERAL | QUERY | HOST | VARIABLE,
             b'+' | b'-' | b'.' => LITERAL | QUERY | HOST | SCHEME,
-            _ if alphanumeric => LITERAL | QUERY | HOST | SCHEME | VARIABLE,
+            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => LITERAL | QUERY | HOST | SCHEME | VARIABLE,
             _ => LITERAL | QUERY | HOST,
         };
         byte += 1;
     }
-    classes[b'#' as usize] = LITERAL;
     classes
 };
 
@@ -377,7 +376,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(20_000))]
+        #![proptest_config(ProptestConfig::with_cases(4_096))]
 
         #[test]
         fn both_formats_agree_with_the_library_on_any_text(

@@ -199,21 +199,16 @@ impl<'a> TapeValue<'a> {
     fn name(self, key: Key<'a>) -> Cow<'a, str> {
         let entry = key.entry();
         if entry.mark() {
-            return escaped_name(key);
+            return key.name();
         }
         Cow::Borrowed(inside(self.text, entry).unwrap_or_default())
     }
 }
 
-/// Apart from what almost every string and name takes.
+/// Apart from the way that almost every string takes.
 #[cold]
 fn escaped_string(node: Node<'_>) -> Option<Cow<'_, str>> {
     node.as_str()
-}
-
-#[cold]
-fn escaped_name(key: Key<'_>) -> Cow<'_, str> {
-    key.name()
 }
 
 /// What stands between the quotes of a string.

@@ -223,13 +223,17 @@ impl<'d> Lookup<'d> {
     }
 }
 
-/// Asked once for almost every lookup, so that what surrounds it is small where it is not inlined.
-#[inline(never)]
+#[inline]
 fn reads(entry: Entry, text: &[u8], name: &[u8]) -> bool {
     if entry.mark() {
-        return unescape(entry.inside(text)) == name;
+        return reads_escaped(entry, text, name);
     }
     alike(entry.inside(text), name)
+}
+
+#[cold]
+fn reads_escaped(entry: Entry, text: &[u8], name: &[u8]) -> bool {
+    unescape(entry.inside(text)) == name
 }
 
 /// Whether two names are the same. Most have up to 16 bytes: two words decide, without the call that comparing slices is.

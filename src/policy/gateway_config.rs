@@ -293,7 +293,10 @@ fn read_admin(admin: &mut Reader<'_>) -> Option<AdminConfig> {
 }
 
 /// Reads a host name as TLS compares it (RFC 6125 §6.4): letters, digits and hyphens; `*.` may stand for one label.
-fn parse_host_name(text: &str) -> Result<String, Fault> {
+///
+/// # Errors
+/// A fault that quotes what is no host name.
+pub fn parse_host_name(text: &str) -> Result<String, Fault> {
     let labels = text.strip_prefix("*.").unwrap_or(text);
     let is_label = |label: &str| {
         let inner = label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');

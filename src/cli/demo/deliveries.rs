@@ -231,7 +231,7 @@ impl Sender {
             Ok(answer) => {
                 let why = taken.as_ref().map(|taken| forwarded(taken, body)).unwrap_or_default();
                 let verdict = if taken.is_some() { "forwarded" } else { "not forwarded" };
-                let delivery = if taken.is_none() { delivery_id(&answer.body) } else { None };
+                let delivery = if taken.is_none() { delivery_id(&answer) } else { None };
                 Sent { what, status: answer.status, verdict, why, delivery }
             }
             Err(error) => {
@@ -285,8 +285,11 @@ fn forwarded(taken: &Taken, body: &str) -> String {
     }
 }
 
-/// The delivery id of a refusal.
-fn delivery_id(body: &[u8]) -> Option<String> {
-    let value: serde_json::Value = serde_json::from_slice(body).ok()?;
+/// The delivery id of the gateway's own answer.
+fn delivery_id(answer: &Answer) -> Option<String> {
+    if let Some(id) = answer.headers.get("x-hookward-delivery") {
+        return id.to_str().ok().map(str::to_owned);
+    }
+    let value: serde_json::Value = serde_json::from_slice(&answer.body).ok()?;
     Some(value.get("delivery")?.as_str()?.to_owned())
 }

@@ -53,6 +53,29 @@ fn each_draft_is_read_as_it_is_meant() {
 }
 
 #[test]
+fn a_format_means_nothing_where_its_draft_does_not_have_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let checked = json!({"format": "uri-template"});
+    let draft_4 = json!({"$schema": "http://json-schema.org/draft-04/schema#", "format": "uri-template"});
+    std::fs::write(directory.path().join("draft-4.json"), draft_4.to_string()).expect("a file");
+    let embedded = json!({
+        "$defs": {"old": {"id": "https://example.com/old", "$schema": draft_4["$schema"], "format": "uri-template"}},
+        "prefixItems": [checked, {"$ref": "#/$defs/old"}],
+    });
+    let cases = [
+        ("the draft has it", checked.clone(), r#""{""#, true),
+        ("draft 4", draft_4, r#""{""#, false),
+        ("beside a file of draft 4", json!({"prefixItems": [checked, {"$ref": "draft-4.json"}]}), r#"["{"]"#, true),
+        ("in a file of draft 4", json!({"prefixItems": [checked, {"$ref": "draft-4.json"}]}), r#"["", "{"]"#, false),
+        ("beside a part of draft 4", embedded, r#"["{"]"#, true),
+    ];
+    for (name, value, text, refused) in cases {
+        let schema = Schema::from_value(&value, directory.path()).expect(name);
+        assert_eq!(schema.check(&read(text)).is_err(), refused, "{name}");
+    }
+}
+
+#[test]
 fn errors_say_where_in_words_of_the_schema() {
     let value = json!({
         "required": ["id"],
