@@ -292,14 +292,14 @@ fn a_certificate_is_made_once_and_its_key_is_its_owners_alone() {
     assert_eq!(fs::metadata(at("localhost.key")).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(run(folder.path(), &["cert", "--directory", "more", "*.example.com"]).code, 0);
     assert!(folder.path().join("more/wildcard.example.com.pem").exists());
-    assert_eq!(run(folder.path(), &["cert", "bücher.example"]).code, 1);
+    assert_eq!(run(folder.path(), &["cert", "bücher.example"]).code, 2);
 }
 
 #[test]
 fn a_certificate_is_not_made_for_what_is_no_name() {
     for name in ["no name", "", "a..b", "../up"] {
         let folder = folder(&[]);
-        assert_eq!(run(folder.path(), &["cert", name]).code, 1, "{name:?}");
+        assert_eq!(run(folder.path(), &["cert", name]).code, 2, "{name:?}");
     }
 }
 
@@ -344,7 +344,7 @@ fn the_demo_shows_every_verdict_and_its_rejected_log_can_be_read() {
         let cells: Vec<_> = row[what.len()..].split_whitespace().collect();
         assert_eq!(cells[..2], [status, verdict], "{row}");
     }
-    assert!(ran.out.contains("\n  curl -i --cacert "), "{}", ran.out);
+    assert!(!ran.out.contains("curl"), "nobody answers curl any more: {}", ran.out);
     assert!(!ran.out.contains('\u{1b}'), "no colours where there is no terminal");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left but the rejected log");
 
