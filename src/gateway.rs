@@ -1,6 +1,6 @@
 //! The pipeline: what happens to one request, from its head to the answer, and the one record of it.
 //!
-//! [`Gateway::judge`] is the life of a delivery, a line a step; each step hands out the proof that the next one demands (see
+//! `Gateway::judge` is the life of a delivery, a line a step; each step hands out the proof that the next one demands (see
 //! [`delivery`](crate::delivery)). [`Gateway::deliver`] wraps it: every request gets one answer and one record, whatever happens, also when the
 //! sender goes away or the gateway itself panics.
 //!

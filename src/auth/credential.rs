@@ -24,7 +24,7 @@ pub const SIGNATURES_MAX: usize = 64;
 /// The longest signature of the algorithms offered, in bytes.
 const SIGNATURE_BYTES_MAX: usize = 64;
 
-/// What a request's head presents as proof. Only [`Credential::read`] makes it.
+/// What a request's head presents as proof. Only [`Verifier::read`](super::Verifier::read) makes it.
 #[derive(Debug)]
 pub struct Credential<'d> {
     pub(super) head: Head<'d>,

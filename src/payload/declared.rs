@@ -93,7 +93,7 @@ impl Declared {
     pub fn member(&self, place: Place, key: Key<'_>) -> Standing {
         let row = &self.places[place.0 as usize];
         if key.is_escaped() || row.patterned.is_some() {
-            return self.by_name(place, key);
+            return self.decoded_member(place, key);
         }
         match row.names.get(key.raw_name(), key.fingerprint()) {
             Some(value) => Standing::Listed(value),
@@ -101,9 +101,9 @@ impl Declared {
         }
     }
 
-    /// [`Declared::member`] where the name's bytes and fingerprint are not enough.
+    /// [`Declared::member`] where a name's spelling and fingerprint are not enough: it has escapes, or patterns are asked.
     #[inline(never)]
-    fn by_name(&self, place: Place, key: Key<'_>) -> Standing {
+    fn decoded_member(&self, place: Place, key: Key<'_>) -> Standing {
         self.name(place, &key.name())
     }
 

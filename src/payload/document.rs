@@ -14,6 +14,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use super::fault::Fault;
+use super::names::fingerprint;
 use super::node::Node;
 use super::pointer::Pointer;
 use super::reader::{self, Contents};
@@ -99,6 +100,14 @@ impl Document {
         pointer.segments().iter().try_fold(self.root(), |node, segment| segment.of(node))
     }
 
+    /// Whether a member anywhere in the text may have one of these names. A no is certain; a yes is wrong once in billions
+    /// of values.
+    #[must_use]
+    pub fn may_have_member<const COUNT: usize>(&self, names: [&str; COUNT]) -> bool {
+        let fingerprints = names.map(|name| fingerprint(name.as_bytes()));
+        self.tape().iter().any(|entry| fingerprints.contains(&entry.fingerprint()))
+    }
+
     #[inline]
     pub(super) fn tape(&self) -> &[Entry] {
         &self.contents.tape
@@ -149,6 +158,22 @@ mod tests {
 
     fn fact(rejection: &Rejection, name: &str) -> Option<Fact> {
         rejection.detail().iter().find(|(own, _)| *own == name).map(|(_, fact)| fact.clone())
+    }
+
+    #[test]
+    fn a_name_is_missed_nowhere() {
+        let rows = [
+            (r#"{"name":1}"#, true),
+            (r#"{"a":[{"n\u0061me":1}]}"#, true),
+            (r#"{"a":{"b":1,"other":2}}"#, true),
+            (r#"{"a":"name"}"#, false),
+            (r#"{"names":1,"nam":2,"Name":3}"#, false),
+            (r#""name""#, false),
+        ];
+        for (text, expected) in rows {
+            let document = read(text.as_bytes()).unwrap();
+            assert_eq!(document.may_have_member(["name", "other"]), expected, "{text}");
+        }
     }
 
     #[test]

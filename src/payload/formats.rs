@@ -1,7 +1,7 @@
 //! The formats that providers' schemas ask of every third string, `uri` and `uri-template`, in few instructions.
 //!
 //! They stand under [`schema`](super::schema), which builds validators with them in place of the library's own. Those look
-//! at every byte by itself and take half of the time in which a payload is judged; here most of a text passes sixteen
+//! at every byte by itself, which is half of the work of judging a payload of GitHub's; here most of a text passes sixteen
 //! bytes at a time, and only what is left is read by the letter.
 //!
 //! **Invariant:** a text is accepted here exactly if the library's own check accepts it.

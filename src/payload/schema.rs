@@ -1,8 +1,8 @@
 //! A JSON Schema: loaded and compiled with a policy, asked once a delivery.
 //!
 //! It stands in the `validate` step, after the payload was read into a [`Document`] and its event is known. This is the
-//! one file that names the crate `jsonschema` (the representation it validates lives in [`super::instance`]); it keeps
-//! three things away from the path of a delivery:
+//! one file that names the crate `jsonschema` (the representation it validates lives in [`super::instance`], keywords and
+//! formats of our own in [`super::bounds`] and [`super::formats`]); it keeps three things away from the path of a delivery:
 //! - References: a `$ref` leads into the file itself or to files below one directory, all read when the policy is loaded.
 //!   Nothing is ever fetched.
 //! - Cost a sender could choose: patterns run on a linear engine, evaluation nests only as deep as was worked out at load,

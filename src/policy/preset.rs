@@ -1,6 +1,6 @@
 //! The built-in providers: one TOML file each under `auth/providers/`, in the words a user's `[auth.scheme]` has.
 //!
-//! To add one, write its file and a line in [`FILES`]. A test reads all of them.
+//! To add one, write its file and a line in `FILES`. A test reads all of them.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;

@@ -33,7 +33,7 @@ impl<'d> Walk<'d> {
         }
         if rules.prototype_keys != Action::Keep
             && rules.control_characters == Action::Keep
-            && !may_change_prototype(document.source())
+            && !document.may_have_member(["__proto__", "constructor"])
         {
             rules.prototype_keys = Action::Keep;
         }
@@ -186,11 +186,6 @@ impl<'d> Walk<'d> {
         }
         Ok(())
     }
-}
-
-/// Whether some member can have one of the names at all: they stand there as they are, or with an escape in them.
-fn may_change_prototype(source: &[u8]) -> bool {
-    ["__proto__", "constructor", "\\u"].iter().any(|text| memchr::memmem::find(source, text.as_bytes()).is_some())
 }
 
 /// Whether some member is undeclared: what almost every payload is asked and denies, so nothing but this is done here.

@@ -13,9 +13,9 @@ use ipnet::IpNet;
 /// What is wrong with one text, found by a function that does not know where the text stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// See [`Diagnostic::message`].
+    /// See [`Diagnostic::message`](crate::policy::diagnostic::Diagnostic::message).
     pub message: String,
-    /// See [`Diagnostic::hint`].
+    /// See [`Diagnostic::hint`](crate::policy::diagnostic::Diagnostic::hint).
     pub hint: Option<String>,
     /// The bytes of the text that are to blame; absent: all of it.
     pub within: Option<Range<usize>>,
