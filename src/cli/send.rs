@@ -44,6 +44,9 @@ pub struct Arguments {
     /// Print the request record instead of sending it
     #[arg(long)]
     pub record: bool,
+    /// Print the curl command instead of sending it
+    #[arg(long, conflicts_with = "record")]
+    pub curl: bool,
 }
 
 /// Signs and sends.
@@ -66,6 +69,9 @@ pub fn run(arguments: &Arguments, config: &Path, out: &mut impl Write) -> Result
         let text = serde_json::to_string(&record(&arguments.source, &url, &signed.headers, &body))
             .map_err(|error| Trouble::Other(error.to_string()))?;
         return writeln!(out, "{text}").map_err(Trouble::Output);
+    }
+    if arguments.curl {
+        return writeln!(out, "{}", curl(arguments, &url, &signed.headers)).map_err(Trouble::Output);
     }
     let trusted = arguments.cacert.as_ref().map(|file| read_text(file)).transpose()?;
     let fault = |error: std::io::Error| Trouble::Other(format!("{url}: {error}"));
@@ -175,6 +181,26 @@ fn with_query(url: &Uri, target: &Uri) -> Result<Uri, Trouble> {
     text.parse().map_err(|_| Trouble::Other(format!("{text:?} is not a URL")))
 }
 
+/// The command that sends the same request; it holds the signature, and for static credentials the secret.
+fn curl(arguments: &Arguments, url: &Uri, headers: &HeaderMap) -> String {
+    let mut command = vec!["curl -i".to_owned()];
+    if let Some(file) = &arguments.cacert {
+        command.push(format!("--cacert {}", quoted(&file.display().to_string())));
+    }
+    for (name, value) in headers {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        command.push(format!("-H {}", quoted(&format!("{name}: {value}"))));
+    }
+    command.push(format!("--data-binary {}", quoted(&format!("@{}", arguments.body.display()))));
+    command.push(quoted(&url.to_string()));
+    command.join(" ")
+}
+
+/// A word of a POSIX shell, whatever is in it.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
 fn record(source: &str, url: &Uri, headers: &HeaderMap, body: &Bytes) -> RequestRecord {
     let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     RequestRecord {
@@ -185,5 +211,18 @@ fn record(source: &str, url: &Uri, headers: &HeaderMap, body: &Bytes) -> Request
         body_b64: STANDARD.encode(body),
         now: Some(Clock::system().unix_seconds()),
         expect: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_takes_a_quoted_text_as_one_word_as_it_is() {
+        for text in ["plain", "two words", "it's", "$(id) `id` \\ \"", "", "a'b'c"] {
+            let ran = std::process::Command::new("sh").args(["-c", &format!("printf %s {}", quoted(text))]).output();
+            assert_eq!(String::from_utf8(ran.unwrap().stdout).unwrap(), text, "{text}");
+        }
     }
 }
