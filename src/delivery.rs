@@ -85,7 +85,7 @@ use crate::policy::source::{OnDuplicate, PayloadKind, Unlisted};
 use crate::policy::{Policy, Source};
 use crate::reason::Reason;
 use crate::rejection::Rejection;
-use crate::sanitize::{Cleaned, Edit, Report, Rule};
+use crate::sanitize::{Cleaned, Report};
 
 /// How a delivery ends without being forwarded.
 #[derive(Debug)]
@@ -523,9 +523,8 @@ impl<'d> Sanitized<'d> {
 
 /// Strings that lost characters may no longer fit the schema they fitted before.
 fn check_again(cleaned: &Cleaned, schema: Option<&Schema>, source: &Source) -> Result<(), Rejection> {
-    let changed = |edit: &Edit| edit.rule == Rule::ControlCharacters;
     match schema {
-        Some(schema) if cleaned.report.edits().iter().any(changed) => {
+        Some(schema) if cleaned.report.has_cut_characters() => {
             schema.check(&Document::read(cleaned.body.clone(), source.json)?)
         }
         Some(_) | None => Ok(()),

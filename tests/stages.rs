@@ -42,6 +42,27 @@ to = "http://127.0.0.1:9/"
 
 const SCHEMA: &str = r#"{ "type": "object", "properties": { "n": { "type": "integer" } } }"#;
 
+const SCHEMA_OF_TWO: &str =
+    r#"{ "type": "object", "properties": { "type": true, "s": { "type": "string", "minLength": 2 } } }"#;
+
+const CLEANING: &str = r#"
+path = "/hooks/slack"
+content_types = ["application/json"]
+body_bytes_max = 2000
+[auth]
+provider = "slack"
+secrets = [{ id = "only", env = "SECRET" }]
+[event]
+pointer = "/type"
+[event.schema]
+known = "known.json"
+[sanitize]
+unknown_fields = "drop"
+control_characters = "drop"
+[forward]
+to = "http://127.0.0.1:9/"
+"#;
+
 /// Faults in the order in which a delivery meets them.
 const FAULTS: [&str; 13] = [
     "header_malformed",
@@ -68,9 +89,13 @@ impl Resolver for OneSecret {
 }
 
 fn policy() -> Policy {
+    policy_of(POLICY, SCHEMA)
+}
+
+fn policy_of(policy: &str, schema: &str) -> Policy {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("slack.toml"), POLICY).unwrap();
-    fs::write(folder.path().join("known.json"), SCHEMA).unwrap();
+    fs::write(folder.path().join("slack.toml"), policy).unwrap();
+    fs::write(folder.path().join("known.json"), schema).unwrap();
     let directory = Spanned { value: folder.path().to_owned(), span: 0..0 };
     let limits = Limits::new(Capacity::default());
     let mut loaded = Loaded::default();
@@ -89,6 +114,12 @@ fn request(faults: &[&str]) -> (Parts, Bytes) {
     if has("body_too_large") {
         body.push_str(&" ".repeat(300));
     }
+    signed(&body, faults)
+}
+
+/// This body, signed, with the faults that are not the body's.
+fn signed(body: &str, faults: &[&str]) -> (Parts, Bytes) {
+    let has = |fault: &str| faults.contains(&fault);
     let secret = if has("credential_mismatch") { "another-secret-altogether" } else { SECRET };
     let secret = NamedSecret { id: "x".into(), secret: Secret::new(secret.into()), expires: None };
     let mut headers = HeaderMap::new();
@@ -120,12 +151,16 @@ fn request(faults: &[&str]) -> (Parts, Bytes) {
     *request.method_mut() = if has("method_not_allowed") { Method::PUT } else { Method::POST };
     *request.uri_mut() = signed.uri;
     *request.headers_mut() = signed.headers;
-    (request.into_parts().0, Bytes::from(body))
+    (request.into_parts().0, Bytes::copy_from_slice(body.as_bytes()))
 }
 
 fn reason(policy: &Policy, faults: &[&str]) -> &'static str {
     let (head, body) = request(faults);
-    match judge(policy, &head, body, NOW, Replays::Ignored).verdict {
+    told(policy, &head, body)
+}
+
+fn told(policy: &Policy, head: &Parts, body: Bytes) -> &'static str {
+    match judge(policy, head, body, NOW, Replays::Ignored).verdict {
         Verdict::Accept(_) => "accept",
         Verdict::Answer(answer) => answer.why,
         Verdict::Reject(rejection) => rejection.reason().code(),
@@ -145,6 +180,26 @@ fn of_any_two_faults_the_earlier_one_wins() {
         for later in &FAULTS[position + 1..] {
             assert_eq!(reason(&policy, &[earlier, later]), *earlier, "{earlier} beside {later}");
         }
+    }
+}
+
+/// The report lists the first edits and counts the rest: what is only counted must not escape the second check.
+#[test]
+fn a_string_that_no_longer_fits_once_it_is_cleaned_is_refused_however_many_edits_come_before_it() {
+    let policy = policy_of(CLEANING, SCHEMA_OF_TWO);
+    for (unknown, text, expected) in [
+        (0, "ab\\u0007", "accept"),
+        (0, "a\\u0007", "schema_mismatch"),
+        (63, "a\\u0007", "schema_mismatch"),
+        (64, "a\\u0007", "schema_mismatch"),
+        (70, "a\\u0007", "schema_mismatch"),
+        (70, "ab", "accept"),
+    ] {
+        let members: Vec<_> = (0..unknown).map(|number| format!(r#""u{number}":0,"#)).collect();
+        let members = members.concat();
+        let body = format!(r#"{{{members}"type":"known","s":"{text}"}}"#);
+        let (head, body) = signed(&body, &[]);
+        assert_eq!(told(&policy, &head, body), expected, "{unknown} unknown members, {text}");
     }
 }
 

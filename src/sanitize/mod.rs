@@ -101,6 +101,7 @@ pub struct Cleaned {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Report {
     count: usize,
+    cut_characters: bool,
     edits: Vec<Edit>,
 }
 
@@ -132,8 +133,15 @@ impl Report {
         self.count == 0
     }
 
+    /// Whether a string or name lost characters, also where the edit is only counted: it may fit its schema no longer.
+    #[must_use]
+    pub const fn has_cut_characters(&self) -> bool {
+        self.cut_characters
+    }
+
     fn add(&mut self, rule: Rule, pointer: impl FnOnce() -> String) {
         self.count += 1;
+        self.cut_characters |= rule == Rule::ControlCharacters;
         if self.edits.len() < EDITS_LISTED_MAX {
             self.edits.push(Edit { rule, pointer: pointer() });
         }
