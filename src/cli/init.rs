@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::setup::{Setup, Trouble};
-use crate::auth::describe;
 use crate::policy::preset::{self, Preset};
 use crate::policy::secrets::NoSecrets;
 
@@ -71,7 +70,7 @@ fn variable(name: &str) -> String {
 /// The text of a starting policy.
 fn policy(preset: &Preset, name: &str, to: &str) -> String {
     let variable = variable(name);
-    let signed = describe::signed(&preset.scheme);
+    let signed = preset.signed();
     let to = to.trim_end_matches('/');
     format!(
         r#"# {title}: {documentation}
