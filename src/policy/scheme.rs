@@ -685,8 +685,17 @@ const TIMESTAMP_UNITS: &[(&str, TimestampUnit)] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::scheme::{Hash, PublicKeyAlgorithm, TokenAlgorithm};
     use crate::policy::table::{findings, read};
     use proptest::prelude::*;
+
+    fn value(value: Value) -> Part {
+        Part::Value(value, Box::default())
+    }
+
+    fn header(name: &'static str) -> Place {
+        Place::header(HeaderName::from_static(name))
+    }
 
     fn check(text: &str) -> (Option<Scheme>, Vec<String>) {
         let (scheme, found) = findings(text, |file, found| read(file, found, read_scheme));
@@ -705,22 +714,19 @@ timestamp  = { at = "item:t", unit = "milliseconds", tolerance_seconds = 60 }
 
     #[test]
     fn a_scheme_is_read_with_all_its_words() {
+        let signatures = Signatures::Named { pair: '=', item: Box::from("v1") };
         let expected = Scheme {
-            algorithm: Algorithm::HmacSha256,
-            credential: Location::Header(HeaderName::from_static("x-acme-signature")),
-            shape: Shape::List { separator: ',', pair: '=', item: Box::from("v1") },
+            shape: Shape::List(Layout { group: None, separator: ',', signatures }),
             encoding: Encoding::Hex,
-            secret: SecretForm { encoding: SecretEncoding::Base64, prefix: Box::from("whsec_") },
-            signed: Template::new(vec![
-                Part::Value(Value::Timestamp),
-                Part::Text(Box::from(".")),
-                Part::Value(Value::Body),
-            ]),
+            secret: SecretForm { encoding: SecretEncoding::Base64, prefix: Box::from("whsec_"), remove_first: None },
+            signed: Template::new(vec![value(Value::Timestamp), Part::Text(Box::from(".")), value(Value::Body)]),
             timestamp: Some(TimestampRule {
-                at: TimestampLocation::Item(Box::from("t")),
+                at: Place::Item(Box::from("t")),
                 unit: TimestampUnit::Milliseconds,
                 tolerance_seconds: 60,
+                json_type: JsonType::Number,
             }),
+            ..blank(Algorithm::Hmac(Hash::Sha256), header("x-acme-signature"))
         };
         assert_eq!(check(GOOD), (Some(expected), Vec::new()));
     }
@@ -734,7 +740,7 @@ timestamp  = { at = "item:t", unit = "milliseconds", tolerance_seconds = 60 }
         let scheme = scheme.unwrap();
         assert_eq!(found, Vec::<String>::new());
         assert_eq!(scheme.shape, Shape::Whole { prefix: Box::default() });
-        assert_eq!(scheme.secret, SecretForm { encoding: SecretEncoding::Text, prefix: Box::default() });
+        assert_eq!(scheme.secret, SecretForm::default());
         let timestamp = scheme.timestamp.unwrap();
         assert_eq!((timestamp.unit, timestamp.tolerance_seconds), (TimestampUnit::Seconds, 300));
     }
@@ -744,13 +750,13 @@ timestamp  = { at = "item:t", unit = "milliseconds", tolerance_seconds = 60 }
         let rows = [
             (
                 "algorithm = 'token'\ncredential = 'header:x-token'",
-                Location::Header(HeaderName::from_static("x-token")),
+                header("x-token"),
                 "",
             ),
-            ("algorithm = 'token'\ncredential = 'query:key'\nprefix = 'k '", Location::Query(Box::from("key")), "k "),
-            ("algorithm = 'token'\ncredential = 'bearer'", Location::Bearer, ""),
-            ("algorithm = 'basic'", Location::Basic, ""),
-            ("algorithm = 'basic'\ncredential = 'basic'", Location::Basic, ""),
+            ("algorithm = 'token'\ncredential = 'query:key'\nprefix = 'k '", Place::Query(Box::from("key")), "k "),
+            ("algorithm = 'token'\ncredential = 'bearer'", Place::Bearer, ""),
+            ("algorithm = 'basic'", Place::Basic, ""),
+            ("algorithm = 'basic'\ncredential = 'basic'", Place::Basic, ""),
         ];
         for (text, credential, prefix) in rows {
             let (scheme, found) = check(text);
@@ -869,19 +875,19 @@ timestamp  = { at = "item:t", unit = "milliseconds", tolerance_seconds = 60 }
         let rows = [
             (
                 "v0:{timestamp}:{body}",
-                vec![fixed("v0:"), Part::Value(Value::Timestamp), fixed(":"), Part::Value(Value::Body)],
+                vec![fixed("v0:"), value(Value::Timestamp), fixed(":"), value(Value::Body)],
             ),
-            ("{{{body}}", vec![fixed("{"), Part::Value(Value::Body), fixed("}")]),
+            ("{{{body}}", vec![fixed("{"), value(Value::Body), fixed("}")]),
             ("{{body}", vec![fixed("{body}")]),
-            ("{url}{method}", vec![Part::Value(Value::Url), Part::Value(Value::Method)]),
+            ("{url}{method}", vec![value(Value::Url), value(Value::Method)]),
             (
                 "{header:X-A}{query:q}",
                 vec![
-                    Part::Value(Value::Header(HeaderName::from_static("x-a"))),
-                    Part::Value(Value::Query(Box::from("q"))),
+                    value(Value::At(header("x-a"))),
+                    value(Value::At(Place::Query(Box::from("q")))),
                 ],
             ),
-            ("é{body}ü", vec![fixed("é"), Part::Value(Value::Body), fixed("ü")]),
+            ("é{body}ü", vec![fixed("é"), value(Value::Body), fixed("ü")]),
         ];
         for (text, parts) in rows {
             assert_eq!(parse_template(text), Ok(Template::new(parts)), "{text}");
