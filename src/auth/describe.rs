@@ -72,7 +72,11 @@ pub fn proves(scheme: &Scheme) -> String {
         let whom = "that whoever sent it knows the secret, and nothing more";
         return format!("{whom}: who has seen one delivery can send any other");
     }
-    let whom = if scheme.has_public_keys() { "that the owner of the private key" } else { "that somebody who knows the secret" };
+    let whom = if scheme.has_public_keys() {
+        "that the owner of the private key"
+    } else {
+        "that somebody who knows the secret"
+    };
     let mut text = format!("{whom} signed");
     text.push_str(if scheme.covers_body() { " exactly this body" } else { " what is named below, but not this body" });
     match (&scheme.timestamp, scheme.algorithm) {
@@ -148,10 +152,15 @@ pub fn credential(scheme: &Scheme) -> String {
             let separator = named(layout.separator);
             match &layout.signatures {
                 Signatures::Named { pair, item } => {
-                    format!("{place}: {group} separated by {separator}, of which any `{item}{pair}` with {spelled} may fit")
+                    format!(
+                        "{place}: {group} separated by {separator}, of which any `{item}{pair}` with {spelled} may fit"
+                    )
                 }
                 Signatures::From(position) => {
-                    format!("{place}: {group} separated by {separator}, of which any from item {} on may fit: {spelled}", position + 1)
+                    format!(
+                        "{place}: {group} separated by {separator}, of which any from item {} on may fit: {spelled}",
+                        position + 1
+                    )
                 }
             }
         }
@@ -167,11 +176,19 @@ pub fn secret(scheme: &Scheme) -> String {
         Algorithm::PublicKey(_) | Algorithm::Jwt | Algorithm::JwsDetached if scheme.has_public_keys() => {
             let named = match scheme.algorithm {
                 Algorithm::Jwt | Algorithm::JwsDetached => "; where the token names a key, the one of that id",
-                Algorithm::PublicKey(_) | Algorithm::Hmac(_) | Algorithm::Digest(_) | Algorithm::Token | Algorithm::Basic => "",
+                Algorithm::PublicKey(_)
+                | Algorithm::Hmac(_)
+                | Algorithm::Digest(_)
+                | Algorithm::Token
+                | Algorithm::Basic => "",
             };
             return format!("none: the provider's public key, in `public_keys`{named}");
         }
-        Algorithm::Hmac(_) | Algorithm::Digest(_) | Algorithm::PublicKey(_) | Algorithm::Jwt | Algorithm::JwsDetached => {}
+        Algorithm::Hmac(_)
+        | Algorithm::Digest(_)
+        | Algorithm::PublicKey(_)
+        | Algorithm::Jwt
+        | Algorithm::JwsDetached => {}
     }
     let mut rest = if scheme.secret.prefix.is_empty() {
         "the whole secret".to_owned()
@@ -194,7 +211,8 @@ pub fn secret(scheme: &Scheme) -> String {
 pub fn time(scheme: &Scheme) -> String {
     if scheme.algorithm == Algorithm::Jwt {
         let leeway = scheme.token.leeway_seconds;
-        let age = scheme.token.age_seconds_max.map(|age| format!("; issued (`iat`) at most {age} s ago")).unwrap_or_default();
+        let age =
+            scheme.token.age_seconds_max.map(|age| format!("; issued (`iat`) at most {age} s ago")).unwrap_or_default();
         return format!("the token's `exp`, `nbf` and `iat`, with a leeway of {leeway} s{age}");
     }
     let Some(rule) = &scheme.timestamp else {
@@ -238,7 +256,8 @@ fn shaken(handshake: &Handshake) -> String {
         ProofNeeded::Required => "once it is authentic",
         ProofNeeded::None => "without proof, under the client's rate",
     };
-    let answer = if handshake.answer.is_empty() { "an empty body".to_owned() } else { format!("`{}`", handshake.answer) };
+    let answer =
+        if handshake.answer.is_empty() { "an empty body".to_owned() } else { format!("`{}`", handshake.answer) };
     let learn = match &handshake.learn {
         Some(place) => format!("; its secret ({}) is kept while `hookward learn` has opened it", location(place)),
         None => String::new(),
@@ -448,7 +467,10 @@ mod tests {
     fn jwt() -> Scheme {
         let bound = Requirement {
             value: Place::Claim("payload_hash".into()),
-            must: Must::EqualAny(Box::from([Template::new(vec![Part::Value(Value::Body, Box::from([Filter::Sha256]))])])),
+            must: Must::EqualAny(Box::from([Template::new(vec![Part::Value(
+                Value::Body,
+                Box::from([Filter::Sha256]),
+            )])])),
             presence: Presence::Mandatory,
         };
         let token = TokenRule {
