@@ -27,6 +27,7 @@ use crate::admit::networks::Networks;
 use crate::admit::rate::Rate;
 use crate::admit::source::{RateMode, SourceRules};
 use crate::auth::Verifier;
+use crate::auth::verify::Challenges;
 use crate::auth::code::{self, CodeKind};
 use crate::auth::describe;
 use crate::auth::facts::{self, Covered};
@@ -66,6 +67,9 @@ pub(super) fn compile(
     let schemes = compiler.schemes(&config, &method);
     let handshakes = compiler.handshakes(&config, &method);
     let verifier = schemes.as_ref().and_then(|schemes| compiler.verifier(&config, &method, schemes));
+    let signs_for_strangers = handshakes.as_ref().is_some_and(HandshakeRules::signs_for_strangers);
+    let challenges = if signs_for_strangers { Challenges::Signed } else { Challenges::None };
+    let verifier = verifier.map(|verifier| verifier.map(|verifier| verifier.with_challenges(challenges)));
     let schemes = schemes.unwrap_or_default();
     let preset = method.preset();
     let event = compiler.event(&config, preset, &schemes);
