@@ -126,6 +126,16 @@ impl Verifier {
         .map(|keyed| &keyed.scheme)
     }
 
+    /// The names of RSA keys that are shorter than they should be today.
+    pub fn short_keys(&self) -> impl Iterator<Item = &str> {
+        let keyed = match &self.method {
+            Method::Schemes(schemes) => schemes.as_slice(),
+            Method::Code(_) => &[],
+        };
+        let keys = keyed.iter().flat_map(|keyed| &keyed.keys);
+        keys.filter(|key| key.material.is_short_rsa()).map(|key| &*key.id)
+    }
+
     /// The preset's name, or `custom`.
     #[must_use]
     pub fn name(&self) -> &str {

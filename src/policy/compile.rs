@@ -285,7 +285,14 @@ impl Compiler<'_, '_> {
             }
         };
         match made {
-            Ok(verifier) => Some(Some(verifier)),
+            Ok(verifier) => {
+                for id in verifier.short_keys() {
+                    let reference = auth.public_keys.iter().find(|reference| reference.id.value == id);
+                    let span = reference.map(|reference| reference.span.clone());
+                    self.warning(span, format!("public key `{id}` has fewer than 2,048 bits"), "ask the provider for a longer one");
+                }
+                Some(Some(verifier))
+            }
             Err(fault) => {
                 let references = auth.secrets.iter().chain(&auth.public_keys);
                 let reference = references.into_iter().find(|reference| *reference.id.value == *fault.id);
