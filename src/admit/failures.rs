@@ -60,7 +60,12 @@ enum Tally {
 
 /// The faults that spend a client's budget: what only somebody without the secret sends. A stale timestamp is what a
 /// delayed genuine delivery has, and an expired secret is an operator's slip.
-const COUNTED: [Reason; 3] = [Reason::CredentialMissing, Reason::CredentialMalformed, Reason::CredentialMismatch];
+const COUNTED: [Reason; 4] = [
+    Reason::CredentialMissing,
+    Reason::CredentialMalformed,
+    Reason::CredentialMismatch,
+    Reason::ClientCertificateMissing,
+];
 
 /// How long after it authenticated a client cannot be blocked.
 pub const KNOWN_FOR: Duration = Duration::from_hours(24);

@@ -1,12 +1,15 @@
 //! The decision: whether one of a source's keys made the credential.
 //!
 //! **Invariant:** a [`Proof`] is made here and nowhere else, after a comparison in constant time over the algorithm's whole length, or by the
-//! library's own verification of a signature, and after every side condition held.
+//! library's own verification of a signature or of a certificate's chain, and after every side condition held.
+
+use std::borrow::Cow;
 
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
+use super::certificate::{self, Holder};
 use super::code::{Code, Found};
 use super::credential::{self, Credential, Evidence, Presented, Timestamp, list_view};
 use super::handshake::is_challenge;
@@ -52,12 +55,12 @@ struct Keyed {
     keys: Vec<Key>,
 }
 
-/// That a delivery was made by somebody who has a key of the source. Only [`Credential::verify`] makes it.
+/// That a delivery was made by somebody who has a key of the source. Only [`Credential::verify`] makes it, or a [`Holder`].
 #[must_use = "a proof is what the next stage demands"]
 #[derive(Debug)]
 pub struct Proof<'d> {
     scheme: &'d str,
-    secret_id: &'d str,
+    secret_id: Cow<'d, str>,
     signed_at_millis: Option<i64>,
     digest: Option<SignedDigest>,
     claims: Option<Box<Document>>,
@@ -185,7 +188,7 @@ impl<'d> Credential<'d> {
         if let Method::Code(code) = &verifier.method {
             let Found { key, digest, signed_at_millis } = code.verify(&view, now)?;
             let secret_id = code.keys().get(key).copied().unwrap_or_default();
-            return Ok(Proof { scheme: name, secret_id, signed_at_millis, digest, claims: None });
+            return Ok(Proof { scheme: name, secret_id: secret_id.into(), signed_at_millis, digest, claims: None });
         }
         let Some(keyed) = verifier.keyed(self.scheme) else { return Err(Reason::CredentialMismatch.into()) };
         let scheme = &keyed.scheme;
@@ -205,7 +208,7 @@ impl<'d> Credential<'d> {
                 Outcome::Fits { key, digest, requirements } => {
                     let digest = digest.map(|digest| keyed.bound(digest, &body));
                     let Met { signed_at_millis, claims } = requirements;
-                    return Ok(Proof { scheme: name, secret_id: &key.id, signed_at_millis, digest, claims });
+                    return Ok(Proof { scheme: name, secret_id: Cow::Borrowed(&key.id), signed_at_millis, digest, claims });
                 }
                 Outcome::Mismatch => {}
                 expired @ Outcome::Expired(_) => outcome = expired,
@@ -385,16 +388,40 @@ impl SignedText {
 }
 
 impl<'d> Proof<'d> {
-    /// The preset's name, or `custom`.
+    /// That the connection belongs to whom the source expects: what comes over it is theirs, and nothing of it is signed.
+    pub(super) fn of_connection(holder: &Holder<'d>) -> Self {
+        let secret_id = Cow::Borrowed(holder.name());
+        Self { scheme: certificate::METHOD, secret_id, signed_at_millis: None, digest: None, claims: None }
+    }
+
+    /// Both proofs as one, called `scheme`. What was signed is what the first of them says that says anything.
+    pub(super) fn and(self, other: Self, scheme: &'d str) -> Self {
+        Self {
+            scheme,
+            secret_id: Cow::Owned(format!("{}+{}", self.secret_id, other.secret_id)),
+            signed_at_millis: self.signed_at_millis.or(other.signed_at_millis),
+            digest: self.digest.or(other.digest),
+            claims: self.claims.or(other.claims),
+        }
+    }
+
+    /// The preset's name, or `custom`; of several methods that all held, their names with `+` between.
     #[must_use]
     pub const fn scheme(&self) -> &'d str {
         self.scheme
     }
 
-    /// The policy's name of the secret or key that fitted.
+    /// The policy's name of the secret or key that fitted, or the name that a client certificate is pinned to; of several methods, all of them
+    /// with `+` between.
     #[must_use]
-    pub const fn secret_id(&self) -> &'d str {
-        self.secret_id
+    pub fn secret_id(&self) -> &str {
+        &self.secret_id
+    }
+
+    /// The same, to be kept longer than the proof.
+    #[must_use]
+    pub fn secret_id_kept(&self) -> Cow<'d, str> {
+        self.secret_id.clone()
     }
 
     /// The signed timestamp, in milliseconds since the epoch.
