@@ -197,7 +197,9 @@ impl Compiler<'_, '_> {
             One { auth, proving, schemes }
         });
         let combined = Combined { combine: config.auth.combine, list: list.collect() };
-        if combined.combine == Combine::Any {
+        // Where nothing has to be proved, or one method is nothing, another word has been said.
+        let proves = |one: &One<'_>| !matches!(one.proving, Proving::Nothing);
+        if combined.combine == Combine::Any && combined.list.iter().all(proves) {
             self.refuse_unreachable(&combined);
             self.warn_of_choice(&combined);
         }
