@@ -25,7 +25,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 
 const NOW: i64 = 1_795_435_200;
 const BODY: &str = r#"{"type":"push"}"#;
-const MAILGUN: &str = r#"{"signature":{"token":"t","timestamp":"1795435200","signature":"SIGNATURE"},"event-data":{"event":"x"}}"#;
+const MAILGUN: &str =
+    r#"{"signature":{"token":"t","timestamp":"1795435200","signature":"SIGNATURE"},"event-data":{"event":"x"}}"#;
 
 /// Each variable holds a secret of its own.
 struct Secrets;
@@ -168,7 +169,12 @@ fn every_method_has_to_hold_or_the_first_that_is_presented_decides() {
         ("all", &two, &[("slack", Stale)], "timestamp_stale"),
         ("all", &["gitlab-token", "slack"], &[("slack", Stale)], "credential_missing"),
         ("all", &two, &[], "credential_missing"),
-        ("all", &["mailgun", "gitlab-token"], &[("mailgun", Good), ("gitlab-token", Good)], "accept mailgun+gitlab-token"),
+        (
+            "all",
+            &["mailgun", "gitlab-token"],
+            &[("mailgun", Good), ("gitlab-token", Good)],
+            "accept mailgun+gitlab-token",
+        ),
         ("all", &["mailgun", "gitlab-token"], &[("mailgun", Forged), ("gitlab-token", Good)], "credential_mismatch"),
         ("all", &["mailgun", "gitlab-token"], &[("gitlab-token", Good)], "credential_missing"),
         // any: the first that is presented.
@@ -206,10 +212,14 @@ fn every_method_has_to_hold_or_the_first_that_is_presented_decides() {
 
 #[test]
 fn nothing_presented_is_the_fault_of_the_first_method() {
-    for (methods, expected) in [(["gitlab-token", "slack"], "x-gitlab-token"), (["slack", "gitlab-token"], "x-slack-signature")] {
+    for (methods, expected) in
+        [(["gitlab-token", "slack"], "x-gitlab-token"), (["slack", "gitlab-token"], "x-slack-signature")]
+    {
         let (policy, _) = load(&policy("any", &methods));
         let (head, body) = request(&[]);
-        let Verdict::Reject(rejection) = judge(&policy.unwrap(), &head, body, NOW, Replays::Ignored).verdict else { panic!("accepted") };
+        let Verdict::Reject(rejection) = judge(&policy.unwrap(), &head, body, NOW, Replays::Ignored).verdict else {
+            panic!("accepted")
+        };
         assert_eq!(rejection.text("expected"), Some(&*format!("header {expected}")), "{methods:?}");
     }
 }
@@ -249,9 +259,14 @@ fn an_event_is_signed_if_every_proof_that_is_good_enough_signs_it() {
         let policy = policy(combine, methods).replace("[forward]", "[event]\npointer = \"/type\"\n[forward]");
         let policy = load(&policy).0.unwrap();
         let (head, body) = request(&[("slack", Shows::Good), ("gitlab-token", Shows::Good)]);
-        let Verdict::Accept(forwardable) = judge(&policy, &head, body, NOW, Replays::Ignored).verdict else { panic!("refused") };
+        let Verdict::Accept(forwardable) = judge(&policy, &head, body, NOW, Replays::Ignored).verdict else {
+            panic!("refused")
+        };
         assert!(forwardable.headers.contains_key(expected), "{combine} {methods:?}");
-        assert!(!forwardable.headers.contains_key("x-gitlab-token"), "a static secret never leaves: {combine} {methods:?}");
+        assert!(
+            !forwardable.headers.contains_key("x-gitlab-token"),
+            "a static secret never leaves: {combine} {methods:?}"
+        );
     }
 }
 
@@ -270,38 +285,71 @@ fn what_is_wrong_with_several_methods_is_said() {
     let method = |provider: &str| policy("any", &[provider]);
     let auth = |auth: &str| format!("path = \"/hooks/a\"\n{auth}\n[forward]\nto = \"http://127.0.0.1:9/\"\n");
     let secrets = "secrets = [{ id = \"a\", env = \"A\" }]";
-    let rows: [(&str, String, &[&str]); 15] = [
-        ("a static method beside a signature", policy("any", &["slack", "gitlab-token"]), &[
-            "warning: a request may choose \"gitlab-token\", the weakest method here: whoever has seen its secret once can send anything",
-        ]),
+    let rows: [(&str, String, &[&str]); 16] = [
+        (
+            "a static method beside a signature",
+            policy("any", &["slack", "gitlab-token"]),
+            &[
+                "warning: a request may choose \"gitlab-token\", the weakest method here: whoever has seen its secret once can send anything",
+            ],
+        ),
         ("two static ones", policy("any", &["token", "gitlab-token"]), &["warning: a request may choose \"token\""]),
-        ("one that leaves the body out", policy("any", &["slack", "mailgun"]), &[
-            "warning: a request may choose \"mailgun\", the weakest method here: whoever has captured a delivery can send another body",
-        ]),
+        (
+            "one that leaves the body out",
+            policy("any", &["slack", "mailgun"]),
+            &[
+                "warning: a request may choose \"mailgun\", the weakest method here: whoever has captured a delivery can send another body",
+            ],
+        ),
         ("one without time", policy("any", &["github", "slack"]), &["warning: a request may choose \"github\""]),
+        ("alone", policy("any", &["gitlab-token"]), &[]),
         ("equals", policy("any", &["slack", "stripe"]), &[]),
         ("all", policy("all", &["slack", "gitlab-token"]), &[]),
-        ("the same twice", policy("any", &["github", "github"]), &[
-            "error: method \"github\" is never asked: one before it has its credential at the same place",
-            "hint: several secrets of one method go into its secrets",
-        ]),
-        ("no word for it", auth(&format!("[[auth.method]]\nprovider = \"github\"\n{secrets}")), &["error: missing key \"combine\" in auth"]),
+        (
+            "the same twice",
+            policy("any", &["github", "github"]),
+            &[
+                "error: method \"github\" is never asked: one before it has its credential at the same place",
+                "hint: several secrets of one method go into its secrets",
+            ],
+        ),
+        (
+            "no word for it",
+            auth(&format!("[[auth.method]]\nprovider = \"github\"\n{secrets}")),
+            &["error: missing key \"combine\" in auth"],
+        ),
         ("another word", method("github").replace("\"any\"", "\"one\""), &["combine", "\"all\" or \"any\""]),
         ("no methods", auth("[auth]\ncombine = \"all\""), &["error: missing key \"method\" in auth"]),
-        ("an empty list", auth("[auth]\ncombine = \"all\"\nmethod = []"), &["method is empty, so nothing would ever be accepted"]),
-        ("one outside", auth(&format!("[auth]\ncombine = \"all\"\n{secrets}\n[[auth.method]]\nprovider = \"github\"\n{secrets}")), &[
-            "error: \"secrets\" belongs into one of [[auth.method]]",
-        ]),
-        ("nothing among them", auth(&format!("[auth]\ncombine = \"any\"\n[[auth.method]]\nprovider = \"github\"\n{secrets}\n[[auth.method]]\nprovider = \"none\"\nbecause = \"x\"")), &[
-            "error: provider = \"none\" cannot stand among several methods",
-        ]),
-        ("one without a secret", method("github").replace("secrets = [{ id = \"github\", env = \"GITHUB\" }]", ""), &[
-            "error: no secrets: nothing could ever be accepted",
-        ]),
-        ("two with handshakes", policy("any", &["slack", "meta"]), &[
-            "error: provider \"meta\" has handshakes, as one before it has",
-            "warning: a request may choose \"meta\"",
-        ]),
+        (
+            "an empty list",
+            auth("[auth]\ncombine = \"all\"\nmethod = []"),
+            &["method is empty, so nothing would ever be accepted"],
+        ),
+        (
+            "one outside",
+            auth(&format!("[auth]\ncombine = \"all\"\n{secrets}\n[[auth.method]]\nprovider = \"github\"\n{secrets}")),
+            &["error: \"secrets\" belongs into one of [[auth.method]]"],
+        ),
+        (
+            "nothing among them",
+            auth(&format!(
+                "[auth]\ncombine = \"any\"\n[[auth.method]]\nprovider = \"github\"\n{secrets}\n[[auth.method]]\nprovider = \"none\"\nbecause = \"x\""
+            )),
+            &["error: provider = \"none\" cannot stand among several methods"],
+        ),
+        (
+            "one without a secret",
+            method("github").replace("secrets = [{ id = \"github\", env = \"GITHUB\" }]", ""),
+            &["error: no secrets: nothing could ever be accepted"],
+        ),
+        (
+            "two with handshakes",
+            policy("any", &["slack", "meta"]),
+            &[
+                "error: provider \"meta\" has handshakes, as one before it has",
+                "warning: a request may choose \"meta\"",
+            ],
+        ),
     ];
     for (name, policy, expected) in rows {
         let (_, report) = load(&policy);
@@ -309,6 +357,10 @@ fn what_is_wrong_with_several_methods_is_said() {
             assert!(report.contains(expected), "{name}: {expected:?} is not in\n{report}");
         }
         let choice = report.contains("weakest");
-        assert_eq!(choice, expected.iter().any(|expected| expected.contains("a request may choose")), "{name}:\n{report}");
+        assert_eq!(
+            choice,
+            expected.iter().any(|expected| expected.contains("a request may choose")),
+            "{name}:\n{report}"
+        );
     }
 }

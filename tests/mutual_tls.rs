@@ -17,6 +17,7 @@ use hookward::auth::sign::{Unsigned, sign};
 use hookward::cli::cert;
 use hookward::clock::Clock;
 use hookward::edge::tls::{CertificateFiles, Certificates};
+use hookward::offline::{Replays, Verdict, judge};
 use hookward::policy::diagnostic::Styles;
 use hookward::policy::gateway_config::{EdgeConfig, PoliciesConfig};
 use hookward::policy::load::{self, Loaded};
@@ -37,9 +38,7 @@ use rcgen::{
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{
-    ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned, SupportedProtocolVersion,
-};
+use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned, SupportedProtocolVersion};
 use tempfile::TempDir;
 
 const NOW: i64 = 1_795_435_200;
@@ -48,7 +47,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Certificates alone, with a name and without, and with a signature.
 const CERTIFICATE: &str = "client_certificate = { ca = \"partner.pem\" }";
-const NAMED: &str = "client_certificate = { ca = \"partner.pem\", names = [\"other.example\", \"hooks.partner.example\"] }";
+const NAMED: &str =
+    "client_certificate = { ca = \"partner.pem\", names = [\"other.example\", \"hooks.partner.example\"] }";
 const GITHUB: &str = "provider = \"github\"\nsecrets = [{ id = \"g\", env = \"GITHUB\" }]";
 
 type Issuer = CertifiedIssuer<'static, KeyPair>;
@@ -100,7 +100,12 @@ struct Claims<'c> {
 
 impl Claims<'_> {
     fn good() -> Self {
-        Self { names: &["hooks.partner.example"], from: NOW - HOUR, to: NOW + HOUR, usage: ExtendedKeyUsagePurpose::ClientAuth }
+        Self {
+            names: &["hooks.partner.example"],
+            from: NOW - HOUR,
+            to: NOW + HOUR,
+            usage: ExtendedKeyUsagePurpose::ClientAuth,
+        }
     }
 
     fn by(self, issuer: &Issuer) -> Identity {
@@ -143,8 +148,11 @@ impl House {
         let limits = Limits::new(Capacity::default());
         let policy = load(folder.path(), &limits);
         let made = cert::make(&["localhost".to_owned()]).unwrap();
-        let files =
-            CertificateFiles { certificate: folder.path().join("a.pem"), key: folder.path().join("a.key"), names: None };
+        let files = CertificateFiles {
+            certificate: folder.path().join("a.pem"),
+            key: folder.path().join("a.key"),
+            names: None,
+        };
         fs::write(&files.certificate, &made.certificate).unwrap();
         fs::write(&files.key, &made.key).unwrap();
         let mut roots = RootCertStore::empty();
@@ -264,10 +272,16 @@ fn write(folder: &Path, ca: &str, auth: &str, app: SocketAddr) {
 }
 
 fn load(folder: &Path, limits: &Limits) -> Policy {
+    try_load(folder, limits).unwrap_or_else(|report| panic!("{report}")).0
+}
+
+/// The policy and what was found besides, or what is wrong with it.
+fn try_load(folder: &Path, limits: &Limits) -> Result<(Policy, String), String> {
     let config = PoliciesConfig { directory: Spanned { value: folder.join("policies"), span: 0..0 }, strict: false };
     let mut loaded = Loaded::default();
     let policy = load::load(&config, &Secrets, limits, &mut loaded);
-    policy.unwrap_or_else(|| panic!("{}", loaded.diagnostics.report(&loaded.files, &Styles::plain())))
+    let report = loaded.diagnostics.report(&loaded.files, &Styles::plain()).to_string();
+    policy.map(|policy| (policy, report.clone())).ok_or(report)
 }
 
 /// An app that answers with the id of the secret that proved the delivery.
@@ -285,7 +299,8 @@ fn app() -> SocketAddr {
                     if !text.contains("\r\n\r\n") || !text.ends_with('}') {
                         continue;
                     }
-                    let id = text.lines().find_map(|line| line.strip_prefix("x-hookward-secret-id: ")).unwrap_or_default();
+                    let id =
+                        text.lines().find_map(|line| line.strip_prefix("x-hookward-secret-id: ")).unwrap_or_default();
                     let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{id}", id.len());
                     stream.write_all(answer.as_bytes()).unwrap();
                     read.clear();
@@ -340,6 +355,10 @@ impl Connection {
         }
         self.0.write_all(&[request.as_bytes(), b"\r\n", BODY].concat()).unwrap();
         self.0.flush().unwrap();
+        self.answer()
+    }
+
+    fn answer(&mut self) -> Answer {
         let mut read = Vec::new();
         loop {
             let mut buffer = [0; 4096];
@@ -348,7 +367,8 @@ impl Connection {
             read.extend_from_slice(&buffer[..length]);
             let text = String::from_utf8_lossy(&read).into_owned();
             let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-            let lengths = head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ").map(str::to_owned));
+            let lengths =
+                head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ").map(str::to_owned));
             if body.len() >= lengths.unwrap().parse::<usize>().unwrap() {
                 let status = head.split(' ').nth(1).unwrap().parse().unwrap();
                 return Answer { status, body: body.to_owned() };
@@ -377,18 +397,38 @@ fn a_certificate_is_good_if_its_chain_its_dates_its_usage_and_its_name_are() {
         ("by an intermediate that nobody knows", Some(claims().by(&intermediate)), "does not lead to an authority"),
         ("none", None, "client_certificate_missing"),
         ("of another authority", Some(claims().by(&other)), "does not lead to an authority"),
-        ("of another authority of the same name", Some(claims().by(&authority("Partner"))), "does not lead to an authority"),
+        (
+            "of another authority of the same name",
+            Some(claims().by(&authority("Partner"))),
+            "does not lead to an authority",
+        ),
         ("in its last second", Some(Claims { to: NOW, ..claims() }.by(&partner)), "200 hooks.partner.example"),
-        ("a second too old", Some(Claims { to: NOW - 1, ..claims() }.by(&partner)), "credential_mismatch: it has expired"),
+        (
+            "a second too old",
+            Some(Claims { to: NOW - 1, ..claims() }.by(&partner)),
+            "credential_mismatch: it has expired",
+        ),
         ("in its first second", Some(Claims { from: NOW, ..claims() }.by(&partner)), "200 hooks.partner.example"),
-        ("a second too young", Some(Claims { from: NOW + 1, ..claims() }.by(&partner)), "credential_mismatch: it is not valid yet"),
+        (
+            "a second too young",
+            Some(Claims { from: NOW + 1, ..claims() }.by(&partner)),
+            "credential_mismatch: it is not valid yet",
+        ),
         (
             "for servers",
             Some(Claims { usage: ExtendedKeyUsagePurpose::ServerAuth, ..claims() }.by(&partner)),
             "credential_mismatch: it is not for authenticating clients",
         ),
-        ("the second name", Some(Claims { names: &["x.example", "OTHER.example"], ..claims() }.by(&partner)), "200 other.example"),
-        ("another name", Some(Claims { names: &["hooks.partner.example.evil.example"], ..claims() }.by(&partner)), "none of the names"),
+        (
+            "the second name",
+            Some(Claims { names: &["x.example", "OTHER.example"], ..claims() }.by(&partner)),
+            "200 other.example",
+        ),
+        (
+            "another name",
+            Some(Claims { names: &["hooks.partner.example.evil.example"], ..claims() }.by(&partner)),
+            "none of the names",
+        ),
         ("a wildcard", Some(Claims { names: &["*.partner.example"], ..claims() }.by(&partner)), "none of the names"),
         ("no name", Some(Claims { names: &[], ..claims() }.by(&partner)), "none of the names"),
     ];
@@ -406,7 +446,8 @@ fn names_of_a_refused_certificate_are_told_cut_and_few() {
     let long = format!("{0}.{0}.example", "a".repeat(60));
     let names = [long.as_str(), "b.example", "c.example", "d.example", "e.example"];
     let identity = Claims { names: &names, ..Claims::good() }.by(&partner);
-    let answer = house.connect(&house.client(Some(&identity), &rustls::version::TLS13)).send("/hooks/partner", Shows::Nothing);
+    let answer =
+        house.connect(&house.client(Some(&identity), &rustls::version::TLS13)).send("/hooks/partner", Shows::Nothing);
     let record = house.record(&answer);
     let told = record["detail"]["certificate_names"].as_array().unwrap();
     let told: Vec<_> = told.iter().map(|name| name.as_str().unwrap()).collect();
@@ -431,7 +472,13 @@ fn a_certificate_and_a_signature_go_together_as_the_policy_says() {
         ("all", [NAMED, GITHUB], Some(&good), Shows::Signature, "200 hooks.partner.example+g"),
         ("all", [GITHUB, NAMED], Some(&good), Shows::Signature, "200 g+hooks.partner.example"),
         ("all", [NAMED, GITHUB], None, Shows::Signature, "client_certificate_missing"),
-        ("all", [NAMED, GITHUB], Some(&bad), Shows::Signature, "credential_mismatch: it does not lead to an authority of the policy's"),
+        (
+            "all",
+            [NAMED, GITHUB],
+            Some(&bad),
+            Shows::Signature,
+            "credential_mismatch: it does not lead to an authority of the policy's",
+        ),
         ("all", [NAMED, GITHUB], Some(&good), Shows::Nothing, "credential_missing"),
         ("all", [NAMED, GITHUB], Some(&good), Shows::BadSignature, "credential_mismatch"),
         ("any", [NAMED, GITHUB], Some(&good), Shows::Nothing, "200 hooks.partner.example"),
@@ -439,7 +486,13 @@ fn a_certificate_and_a_signature_go_together_as_the_policy_says() {
         ("any", [NAMED, GITHUB], None, Shows::Nothing, "client_certificate_missing"),
         ("any", [GITHUB, NAMED], None, Shows::Nothing, "credential_missing"),
         // What is presented first decides, also if it is bad.
-        ("any", [NAMED, GITHUB], Some(&bad), Shows::Signature, "credential_mismatch: it does not lead to an authority of the policy's"),
+        (
+            "any",
+            [NAMED, GITHUB],
+            Some(&bad),
+            Shows::Signature,
+            "credential_mismatch: it does not lead to an authority of the policy's",
+        ),
         ("any", [GITHUB, NAMED], Some(&bad), Shows::Signature, "200 g"),
         ("any", [GITHUB, NAMED], Some(&good), Shows::BadSignature, "credential_mismatch"),
         ("any", [NAMED, GITHUB], Some(&good), Shows::BadSignature, "200 hooks.partner.example"),
@@ -504,7 +557,11 @@ fn a_session_of_before_certificates_were_wanted_is_not_resumed() {
         house.reload(&partner, &auth("all", &[GITHUB, NAMED]));
         let mut connection = house.connect(&config);
         let found = house.judged(&connection.send("/hooks/partner", Shows::Signature));
-        assert_eq!((found.as_str(), connection.kind()), ("200 g+hooks.partner.example", HandshakeKind::Full), "{version:?}");
+        assert_eq!(
+            (found.as_str(), connection.kind()),
+            ("200 g+hooks.partner.example", HandshakeKind::Full),
+            "{version:?}"
+        );
     }
 }
 
@@ -513,14 +570,16 @@ fn a_certificate_without_its_key_ends_the_handshake() {
     let partner = authority("Partner");
     let house = House::start(&partner, &auth("", &[CERTIFICATE]));
     let (theirs, mine) = (Claims::good().by(&partner), Claims::good().by(&authority("Other")));
-    let stolen = Stolen::of(&theirs, &mine);
-    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_protocol_versions(&[&rustls::version::TLS12])
-        .unwrap()
-        .with_root_certificates(house.roots.clone());
-    let config = Arc::new(builder.with_client_cert_resolver(Arc::new(stolen)));
-    let mut connection = house.connect(&config);
-    assert!(connection.0.write_all(b"POST /hooks/partner HTTP/1.1\r\n").is_err());
+    for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
+        let mut config = (*house.client(None, version)).clone();
+        config.client_auth_cert_resolver = Arc::new(Stolen::of(&theirs, &mine));
+        let mut connection = house.connect(&Arc::new(config));
+        let asked =
+            connection.0.write_all(b"POST /hooks/partner HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n");
+        // With TLS 1.3 the client is done before the gateway has seen its certificate.
+        let answered = asked.and_then(|()| connection.0.read(&mut [0; 16]));
+        assert!(!matches!(answered, Ok(1..)), "{version:?}: {answered:?}");
+    }
 }
 
 /// Somebody's chain with somebody else's key.
@@ -535,7 +594,11 @@ impl Stolen {
 }
 
 impl rustls::client::ResolvesClientCert for Stolen {
-    fn resolve(&self, _hints: &[&[u8]], _schemes: &[rustls::SignatureScheme]) -> Option<Arc<rustls::sign::CertifiedKey>> {
+    fn resolve(
+        &self,
+        _hints: &[&[u8]],
+        _schemes: &[rustls::SignatureScheme],
+    ) -> Option<Arc<rustls::sign::CertifiedKey>> {
         Some(Arc::clone(&self.0))
     }
 
@@ -557,6 +620,93 @@ fn a_chain_of_more_than_anybody_needs_ends_the_handshake() {
 }
 
 #[test]
+fn a_strangers_handshake_needs_the_certificate_where_everything_has_to_hold() {
+    let partner = authority("Partner");
+    let meta = "provider = \"meta\"\nsecrets = [{ id = \"m\", env = \"META\" }]";
+    let (good, bad) = (Claims::good().by(&partner), Claims::good().by(&authority("Other")));
+    let handshake = "[handshake]\nverify_token = { env = \"META_TOKEN\" }\n";
+    let house = House::start(&partner, &auth("", &[NAMED]));
+    let rows = [("all", Some(&good), 200), ("all", Some(&bad), 401), ("all", None, 401), ("any", None, 200)];
+    for (combine, identity, status) in rows {
+        for methods in [[meta, NAMED], [NAMED, meta]] {
+            house.reload(&partner, &format!("{}{handshake}", auth(combine, &methods)));
+            let mut connection = house.connect(&house.client(identity, &rustls::version::TLS13));
+            let query = "hub.mode=subscribe&hub.verify_token=a-secret-of-some-length&hub.challenge=1158201444";
+            let request = format!("GET /hooks/partner?{query} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+            connection.0.write_all(request.as_bytes()).unwrap();
+            assert_eq!(connection.answer().status, status, "{combine} {methods:?}");
+        }
+    }
+}
+
+#[test]
+fn a_recorded_request_came_over_no_connection() {
+    let partner = authority("Partner");
+    let house = House::start(&partner, &auth("all", &[GITHUB, NAMED]));
+    let request = http::Request::post("/hooks/partner").header("host", "localhost").body(()).unwrap();
+    let (mut head, ()) = request.into_parts();
+    head.headers.extend(headers(Shows::Signature));
+    let policy = house.server().shared().policy.load_full();
+    let body = Bytes::from_static(BODY);
+    let Verdict::Reject(rejection) = judge(&policy, &head, body, NOW, Replays::Ignored).verdict else {
+        panic!("accepted")
+    };
+    assert_eq!(rejection.reason().code(), "client_certificate_missing");
+}
+
+#[test]
+fn what_is_wrong_with_a_client_certificate_in_a_policy_is_said() {
+    let partner = authority("Partner").pem();
+    let key = KeyPair::generate().unwrap().serialize_pem();
+    let with = |rest: &str| format!("client_certificate = {{ {rest} }}");
+    let ca = "ca = \"partner.pem\"";
+    let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    let rows = [
+        ("right", &*partner, with(&format!("{ca}, names = [\"a.example\"]")), ""),
+        ("any name", &*partner, with(ca), "warning: every certificate of the authorities in"),
+        ("no file", &*partner, with("ca = \"nobody.pem\""), "nobody.pem: entity not found"),
+        ("a key", &*key, with(ca), "partner.pem has no certificate in it"),
+        ("something else", broken, with(ca), "partner.pem holds something that is no certificate of an authority"),
+        ("no authority", &*partner, with("names = [\"a.example\"]"), "missing key \"ca\" in auth.client_certificate"),
+        (
+            "no names",
+            &*partner,
+            with(&format!("{ca}, names = []")),
+            "names is empty, so nothing would ever be accepted",
+        ),
+        ("a wildcard", &*partner, with(&format!("{ca}, names = [\"*.example\"]")), "\"*.example\" has a wildcard"),
+        ("an address", &*partner, with(&format!("{ca}, names = [\"a b\"]")), "\"a b\" is not a host name"),
+        (
+            "another key",
+            &*partner,
+            with(&format!("{ca}, name = \"a\"")),
+            "unknown key \"name\" in auth.client_certificate",
+        ),
+        (
+            "a provider beside it",
+            &*partner,
+            format!("{}\n{GITHUB}", with(ca)),
+            "\"provider\" cannot stand beside client_certificate",
+        ),
+        (
+            "replays",
+            &*partner,
+            format!("{}\n[replay]\non_duplicate = \"refuse\"", with(ca)),
+            "nothing signed tells one delivery from another",
+        ),
+    ];
+    for (name, ca, auth, expected) in rows {
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), ca, &format!("[auth]\n{auth}"), SocketAddr::from(([127, 0, 0, 1], 9)));
+        let report = match try_load(folder.path(), &Limits::new(Capacity::default())) {
+            Ok((_, report)) | Err(report) => report,
+        };
+        assert!(report.contains(expected), "{name}: {expected:?} is not in\n{report}");
+        assert!(!expected.is_empty() || !report.contains("certificate"), "{name}:\n{report}");
+    }
+}
+
+#[test]
 fn every_stream_of_an_http_2_connection_has_its_certificate() {
     let partner = authority("Partner");
     let house = House::start(&partner, &auth("", &[NAMED]));
@@ -573,7 +723,9 @@ fn every_stream_of_an_http_2_connection_has_its_certificate() {
             tokio::spawn(connection);
             let mut statuses = Vec::new();
             for _ in 0..2 {
-                let mut request = http::Request::post("https://localhost/hooks/partner").body(Full::new(Bytes::from_static(BODY))).unwrap();
+                let mut request = http::Request::post("https://localhost/hooks/partner")
+                    .body(Full::new(Bytes::from_static(BODY)))
+                    .unwrap();
                 *request.headers_mut() = headers(Shows::Nothing);
                 let answer = sender.send_request(request).await.unwrap();
                 statuses.push(answer.status().as_u16());

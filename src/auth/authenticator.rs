@@ -261,9 +261,9 @@ impl<'d> Credentials<'d> {
         let Self { authenticator, first, more, mut missing } = self;
         if authenticator.combine == Combine::All {
             let first = first.verify(body, now)?;
-            return more.into_iter().try_fold(first, |proof, candidate| {
-                Ok(proof.and(candidate.verify(body, now)?, &authenticator.name))
-            });
+            return more
+                .into_iter()
+                .try_fold(first, |proof, candidate| Ok(proof.and(candidate.verify(body, now)?, &authenticator.name)));
         }
         for candidate in std::iter::once(first).chain(more) {
             let may_be_missing = candidate.is_in_body();

@@ -101,7 +101,9 @@ impl ClientCertificate {
         if certificates.is_empty() {
             return Err(AuthorityFault::Empty);
         }
-        let anchors = certificates.iter().map(|certificate| anchor_from_trusted_cert(certificate).map(|anchor| anchor.to_owned()));
+        let anchors = certificates
+            .iter()
+            .map(|certificate| anchor_from_trusted_cert(certificate).map(|anchor| anchor.to_owned()));
         Ok(Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             authorities: anchors.collect::<Result<_, _>>().map_err(|_| AuthorityFault::Certificate)?,
@@ -164,9 +166,9 @@ impl ClientChain {
     }
 
     fn refused(&self, flaw: Flaw) -> Rejection {
-        let rejection = Rejection::new(Reason::CredentialMismatch)
-            .fact("certificate", flaw.text())
-            .hint("look at the certificate that the sender's connection shows, and at client_certificate in the policy");
+        let rejection = Rejection::new(Reason::CredentialMismatch).fact("certificate", flaw.text()).hint(
+            "look at the certificate that the sender's connection shows, and at client_certificate in the policy",
+        );
         let names = self.names();
         if names.is_empty() { rejection } else { rejection.fact("certificate_names", Fact::List(names)) }
     }

@@ -199,7 +199,7 @@ impl Compiler<'_, '_> {
         let combined = Combined { combine: config.auth.combine, list: list.collect() };
         // Where nothing has to be proved, or one method is nothing, another word has been said.
         let proves = |one: &One<'_>| !matches!(one.proving, Proving::Nothing);
-        if combined.combine == Combine::Any && combined.list.iter().all(proves) {
+        if combined.combine == Combine::Any && combined.list.len() > 1 && combined.list.iter().all(proves) {
             self.refuse_unreachable(&combined);
             self.warn_of_choice(&combined);
         }
@@ -213,7 +213,10 @@ impl Compiler<'_, '_> {
             let is_taken = |place: &Place| earlier.iter().any(|earlier| earlier.places().any(|taken| taken == place));
             let all = one.schemes();
             if !all.is_empty() && all.iter().all(|scheme| is_taken(&scheme.credential)) {
-                let message = format!("method {:?} is never asked: one before it has its credential at the same place", one.proving.name());
+                let message = format!(
+                    "method {:?} is never asked: one before it has its credential at the same place",
+                    one.proving.name()
+                );
                 let hint = "several secrets of one method go into its secrets".to_owned();
                 self.error_with(one.auth.span.clone(), message, hint);
             }
@@ -224,11 +227,20 @@ impl Compiler<'_, '_> {
     fn warn_of_choice(&mut self, combined: &Combined<'_>) {
         let strengths = combined.list.iter().map(One::strength);
         let (weakest, strongest) = (strengths.clone().min(), strengths.max());
-        let Some(weakest) = weakest.filter(|weakest| *weakest == Strength::Static || Some(*weakest) < strongest) else { return };
+        let Some(weakest) = weakest.filter(|weakest| *weakest == Strength::Static || Some(*weakest) < strongest) else {
+            return;
+        };
         let Some(one) = combined.list.iter().find(|one| one.strength() == weakest) else { return };
-        let message =
-            format!("a request may choose {:?}, the weakest method here: {}", one.proving.name(), weakest.lets_through());
-        self.warning(one.auth.span.clone(), message, "take it out once nobody sends by it, or want all methods: combine = \"all\"");
+        let message = format!(
+            "a request may choose {:?}, the weakest method here: {}",
+            one.proving.name(),
+            weakest.lets_through()
+        );
+        self.warning(
+            one.auth.span.clone(),
+            message,
+            "take it out once nobody sends by it, or want all methods: combine = \"all\"",
+        );
     }
 
     /// Everything with its keys. Outer `None`: something is wrong; inner `None`: the policy wants no proof.
@@ -268,7 +280,11 @@ impl Compiler<'_, '_> {
         let made = ClientCertificate::new(&pem, names.map(|name| name.value.as_str().into()));
         if config.names.is_none() {
             let message = format!("every certificate of the authorities in {path} is good here");
-            self.warning(span.clone(), message, "names = [\"…\"] pins the senders', as has to be done with a public authority");
+            self.warning(
+                span.clone(),
+                message,
+                "names = [\"…\"] pins the senders', as has to be done with a public authority",
+            );
         }
         made.map_err(|fault| self.error(span, format!("{path} {fault}"))).ok()
     }
