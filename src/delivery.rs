@@ -154,6 +154,7 @@ pub struct Presented<'d> {
 
 /// What a request presented.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "the large one is nearly every delivery's, and a box would be an allocation for each")]
 enum Presentation<'d> {
     /// A well-formed credential, or as many as the policy wants.
     Credentials(Credentials<'d>),
