@@ -212,7 +212,10 @@ mod tests {
             let (failures, excess) = failures(100);
             let who = client("192.0.2.1");
             failures.failed(GITHUB, who, rule(1, 60), reason, at(0));
-            let counts = matches!(reason.code(), "credential_missing" | "credential_malformed" | "credential_mismatch");
+            let counts = matches!(
+                reason.code(),
+                "credential_missing" | "credential_malformed" | "credential_mismatch" | "client_certificate_missing"
+            );
             assert_eq!(failures.enter(GITHUB, who, &excess, at(0)).is_err(), counts, "{}", reason.code());
         }
     }
