@@ -27,6 +27,9 @@ pub struct Line {
     pub text: String,
 }
 
+/// What is told of the time where none is signed.
+pub const NO_TIME: &str = "none is signed: a captured delivery is as good tomorrow as today";
+
 /// How many members of a [`Place::Member`] are named.
 const MEMBERS_NAMED_MAX: usize = 3;
 
@@ -216,7 +219,7 @@ pub fn time(scheme: &Scheme) -> String {
         return format!("the token's `exp`, `nbf` and `iat`, with a leeway of {leeway} s{age}");
     }
     let Some(rule) = &scheme.timestamp else {
-        return "none is signed: a captured delivery is as good tomorrow as today".to_owned();
+        return NO_TIME.to_owned();
     };
     let place = match &rule.at {
         Place::Item(name) => format!("item `{name}` of the credential"),
@@ -254,7 +257,7 @@ fn shaken(handshake: &Handshake) -> String {
     let conditions: Vec<_> = handshake.when.iter().map(|condition| format!("`{condition}`")).collect();
     let proof = match handshake.proof {
         ProofNeeded::Required => "once it is authentic",
-        ProofNeeded::None => "without proof, under the client's rate",
+        ProofNeeded::None => "without proof, under the client's rate,",
     };
     let answer =
         if handshake.answer.is_empty() { "an empty body".to_owned() } else { format!("`{}`", handshake.answer) };
