@@ -256,7 +256,7 @@ fn required(requirement: &Requirement) -> String {
 fn shaken(handshake: &Handshake) -> String {
     let conditions: Vec<_> = handshake.when.iter().map(|condition| format!("`{condition}`")).collect();
     let proof = match handshake.proof {
-        ProofNeeded::Required => "once it is authentic",
+        ProofNeeded::Required => "once it is authentic,",
         ProofNeeded::None => "without proof, under the client's rate,",
     };
     let answer =
