@@ -60,7 +60,7 @@
 //! ```compile_fail,E0451
 //! # use hookward::auth::Proof;
 //! fn forge() -> Proof<'static> {
-//!     Proof { scheme: "github", secret_id: "x", signed_at_millis: None, digest: None, claims: None }
+//!     Proof { scheme: "github", secret_id: "x", signed_at_millis: None, digests: None, claims: None }
 //! }
 //! ```
 
@@ -463,9 +463,10 @@ impl<'d> Authenticated<'d> {
     }
 
     fn claim(&self, limits: &Limits, now: Duration) -> Result<Novelty, Rejection> {
-        let Some(digest) = self.proof.as_ref().and_then(Proof::digest) else { return Ok(Novelty::Unknown) };
+        let Some(proof) = &self.proof else { return Ok(Novelty::Unknown) };
         let source = self.routed.source;
-        let reservation = limits.claims().reserve(source.limits.id(), digest, source.replay.window, now);
+        let reservation = limits.claims().reserve_all(source.limits.id(), proof.digests(), source.replay.window, now);
+        let Some(reservation) = reservation.transpose() else { return Ok(Novelty::Unknown) };
         match (reservation, source.replay.on_duplicate) {
             (Ok(Reservation::New(claim)), _) => Ok(Novelty::New(claim)),
             (Ok(Reservation::Duplicate | Reservation::InFlight), OnDuplicate::Forward) => Ok(Novelty::Duplicate),

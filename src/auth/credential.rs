@@ -94,7 +94,7 @@ impl<T> OneOrMore<T> {
         std::iter::once(&self.first).chain(&self.more)
     }
 
-    fn map<U>(self, turn: impl Fn(T) -> U) -> OneOrMore<U> {
+    pub(super) fn map<U>(self, turn: impl Fn(T) -> U) -> OneOrMore<U> {
         OneOrMore { first: turn(self.first), more: self.more.into_iter().map(turn).collect() }
     }
 }

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use super::code::{Code, Found};
-use super::credential::{self, Credential, Evidence, Presented, Timestamp, list_view};
+use super::credential::{self, Credential, Evidence, OneOrMore, Presented, Timestamp, list_view};
 use super::key::{Key, KeyFault, Mac64, Material, NamedSecret};
 use super::place::{Body, Head, View};
 use super::scheme::{Algorithm, Scheme};
@@ -48,7 +48,7 @@ pub struct Proof<'d> {
     scheme: &'d str,
     secret_id: &'d str,
     signed_at_millis: Option<i64>,
-    digest: Option<SignedDigest>,
+    digests: Option<OneOrMore<SignedDigest>>,
     claims: Option<Box<Document>>,
 }
 
@@ -157,7 +157,8 @@ impl<'d> Credential<'d> {
         if let Method::Code(code) = &verifier.method {
             let Found { key, digest, signed_at_millis } = code.verify(&view, now)?;
             let secret_id = code.keys().get(key).copied().unwrap_or_default();
-            return Ok(Proof { scheme: name, secret_id, signed_at_millis, digest, claims: None });
+            let digests = digest.map(|first| OneOrMore { first, more: Vec::new() });
+            return Ok(Proof { scheme: name, secret_id, signed_at_millis, digests, claims: None });
         }
         let Some(keyed) = verifier.keyed(self.scheme) else { return Err(Reason::CredentialMismatch.into()) };
         let scheme = &keyed.scheme;
@@ -171,10 +172,10 @@ impl<'d> Credential<'d> {
         let mut outcome = Outcome::Mismatch;
         for group in presented.iter() {
             match keyed.judge(group, &view, now)? {
-                Outcome::Fits { key, digest, requirements } => {
-                    let digest = digest.map(|digest| keyed.bound(digest, &body));
+                Outcome::Fits { key, digests, requirements } => {
+                    let digests = digests.map(|digests| digests.map(|digest| keyed.bound(digest, &body)));
                     let Met { signed_at_millis, claims } = requirements;
-                    return Ok(Proof { scheme: name, secret_id: &key.id, signed_at_millis, digest, claims });
+                    return Ok(Proof { scheme: name, secret_id: &key.id, signed_at_millis, digests, claims });
                 }
                 Outcome::Mismatch => {}
                 expired @ Outcome::Expired(_) => outcome = expired,
@@ -199,7 +200,7 @@ fn require_of_body(scheme: &Scheme, view: &View<'_>) -> Result<(), Rejection> {
 
 /// What became of one group of signatures.
 enum Outcome<'k> {
-    Fits { key: &'k Key, digest: Option<SignedDigest>, requirements: Met },
+    Fits { key: &'k Key, digests: Option<OneOrMore<SignedDigest>>, requirements: Met },
     Expired(&'k Key),
     Mismatch,
 }
@@ -231,8 +232,8 @@ impl Keyed {
         for key in live {
             let Some(found) = fits(&key) else { continue };
             let requirements = self.require(group, &filling, now)?;
-            let digest = self.digest(key, found, &filling);
-            return Ok(Outcome::Fits { key, digest, requirements });
+            let digests = self.digests(key, found, &filling);
+            return Ok(Outcome::Fits { key, digests, requirements });
         }
         let mut expired = self.candidates(&group.evidence).filter(|key| !key.is_live(now));
         let found = expired.find(|key| fits(key).is_some());
@@ -306,16 +307,18 @@ impl Keyed {
         }
     }
 
-    /// What was signed: the MAC under the first secret, whichever matched (the same delivery signed with the old and the new secret is one
-    /// delivery), or the digest of the signed text (a signature with a public key has many forms).
-    fn digest(&self, matched: &Key, found: Match, filling: &Filling<'_>) -> Option<SignedDigest> {
+    /// What was signed: the digest of the signed text (a signature with a public key has many forms), or its MAC under every secret, whichever
+    /// matched: the same delivery signed with the old and the new secret is one delivery, also for a policy that has only one of the two.
+    fn digests(&self, matched: &Key, found: Match, filling: &Filling<'_>) -> Option<OneOrMore<SignedDigest>> {
         match found {
             Match::Secret => None,
-            Match::Signature(text) => Some(Sha256::digest(text).into()),
-            Match::Mac(mac) => {
-                let first = self.keys.first()?;
-                let mac = if std::ptr::eq(first, matched) { mac } else { first.material.mac(&self.scheme.signed, filling)? };
-                mac.first_chunk().copied()
+            Match::Signature(text) => Some(OneOrMore { first: Sha256::digest(text).into(), more: Vec::new() }),
+            Match::Mac(known) => {
+                let mac = |key: &Key| {
+                    let mac = if std::ptr::eq(key, matched) { known } else { key.material.mac(&self.scheme.signed, filling)? };
+                    mac.first_chunk().copied()
+                };
+                OneOrMore::collect(self.keys.iter().filter_map(mac))
             }
         }
     }
@@ -373,7 +376,12 @@ impl<'d> Proof<'d> {
 
     /// What was signed; `None` for static credentials.
     #[must_use]
-    pub const fn digest(&self) -> Option<&SignedDigest> {
-        self.digest.as_ref()
+    pub fn digest(&self) -> Option<&SignedDigest> {
+        self.digests().next()
+    }
+
+    /// All that stands for what was signed: one under each secret of the source, where secrets make it; none for static credentials.
+    pub fn digests(&self) -> impl Iterator<Item = &SignedDigest> {
+        self.digests.iter().flat_map(OneOrMore::iter)
     }
 }

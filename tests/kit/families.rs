@@ -393,7 +393,7 @@ pub(crate) fn ed25519_pair() -> Ed25519KeyPair {
     Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap()
 }
 
-fn ecdsa_pair(form: &'static EcdsaSigningAlgorithm) -> EcdsaKeyPair {
+pub(crate) fn ecdsa_pair(form: &'static EcdsaSigningAlgorithm) -> EcdsaKeyPair {
     static DOCUMENT: OnceLock<Vec<u8>> = OnceLock::new();
     let document = DOCUMENT.get_or_init(|| {
         let made = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &SystemRandom::new()).unwrap();
