@@ -306,6 +306,33 @@ fn every_form_of_an_es256_token_is_of_one_claim() {
     }
 }
 
+/// A token is fresh for as long as it says itself, or its scheme says for it: so long is it claimed.
+#[test]
+fn a_token_that_is_fresh_for_longer_than_the_window_stays_claimed_until_it_is_not() {
+    let rows = [
+        ("age_seconds_max = 3_600", format!(r#"{{"iat":{NOW}}}"#), 3_600, "timestamp_stale"),
+        ("age_seconds_max = 3_600, leeway_seconds = 30", format!(r#"{{"iat":{NOW}}}"#), 3_630, "timestamp_stale"),
+        ("leeway_seconds = 0", format!(r#"{{"exp":{}}}"#, NOW + 3_600), 3_599, "timestamp_stale"),
+        ("leeway_seconds = 30", format!(r#"{{"exp":{}}}"#, NOW + 3_600), 3_629, "timestamp_stale"),
+        ("age_seconds_max = 3_600", format!(r#"{{"iat":{NOW},"exp":{}}}"#, NOW + 900), 899, "timestamp_stale"),
+        // Such a token never grows old: the window is all there is.
+        ("leeway_seconds = 0", "{}".to_owned(), 599, "accept"),
+    ];
+    for (rule, claims, fresh_seconds, then) in rows {
+        let house = House::new();
+        let scheme = format!("algorithm = 'jwt'\ncredential = 'bearer'\njwt = {{ algorithms = ['HS256'], {rule} }}");
+        let policy = house.policy(&format!("secrets = [{{ id = 'x', env = '{NEW}' }}]\n[auth.scheme]\n{scheme}"), REFUSE);
+        let text = format!("{}.{}", URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256"}"#), URL_SAFE_NO_PAD.encode(&claims));
+        let signature = URL_SAFE_NO_PAD.encode(hex::decode(mac_of(NEW, &text)).unwrap());
+        let delivery = Delivery::of(&[("authorization", &format!("Bearer {text}.{signature}"))], BODY);
+        assert_eq!(house.send(&policy, &delivery), "accept", "{rule} {claims}");
+        house.clock.advance(Duration::from_secs(fresh_seconds));
+        assert_eq!(house.send(&policy, &delivery), "replayed", "{rule} {claims}: {fresh_seconds} s later");
+        house.clock.advance(Duration::from_secs(1));
+        assert_eq!(house.send(&policy, &delivery), then, "{rule} {claims}: a second more");
+    }
+}
+
 /// The fields in another order are the same signed text.
 #[test]
 fn a_sorted_form_in_another_order_is_the_same_delivery() {

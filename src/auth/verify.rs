@@ -3,6 +3,8 @@
 //! **Invariant:** a [`Proof`] is made here and nowhere else, after a comparison in constant time over the algorithm's whole length, or by the
 //! library's own verification of a signature, and after every side condition held.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
@@ -59,6 +61,7 @@ pub struct Proof<'d> {
     scheme: &'d str,
     secret_id: &'d str,
     signed_at_millis: Option<i64>,
+    fresh_for: Option<Duration>,
     digests: Option<OneOrMore<SignedDigest>>,
     claims: Option<Box<Document>>,
 }
@@ -186,7 +189,7 @@ impl<'d> Credential<'d> {
             let Found { key, digest, signed_at_millis } = code.verify(&view, now)?;
             let secret_id = code.keys().get(key).copied().unwrap_or_default();
             let digests = digest.map(|first| OneOrMore { first, more: Vec::new() });
-            return Ok(Proof { scheme: name, secret_id, signed_at_millis, digests, claims: None });
+            return Ok(Proof { scheme: name, secret_id, signed_at_millis, fresh_for: None, digests, claims: None });
         }
         let Some(keyed) = verifier.keyed(self.scheme) else { return Err(Reason::CredentialMismatch.into()) };
         let scheme = &keyed.scheme;
@@ -205,8 +208,10 @@ impl<'d> Credential<'d> {
                 }
                 Outcome::Fits { key, digests, requirements } => {
                     let digests = digests.map(|digests| digests.map(|digest| keyed.bound(digest, &body)));
-                    let Met { signed_at_millis, claims } = requirements;
-                    return Ok(Proof { scheme: name, secret_id: &key.id, signed_at_millis, digests, claims });
+                    let Met { signed_at_millis, stale_from, claims } = requirements;
+                    let fresh_for = stale_from.and_then(|stale_from| u64::try_from(stale_from.saturating_sub(now)).ok());
+                    let fresh_for = fresh_for.map(Duration::from_secs);
+                    return Ok(Proof { scheme: name, secret_id: &key.id, signed_at_millis, fresh_for, digests, claims });
                 }
                 Outcome::Mismatch => {}
                 expired @ Outcome::Expired(_) => outcome = expired,
@@ -239,6 +244,7 @@ enum Outcome<'k> {
 /// What was learnt while side conditions were checked.
 struct Met {
     signed_at_millis: Option<i64>,
+    stale_from: Option<UnixSeconds>,
     claims: Option<Box<Document>>,
 }
 
@@ -326,12 +332,12 @@ impl Keyed {
                 let claims = token.claims(&scheme.token, now)?;
                 let view = filling.view;
                 self.conditions(&Filling { view: view.with_claims(Some(&claims.document)), ..*filling })?;
-                let Claims { document, issued_millis } = claims;
-                Ok(Met { signed_at_millis: signed_at.or(issued_millis), claims: Some(Box::new(document)) })
+                let Claims { document, issued_millis, stale_from } = claims;
+                Ok(Met { signed_at_millis: signed_at.or(issued_millis), stale_from, claims: Some(Box::new(document)) })
             }
             (_, _) => {
                 self.conditions(filling)?;
-                Ok(Met { signed_at_millis: signed_at, claims: None })
+                Ok(Met { signed_at_millis: signed_at, stale_from: None, claims: None })
             }
         }
     }
@@ -404,6 +410,12 @@ impl<'d> Proof<'d> {
     #[must_use]
     pub const fn signed_at_millis(&self) -> Option<i64> {
         self.signed_at_millis
+    }
+
+    /// How long the same credential would still be taken, where it says that itself; `None` where the scheme's tolerance does.
+    #[must_use]
+    pub const fn fresh_for(&self) -> Option<Duration> {
+        self.fresh_for
     }
 
     /// The claims of a token.
