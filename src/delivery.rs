@@ -464,7 +464,7 @@ impl<'d> Authenticated<'d> {
     fn claim(&self, limits: &Limits, now: Duration) -> Result<Novelty, Rejection> {
         let Some(proof) = &self.proof else { return Ok(Novelty::Unknown) };
         let source = self.routed.source;
-        // A token may be fresh for longer than the window.
+        // A token may be fresh for longer than the window; a timestamp from the edge of the future is, by its last second.
         let window = source.replay.window.max(proof.fresh_for().unwrap_or_default().min(CLAIM_TIME_MAX));
         let reservation = limits.claims().reserve_all(source.limits.id(), proof.digests(), window, now);
         let Some(reservation) = reservation.transpose() else { return Ok(Novelty::Unknown) };

@@ -306,6 +306,27 @@ fn every_form_of_an_es256_token_is_of_one_claim() {
     }
 }
 
+/// A sender's clock may be ahead by the tolerance: then its delivery is fresh for twice that, the last second included.
+#[test]
+fn a_delivery_from_the_edge_of_the_future_stays_claimed_for_its_last_second() {
+    let units =
+        [("seconds", 1, 0), ("milliseconds", 1_000, 0), ("milliseconds", 1_000, -1), ("milliseconds", 1_000, -999)];
+    for (unit, factor, more) in units {
+        let house = House::new();
+        let scheme = format!("{LIST}\ntimestamp = {{ at = 'item:t', unit = '{unit}', tolerance_seconds = 300 }}");
+        let policy = house.policy(&format!("secrets = [{{ id = 'x', env = '{NEW}' }}]\n{scheme}"), REFUSE);
+        let delivery = Delivery::listed(NEW, (NOW + 300) * factor + more, BODY);
+        assert_eq!(house.send(&policy, &delivery), "accept", "{unit} {more}");
+        let last = if more == 0 { 600 } else { 599 };
+        house.clock.advance(Duration::from_secs(last));
+        assert_eq!(house.send(&policy, &delivery), "replayed", "{unit} {more}: the last second");
+        house.clock.advance(Duration::from_millis(999));
+        assert_eq!(house.send(&policy, &delivery), "replayed", "{unit} {more}: the end of the last second");
+        house.clock.advance(Duration::from_millis(1));
+        assert_eq!(house.send(&policy, &delivery), "timestamp_stale", "{unit} {more}");
+    }
+}
+
 /// A token is fresh for as long as it says itself, or its scheme says for it: so long is it claimed.
 #[test]
 fn a_token_that_is_fresh_for_longer_than_the_window_stays_claimed_until_it_is_not() {
@@ -321,7 +342,8 @@ fn a_token_that_is_fresh_for_longer_than_the_window_stays_claimed_until_it_is_no
     for (rule, claims, fresh_seconds, then) in rows {
         let house = House::new();
         let scheme = format!("algorithm = 'jwt'\ncredential = 'bearer'\njwt = {{ algorithms = ['HS256'], {rule} }}");
-        let policy = house.policy(&format!("secrets = [{{ id = 'x', env = '{NEW}' }}]\n[auth.scheme]\n{scheme}"), REFUSE);
+        let policy =
+            house.policy(&format!("secrets = [{{ id = 'x', env = '{NEW}' }}]\n[auth.scheme]\n{scheme}"), REFUSE);
         let text = format!("{}.{}", URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256"}"#), URL_SAFE_NO_PAD.encode(&claims));
         let signature = URL_SAFE_NO_PAD.encode(hex::decode(mac_of(NEW, &text)).unwrap());
         let delivery = Delivery::of(&[("authorization", &format!("Bearer {text}.{signature}"))], BODY);

@@ -15,6 +15,7 @@ use super::condition::Condition;
 use super::list::Layout;
 use super::place::Place;
 use super::template::{Filter, Part, Template, Value};
+use crate::clock::UnixSeconds;
 
 /// One way to prove who sent a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -301,6 +302,14 @@ pub const TOKEN_ALGORITHMS: &[(&str, TokenAlgorithm)] = &[
     ("ES256", TokenAlgorithm::Es256),
     ("EdDSA", TokenAlgorithm::EdDsa),
 ];
+
+impl TimestampRule {
+    /// The first second in which a timestamp is too old.
+    #[must_use]
+    pub fn stale_from(&self, unix_millis: i64) -> UnixSeconds {
+        unix_millis.div_euclid(1_000).saturating_add(i64::from(self.tolerance_seconds) + 1)
+    }
+}
 
 impl PublicKeyAlgorithm {
     /// How many bytes its signatures may have. Of RSA it is the key's own length that counts, which is of 1,024 to 8,192 bits.

@@ -337,7 +337,8 @@ impl Keyed {
             }
             (_, _) => {
                 self.conditions(filling)?;
-                Ok(Met { signed_at_millis: signed_at, stale_from: None, claims: None })
+                let stale_from = scheme.timestamp.as_ref().zip(signed_at).map(|(rule, signed_at)| rule.stale_from(signed_at));
+                Ok(Met { signed_at_millis: signed_at, stale_from, claims: None })
             }
         }
     }
@@ -412,7 +413,7 @@ impl<'d> Proof<'d> {
         self.signed_at_millis
     }
 
-    /// How long the same credential would still be taken, where it says that itself; `None` where the scheme's tolerance does.
+    /// How long the same credential would still be taken, from the second on in which it was verified; `None` where nothing signed tells.
     #[must_use]
     pub const fn fresh_for(&self) -> Option<Duration> {
         self.fresh_for
