@@ -103,16 +103,10 @@ impl House {
     /// As far as the upstream, which has not answered yet.
     fn take<'d>(&self, policy: &'d Policy, delivery: &'d Delivery) -> Result<Sanitized<'d>, End> {
         let (now, monotonic) = (self.clock.unix_seconds(), self.clock.monotonic());
-        let steps = || -> Result<_, Ended> {
-            let routed = Routed::find(policy, &delivery.head, HostMatch::Served)?;
-            let received = routed.present(Permit::offline(), now)?.receive(delivery.body.clone())?;
-            let accepted = received.authenticate(now)?.accept_sequence(&self.limits, monotonic)?;
-            Ok(accepted.validate()?.sanitize()?)
-        };
-        steps().map_err(|ended| match ended {
-            Ended::Rejected(rejection) => End::of(&rejection),
-            Ended::Answered(answer) => panic!("{}", answer.why),
-        })
+        let routed = Routed::find(policy, &delivery.head, HostMatch::Served)?;
+        let received = routed.present(Permit::offline(), now)?.receive(delivery.body.clone())?;
+        let accepted = received.authenticate(now)?.accept_sequence(&self.limits, monotonic)?;
+        Ok(accepted.validate()?.sanitize()?)
     }
 
     /// All the way; the upstream accepts.
@@ -128,12 +122,21 @@ impl House {
     }
 }
 
-impl End {
-    fn of(rejection: &Rejection) -> Self {
+impl From<Rejection> for End {
+    fn from(rejection: Rejection) -> Self {
         Self {
             reason: rejection.reason().code(),
             status: rejection.status().map(|status| status.as_u16()),
             retry_after: rejection.retry_after_seconds(),
+        }
+    }
+}
+
+impl From<Ended> for End {
+    fn from(ended: Ended) -> Self {
+        match ended {
+            Ended::Rejected(rejection) => rejection.into(),
+            Ended::Answered(answer) => panic!("{}", answer.why),
         }
     }
 }
@@ -450,10 +453,13 @@ fn threads_that_send_the_same_delivery_get_it_through_once() {
     assert_eq!(accepted, 1);
 }
 
+/// Its name, the secrets before and after it, and those that may sign after it.
+type Reload = (&'static str, &'static [&'static str], &'static [&'static str], &'static [&'static str]);
+
 /// While a secret is rotated, what was accepted before the new one was added stays claimed after it, whichever signs it again.
 #[test]
 fn claims_survive_a_reload_also_one_that_adds_or_removes_a_secret() {
-    let rows: &[(&str, &[&str], &[&str], &[&str])] = &[
+    let rows: &[Reload] = &[
         ("nothing changed", &[OLD], &[OLD], &[OLD]),
         ("a new secret before the old one", &[OLD], &[NEW, OLD], &[OLD, NEW]),
         ("a new secret behind the old one", &[OLD], &[OLD, NEW], &[OLD, NEW]),

@@ -356,11 +356,12 @@ fn signatures<'t>(scheme: &Scheme, encoded: impl Iterator<Item = &'t str>) -> Op
             });
             OneOrMore::collect(macs).map(Evidence::Macs)
         }
-        None => {
-            let decoded = encoded.filter_map(|text| decode(text, scheme.encoding));
-            OneOrMore::collect(decoded.filter(|signature| has_form(scheme.algorithm, signature))).map(Evidence::Signatures)
-        }
+        None => OneOrMore::collect(encoded.filter_map(|text| decode_signature(text, scheme))).map(Evidence::Signatures),
     }
+}
+
+fn decode_signature(encoded: &str, scheme: &Scheme) -> Option<Vec<u8>> {
+    decode(encoded, scheme.encoding).filter(|signature| has_form(scheme.algorithm, signature))
 }
 
 /// Whether bytes are as long as a signature of this algorithm; one in DER says itself how long it is (X.690 §8.1.3.4).

@@ -32,7 +32,7 @@ pub(crate) struct Family {
     pub(crate) signature: Vec<u8>,
     pub(crate) encode: fn(&[u8]) -> Vec<u8>,
     /// The whole request with this text where the signature stands.
-    pub(crate) place: Box<dyn Fn(&[u8]) -> Sent>,
+    pub(crate) place: Placing,
     /// What the scheme covers, the signature aside.
     pub(crate) covers: Vec<Part>,
     pub(crate) tolerance: Option<Tolerance>,
@@ -43,6 +43,9 @@ pub(crate) struct Family {
     /// What two bodies must have in common to say the same.
     pub(crate) meaning: fn(&[u8]) -> Vec<u8>,
 }
+
+/// Makes the request that has this text where its signature stands.
+pub(crate) type Placing = Box<dyn Fn(&[u8]) -> Sent>;
 
 /// How the signature is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
