@@ -141,8 +141,12 @@ fn signed(headers: HeaderMap, provider: &str, shows: Shows, body: &Bytes) -> Hea
 
 /// `accept METHOD SECRET`, or the reason of the refusal.
 fn verdict(policy: &Policy, shown: &[(&str, Shows)]) -> String {
+    verdict_with(policy, shown, Replays::Ignored)
+}
+
+fn verdict_with(policy: &Policy, shown: &[(&str, Shows)], replays: Replays<'_>) -> String {
     let (head, body) = request(shown);
-    let judgement = judge(policy, &head, body, NOW, Replays::Ignored);
+    let judgement = judge(policy, &head, body, NOW, replays);
     match judgement.verdict {
         Verdict::Accept(_) => format!("accept {}", judgement.secret_id.unwrap_or_default()),
         Verdict::Reject(rejection) => rejection.reason().code().to_owned(),
@@ -223,10 +227,10 @@ fn nothing_presented_is_the_fault_of_the_first_method() {
 }
 
 #[test]
-fn a_repetition_is_known_by_the_method_that_proved_it() {
+fn a_repetition_is_known_by_whichever_method_signs() {
     let rows: [(&str, &[&str], &str); 3] = [
         ("all", &["gitlab-token", "slack"], "replayed"),
-        ("any", &["gitlab-token", "slack"], "accept gitlab-token"),
+        ("any", &["gitlab-token", "slack"], "replayed"),
         ("any", &["slack", "gitlab-token"], "replayed"),
     ];
     for (combine, methods, expected) in rows {
@@ -242,6 +246,29 @@ fn a_repetition_is_known_by_the_method_that_proved_it() {
             Verdict::Answer(_) => "answer".to_owned(),
         };
         assert_eq!(found, expected, "{combine} {methods:?}");
+    }
+}
+
+#[test]
+fn a_captured_delivery_is_no_new_one_without_its_first_credential() {
+    let both = [("slack", Shows::Good), ("stripe", Shows::Good)];
+    let rows: [(&[(&str, Shows)], &[(&str, Shows)], &str); 5] = [
+        (&both, &both[..1], "replayed"),
+        (&both, &both[1..], "replayed"),
+        (&both[1..], &both[1..], "replayed"),
+        // What did not come could not be remembered.
+        (&both[..1], &both[1..], "accept stripe"),
+        (&[both[0], ("stripe", Shows::Forged)], &both[1..], "accept stripe"),
+    ];
+    for (first, second, expected) in rows {
+        let policy = load(&policy("any", &["slack", "stripe"])).0.unwrap();
+        let limits = Limits::new(Capacity::default());
+        assert_eq!(
+            verdict_with(&policy, first, Replays::Kept(&limits)),
+            "accept slack".replace("slack", first[0].0),
+            "{first:?}"
+        );
+        assert_eq!(verdict_with(&policy, second, Replays::Kept(&limits)), expected, "{first:?} and then {second:?}");
     }
 }
 

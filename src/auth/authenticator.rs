@@ -1,7 +1,8 @@
 //! Several ways to prove who sent a delivery, on one source: all of them have to hold, or any one decides.
 //!
 //! With `all` every method must hold. With `any` methods are asked in the policy's order, and the first that the request presents
-//! decides alone: one that is presented badly refuses the request, whatever else the request carries.
+//! decides alone: one that is presented badly refuses the request, whatever else the request carries. What else it carries and is good
+//! is remembered, so that a captured delivery is no new one without its first credential.
 //!
 //! **Invariant:** there is no method that a request gets by failing another one. What `any` lets it choose is what the policy lists.
 //!
@@ -147,16 +148,15 @@ impl Authenticator {
         client: Option<&ClientChain>,
         now: UnixSeconds,
     ) -> Result<Credentials<'d>, Rejection> {
-        let (mut candidates, mut missing) = (Vec::new(), None);
+        let (mut candidates, mut missing, mut is_decided) = (Vec::new(), None, false);
         for method in self.methods() {
             match method.read(head, client, now) {
                 Ok(candidate) => {
-                    let may_be_missing = candidate.is_in_body();
+                    is_decided |= !candidate.is_in_body();
                     candidates.push(candidate);
-                    if !may_be_missing {
-                        break;
-                    }
                 }
+                // Another one decides: this one is no longer asked.
+                Err(_) if is_decided => {}
                 Err(fault) if presents_nothing(fault.reason()) || method.is_other_authorization(head) => {
                     if candidates.is_empty() {
                         missing.get_or_insert(fault);
@@ -165,7 +165,7 @@ impl Authenticator {
                 Err(fault) if candidates.is_empty() => return Err(fault),
                 Err(fault) => {
                     candidates.push(Candidate::Refused(fault));
-                    break;
+                    is_decided = true;
                 }
             }
         }
@@ -265,11 +265,16 @@ impl<'d> Credentials<'d> {
                 .into_iter()
                 .try_fold(first, |proof, candidate| Ok(proof.and(candidate.verify(body, now)?, &authenticator.name)));
         }
-        for candidate in std::iter::once(first).chain(more) {
+        let mut candidates = std::iter::once(first).chain(more);
+        while let Some(candidate) = candidates.next() {
             let may_be_missing = candidate.is_in_body();
             match candidate.verify(body, now) {
                 Err(fault) if may_be_missing && presents_nothing(fault.reason()) => drop(missing.get_or_insert(fault)),
-                decided => return decided,
+                Err(fault) => return Err(fault),
+                Ok(proof) => {
+                    let others = candidates.filter_map(|candidate| candidate.verify(body, now).ok());
+                    return Ok(others.fold(proof, Proof::known_by));
+                }
             }
         }
         Err(missing.unwrap_or_else(|| Reason::CredentialMissing.into()))
