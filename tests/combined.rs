@@ -1,7 +1,7 @@
 //! Several methods on one source: what `all` wants, what `any` lets a request choose, and what it never does: get by with a weaker method after
 //! it failed another.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "the helpers of a test may fail as the test itself may")]
+#![expect(clippy::unwrap_used, reason = "the helpers of a test may fail as the test itself may")]
 
 use std::fs;
 
@@ -79,6 +79,12 @@ fn load(policy: &str) -> (Option<Policy>, String) {
     let policy = load::load(&config, &Secrets, &Limits::new(Capacity::default()), &mut loaded);
     (policy, loaded.diagnostics.report(&loaded.files, &Styles::plain()).to_string())
 }
+
+/// What a request presents, by provider.
+type Shown<'r> = &'r [(&'r str, Shows)];
+
+/// How methods are combined, which, what a request presents, and what becomes of it.
+type Row<'r> = (&'r str, &'r [&'r str], Shown<'r>, &'r str);
 
 /// What a request presents: for each provider something good, or what is wrong with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,7 +165,6 @@ fn every_method_has_to_hold_or_the_first_that_is_presented_decides() {
     use Shows::{Forged, Good, Malformed, Stale};
     let two = ["slack", "gitlab-token"];
     let three = ["gitlab", "mailgun", "gitlab-token"];
-    type Row<'r> = (&'r str, &'r [&'r str], &'r [(&'r str, Shows)], &'r str);
     let rows: [Row<'_>; 33] = [
         // all: every one of them; the first fault in the listed order.
         ("all", &two, &[("slack", Good), ("gitlab-token", Good)], "accept slack+gitlab-token"),
@@ -252,7 +257,7 @@ fn a_repetition_is_known_by_whichever_method_signs() {
 #[test]
 fn a_captured_delivery_is_no_new_one_without_its_first_credential() {
     let both = [("slack", Shows::Good), ("stripe", Shows::Good)];
-    let rows: [(&[(&str, Shows)], &[(&str, Shows)], &str); 5] = [
+    let rows: [(Shown<'_>, Shown<'_>, &str); 5] = [
         (&both, &both[..1], "replayed"),
         (&both, &both[1..], "replayed"),
         (&both[1..], &both[1..], "replayed"),
@@ -306,6 +311,7 @@ fn a_scheme_of_ones_own_may_be_like_a_preset_among_methods() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn what_is_wrong_with_several_methods_is_said() {
     let method = |provider: &str| policy("any", &[provider]);
     let auth = |auth: &str| format!("path = \"/hooks/a\"\n{auth}\n[forward]\nto = \"http://127.0.0.1:9/\"\n");

@@ -126,8 +126,8 @@ fn auth(combine: &str, methods: &[&str]) -> String {
     match methods {
         [one] => format!("[auth]\n{one}"),
         several => {
-            let methods: String = several.iter().map(|method| format!("[[auth.method]]\n{method}\n")).collect();
-            format!("[auth]\ncombine = \"{combine}\"\n{methods}")
+            let methods = several.join("\n[[auth.method]]\n");
+            format!("[auth]\ncombine = \"{combine}\"\n[[auth.method]]\n{methods}\n")
         }
     }
 }
@@ -311,6 +311,9 @@ fn app() -> SocketAddr {
     address
 }
 
+/// How two methods are combined, which, what a client shows, and what becomes of it.
+type Row<'r> = (&'r str, [&'r str; 2], Option<&'r Identity>, Shows, &'r str);
+
 /// Whether a delivery is signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Shows {
@@ -467,7 +470,6 @@ fn without_names_any_certificate_of_the_authority_is_good_and_no_other() {
 fn a_certificate_and_a_signature_go_together_as_the_policy_says() {
     let partner = authority("Partner");
     let (good, bad) = (Claims::good().by(&partner), Claims::good().by(&authority("Other")));
-    type Row<'r> = (&'r str, [&'r str; 2], Option<&'r Identity>, Shows, &'r str);
     let rows: [Row<'_>; 14] = [
         ("all", [NAMED, GITHUB], Some(&good), Shows::Signature, "200 hooks.partner.example+g"),
         ("all", [GITHUB, NAMED], Some(&good), Shows::Signature, "200 g+hooks.partner.example"),
