@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use super::certificate::{self, ClientCertificate, ClientChain, Holder};
 use super::credential::Credential;
-use super::place::Head;
+use super::place::{Body, Head, View};
 use super::scheme::Scheme;
 use super::template::Signer;
 use super::verify::{Proof, Verifier};
@@ -71,7 +71,7 @@ enum Candidate<'d> {
     Refused(Rejection),
 }
 
-/// Whether a request fails because it presents nothing: with `any` the next method is asked then.
+/// Whether a request fails because it presents nothing.
 #[must_use]
 pub const fn presents_nothing(reason: Reason) -> bool {
     matches!(reason, Reason::CredentialMissing | Reason::ClientCertificateMissing)
@@ -152,12 +152,12 @@ impl Authenticator {
         for method in self.methods() {
             match method.read(head, client, now) {
                 Ok(candidate) => {
-                    is_decided |= !candidate.is_in_body();
+                    is_decided |= candidate.unseen().is_none();
                     candidates.push(candidate);
                 }
                 // Another one decides: this one is no longer asked.
                 Err(_) if is_decided => {}
-                Err(fault) if presents_nothing(fault.reason()) || method.is_other_authorization(head) => {
+                Err(fault) if !method.is_presented(head, client, &fault) => {
                     if candidates.is_empty() {
                         missing.get_or_insert(fault);
                     }
@@ -224,25 +224,40 @@ impl Method {
         }
     }
 
-    /// Whether the method looks into `Authorization`, and a credential of another kind than its own stands there: `Basic …` is no bearer token
-    /// that is spelled badly.
-    fn is_other_authorization(&self, head: Head<'_>) -> bool {
-        let mut schemes = self.verifier().into_iter().flat_map(Verifier::schemes).peekable();
-        schemes.peek().is_some() && schemes.all(|scheme| scheme.credential.is_other_authorization(head.headers))
-    }
-}
-
-impl Candidate<'_> {
-    /// Whether only the body can say that it is there.
-    const fn is_in_body(&self) -> bool {
+    /// Whether a request that fails this method tries it at all.
+    fn is_presented(&self, head: Head<'_>, client: Option<&ClientChain>, fault: &Rejection) -> bool {
         match self {
-            Self::Credential(_, credential) => credential.is_in_body(),
-            Self::Certificate(_) | Self::Refused(_) => false,
+            Self::Request(verifier) => verifier.is_presented(&View::of_head(head), fault),
+            Self::Connection(_) => client.is_some(),
         }
     }
 }
 
+/// A method whose credential only the body can show.
+struct Unseen<'d> {
+    verifier: &'d Verifier,
+    head: Head<'d>,
+}
+
+impl Unseen<'_> {
+    /// Whether the body shows it, although it fails.
+    fn is_in(&self, body: &Bytes, fault: &Rejection) -> bool {
+        let body = Body::new(body, self.head.headers);
+        self.verifier.is_presented(&View::of_head(self.head).with_body(&body), fault)
+    }
+}
+
 impl<'d> Candidate<'d> {
+    /// What only the body can say to be there.
+    fn unseen(&self) -> Option<Unseen<'d>> {
+        match self {
+            Self::Credential(verifier, credential) if credential.is_in_body() => {
+                Some(Unseen { verifier, head: credential.head })
+            }
+            Self::Credential(..) | Self::Certificate(_) | Self::Refused(_) => None,
+        }
+    }
+
     fn verify(self, body: &Bytes, now: UnixSeconds) -> Result<Proof<'d>, Rejection> {
         match self {
             Self::Credential(verifier, credential) => credential.verify(verifier, body, now),
@@ -267,9 +282,11 @@ impl<'d> Credentials<'d> {
         }
         let mut candidates = std::iter::once(first).chain(more);
         while let Some(candidate) = candidates.next() {
-            let may_be_missing = candidate.is_in_body();
+            let unseen = candidate.unseen();
             match candidate.verify(body, now) {
-                Err(fault) if may_be_missing && presents_nothing(fault.reason()) => drop(missing.get_or_insert(fault)),
+                Err(fault) if unseen.is_some_and(|unseen| !unseen.is_in(body, &fault)) => {
+                    missing.get_or_insert(fault);
+                }
                 Err(fault) => return Err(fault),
                 Ok(proof) => {
                     let others = candidates.filter_map(|candidate| candidate.verify(body, now).ok());

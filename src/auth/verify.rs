@@ -141,6 +141,20 @@ impl Verifier {
         keys.filter(|key| key.material.is_short_rsa()).map(|key| &*key.id)
     }
 
+    /// Whether something stands where a credential of this request would, as far as the view reaches; code tells it by its fault alone.
+    pub(super) fn is_presented(&self, view: &View<'_>, fault: &Rejection) -> bool {
+        let schemes = match &self.method {
+            Method::Schemes(schemes) => schemes,
+            Method::Code(_) => return fault.reason() != Reason::CredentialMissing,
+        };
+        let is_for = |keyed: &&Keyed| keyed.scheme.when.iter().all(|condition| condition.holds(view));
+        schemes.iter().filter(is_for).any(|Keyed { scheme, .. }| match scheme.credential.read_all(view) {
+            Ok(texts) => texts.iter().any(|text| !text.is_empty()),
+            // `Basic …` is no bearer token that is spelled badly.
+            Err(_) => !scheme.credential.is_other_authorization(view.head.headers),
+        })
+    }
+
     /// The preset's name, or `custom`.
     #[must_use]
     pub fn name(&self) -> &str {
