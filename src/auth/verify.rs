@@ -111,8 +111,7 @@ impl Verifier {
             Rejection::new(Reason::CredentialMissing).fact("expected", whens.collect::<Vec<_>>().join(" or "))
         })?;
         let scheme = &schemes[position].scheme;
-        let presented =
-            if scheme.credential.is_in_body() { None } else { Some(credential::read(scheme, &view, now)?) };
+        let presented = if scheme.credential.is_in_body() { None } else { Some(credential::read(scheme, &view, now)?) };
         Ok(Credential { head, scheme: position, presented })
     }
 
@@ -199,7 +198,9 @@ impl<'d> Credential<'d> {
         let mut outcome = Outcome::Mismatch;
         for group in presented.iter() {
             match keyed.judge(group, &view, now)? {
-                Outcome::Fits { .. } if verifier.challenges == Challenges::Signed && keyed.is_challenge(group, &view) => {
+                Outcome::Fits { .. }
+                    if verifier.challenges == Challenges::Signed && keyed.is_challenge(group, &view) =>
+                {
                     return Err(Rejection::new(Reason::CredentialMismatch).fact("found", "a challenge, not a delivery"));
                 }
                 Outcome::Fits { key, digest, requirements } => {
@@ -223,9 +224,10 @@ impl<'d> Credential<'d> {
 
 /// Values of the body that the signed text names: the head was looked at before.
 fn require_of_body(scheme: &Scheme, view: &View<'_>) -> Result<(), Rejection> {
-    scheme.signed.require_in_body(view).map_err(|missing| {
-        Rejection::new(Reason::CredentialMissing).fact("expected", missing.what)
-    })
+    scheme
+        .signed
+        .require_in_body(view)
+        .map_err(|missing| Rejection::new(Reason::CredentialMissing).fact("expected", missing.what))
 }
 
 /// What became of one group of signatures.
@@ -352,7 +354,11 @@ impl Keyed {
             Match::Signature(text) => Some(Sha256::digest(text).into()),
             Match::Mac(mac) => {
                 let first = self.keys.first()?;
-                let mac = if std::ptr::eq(first, matched) { mac } else { first.material.mac(&self.scheme.signed, filling)? };
+                let mac = if std::ptr::eq(first, matched) {
+                    mac
+                } else {
+                    first.material.mac(&self.scheme.signed, filling)?
+                };
                 mac.first_chunk().copied()
             }
         }
