@@ -441,7 +441,7 @@ fn decode(encoded: &str, encoding: Encoding) -> Option<Vec<u8>> {
 /// Milliseconds since the epoch.
 fn unix_millis(text: &str, unit: TimestampUnit) -> Option<i64> {
     if unit == TimestampUnit::Iso8601 {
-        return text.parse::<jiff::Timestamp>().ok().map(|timestamp| timestamp.as_millisecond());
+        return text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond);
     }
     let digits = !text.is_empty() && text.len() <= 18 && text.bytes().all(|byte| byte.is_ascii_digit());
     let count: i64 = if digits { text.parse().ok()? } else { return None };

@@ -49,7 +49,7 @@ fn pem(text: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-/// The SubjectPublicKeyInfo of an X.509 certificate in DER.
+/// The `SubjectPublicKeyInfo` of an X.509 certificate in DER.
 pub(super) fn key_of_certificate(der: &[u8]) -> Option<Vec<u8>> {
     let der = CertificateDer::from(der);
     let certificate = webpki::EndEntityCert::try_from(&der).ok()?;

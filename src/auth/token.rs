@@ -15,7 +15,7 @@ use subtle::ConstantTimeEq as _;
 use super::key::Material;
 use super::scheme::{TOKEN_ALGORITHMS, TokenAlgorithm, TokenRule};
 use crate::clock::UnixSeconds;
-use crate::payload::{Document, JsonLimits};
+use crate::payload::{Document, JsonLimits, Node};
 use crate::reason::Reason;
 use crate::rejection::Rejection;
 
@@ -67,7 +67,7 @@ impl<'d> Token<'d> {
         let header = decoded(&text[..header_end])
             .and_then(document)
             .ok_or_else(|| malformed("a header of base64url and JSON"))?;
-        let member = |name: &str| header.root().get(name).and_then(|node| node.as_str());
+        let member = |name: &str| header.root().get(name).and_then(Node::as_str);
         let named = member("alg");
         let algorithm =
             TOKEN_ALGORITHMS.iter().find(|(word, _)| named.as_deref() == Some(word)).map(|(_, found)| *found);
@@ -83,7 +83,7 @@ impl<'d> Token<'d> {
             return Err(malformed("a signature"));
         }
         let key_id = member("kid").map(|id| Box::from(&*id));
-        Ok(Self { header_end, payload_end, algorithm, key_id, signature, text })
+        Ok(Self { text, header_end, payload_end, algorithm, key_id, signature })
     }
 
     /// The same, borrowing nothing.

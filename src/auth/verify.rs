@@ -322,19 +322,15 @@ impl Keyed {
         if let Some(rule) = scheme.timestamp.as_ref().filter(|_| scheme.judges_time_last()) {
             signed_at = Some(Timestamp::read(rule, &filling.view, now)?.unix_millis);
         }
-        match (scheme.algorithm, &group.evidence) {
-            (Algorithm::Jwt, Evidence::Token(token)) => {
-                let claims = token.claims(&scheme.token, now)?;
-                let view = filling.view;
-                self.conditions(&Filling { view: view.with_claims(Some(&claims.document)), ..*filling })?;
-                let Claims { document, issued_millis } = claims;
-                Ok(Met { signed_at_millis: signed_at.or(issued_millis), claims: Some(Box::new(document)) })
-            }
-            (_, _) => {
-                self.conditions(filling)?;
-                Ok(Met { signed_at_millis: signed_at, claims: None })
-            }
+        if let (Algorithm::Jwt, Evidence::Token(token)) = (scheme.algorithm, &group.evidence) {
+            let claims = token.claims(&scheme.token, now)?;
+            let view = filling.view;
+            self.conditions(&Filling { view: view.with_claims(Some(&claims.document)), ..*filling })?;
+            let Claims { document, issued_millis } = claims;
+            return Ok(Met { signed_at_millis: signed_at.or(issued_millis), claims: Some(Box::new(document)) });
         }
+        self.conditions(filling)?;
+        Ok(Met { signed_at_millis: signed_at, claims: None })
     }
 
     fn conditions(&self, filling: &Filling<'_>) -> Result<(), Rejection> {

@@ -84,9 +84,9 @@ pub(super) fn compile(
     let replay = compiler.replay(&config, &method, &schemes);
     compiler.url(&config, &schemes);
     compiler.body(&config);
-    let credential_parameters = schemes.iter().filter_map(|scheme| match &scheme.credential {
-        Place::Query(name) => Some(name.clone()),
-        _other => None,
+    let credential_parameters = schemes.iter().filter_map(|scheme| {
+        let Place::Query(name) = &scheme.credential else { return None };
+        Some(name.clone())
     });
     let credential_parameters = credential_parameters.collect();
     let limits = context.limits.source(name, limits(&config.limit, config.allow.as_ref()));
@@ -226,14 +226,14 @@ impl Compiler<'_, '_> {
         let mut fault = false;
         for (name, value) in &config.auth.parameters {
             let place = match (relocatable, name.value.as_str()) {
-                (true, "header") => match HeaderName::try_from(value.value.as_str()) {
-                    Ok(header) => Some(Place::header(header)),
-                    Err(_) => {
+                (true, "header") => {
+                    let header = HeaderName::try_from(value.value.as_str()).ok();
+                    if header.is_none() {
                         self.error(Some(value.span.clone()), "not a header name".to_owned());
                         fault = true;
-                        None
                     }
-                },
+                    header.map(Place::header)
+                }
                 (true, "query") => Some(Place::Query(value.value.as_str().into())),
                 (_, other) => {
                     let declared =
@@ -281,17 +281,12 @@ impl Compiler<'_, '_> {
             }
         }
         let keys = self.keys(config)?;
-        let made = match code {
-            Some(kind) => kind
-                .make(
-                    &keys,
-                    &code::Settings { parameters: &parameters(config), trust_roots: &self.trust_roots(config)? },
-                )
-                .map(|code| Verifier::of_code(method.name(), code)),
-            None => {
-                self.refuse_trust_roots(config);
-                Verifier::new(method.name(), schemes, &keys)
-            }
+        let made = if let Some(kind) = code {
+            let settings = code::Settings { parameters: &parameters(config), trust_roots: &self.trust_roots(config)? };
+            kind.make(&keys, &settings).map(|code| Verifier::of_code(method.name(), code))
+        } else {
+            self.refuse_trust_roots(config);
+            Verifier::new(method.name(), schemes, &keys)
         };
         match made {
             Ok(verifier) => {

@@ -59,7 +59,7 @@ fn base(like: &DeTable<'_>, presets: Presets, depth: usize) -> Option<(DeTable<'
 }
 
 /// Completes a preset: its scheme word by word, everything else key by key.
-fn inherit<'a>(preset: &mut DeTable<'a>, mut base: DeTable<'static>, span: &Range<usize>) {
+fn inherit(preset: &mut DeTable<'_>, mut base: DeTable<'static>, span: &Range<usize>) {
     base.remove("like");
     let scheme = preset.get_mut("scheme").and_then(|scheme| table(scheme.get_mut()));
     if let Some(scheme) = scheme
@@ -70,7 +70,7 @@ fn inherit<'a>(preset: &mut DeTable<'a>, mut base: DeTable<'static>, span: &Rang
     merge(preset, base, span);
 }
 
-fn merge<'a>(table: &mut DeTable<'a>, base: DeTable<'static>, span: &Range<usize>) {
+fn merge(table: &mut DeTable<'_>, base: DeTable<'static>, span: &Range<usize>) {
     for (key, value) in base {
         if !table.contains_key(key.get_ref().as_ref()) {
             table.insert(TomlSpanned::new(span.clone(), key.into_inner()), placed(value, span));
