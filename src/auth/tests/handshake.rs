@@ -112,7 +112,7 @@ fn a_signed_challenge_is_no_delivery() {
             (Challenges::None, Ok("only".to_owned())),
             (Challenges::Signed, if is_challenge { Err(Reason::CredentialMismatch) } else { Ok("only".to_owned()) }),
         ] {
-            let verifier = verifier("x-twitter", scheme, &[only.clone()]).with_challenges(challenges);
+            let verifier = verifier("x-twitter", scheme, std::slice::from_ref(&only)).with_challenges(challenges);
             assert_eq!(super::judge(&verifier, &signed, &body, NOW), expected, "{body:?} {challenges:?}");
         }
     }

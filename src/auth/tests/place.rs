@@ -110,8 +110,8 @@ fn a_form_field_stands_alone_in_a_body_that_is_a_form() {
 fn every_value_of_a_place_that_has_several_is_read() {
     let all = |sent: &Sent, place: &str| {
         let place = parse_place(place).unwrap();
-        let found =
-            sent.look(|view| place.read_all(view).map(|all| all.into_iter().map(|text| text.into_owned()).collect()));
+        let found = sent
+            .look(|view| place.read_all(view).map(|all| all.into_iter().map(std::borrow::Cow::into_owned).collect()));
         found.unwrap_or_else(|fault| vec![format!("{fault:?}")])
     };
     let rows = [

@@ -212,6 +212,7 @@ proptest! {
 
 /// Each row is one whole scheme of another kind, with what is found in it.
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn the_other_kinds_of_schemes_tell_their_faults() {
     let signed = "credential = 'header:x-sig'\nencoding = 'hex'\n";
     let jwt = "algorithm = 'jwt'\ncredential = 'bearer'\n";
