@@ -98,7 +98,7 @@ pub enum Ended {
     /// It was refused.
     Rejected(Rejection),
     /// The gateway itself answered it: an event that is only acknowledged, a handshake.
-    Answered(Answer),
+    Answered(Box<Answer>),
 }
 
 /// An answer of the gateway's own, with status 200, to a good request that the upstream never sees.
@@ -305,7 +305,7 @@ impl<'d> Routed<'d> {
         }
         let signer = self.source.verifier.as_ref().map(|verifier| verifier as &dyn Signer);
         let verify_token = rules.verify_token.as_ref().map(Secret::expose);
-        match handshake.answer(&Filling { signer, verify_token, ..Filling::of(view) }) {
+        match handshake.answer(&Filling { verify_token, signer, ..Filling::of(view) }) {
             Ok(Answered { headers, body, learned }) => Answer { headers, body, why: "handshake", learned }.into(),
             Err(rejection) => rejection.into(),
         }
@@ -549,7 +549,7 @@ impl From<Rejection> for Ended {
 
 impl From<Answer> for Ended {
     fn from(answer: Answer) -> Self {
-        Self::Answered(answer)
+        Self::Answered(Box::new(answer))
     }
 }
 

@@ -329,14 +329,22 @@ mod tests {
             ("and back", 800, 1_000_800, 0),
             ("an hour later it has caught up", 4_400, 1_004_400, 800),
             ("still a day later", 90_000, 1_090_000, 86_400),
-            ("after two days the step is forgotten", 700 + 48 * 3_600 + 1, 1_000_701 + 48 * 3_600, 700 + 48 * 3_600 + 1),
+            (
+                "after two days the step is forgotten",
+                700 + 48 * 3_600 + 1,
+                1_000_701 + 48 * 3_600,
+                700 + 48 * 3_600 + 1,
+            ),
         ];
         for (name, monotonic, wall, expected) in rows {
             assert_eq!(claims.time(at(monotonic), wall), at(expected), "{name}");
         }
         fresh(&claims, 1, 0).commit(at(700));
         let back = claims.time(at(200_000), 1_000_000);
-        assert!(matches!(claims.reserve(GITHUB, &digest(1), WINDOW, back), Ok(Reservation::Duplicate)), "set back by days");
+        assert!(
+            matches!(claims.reserve(GITHUB, &digest(1), WINDOW, back), Ok(Reservation::Duplicate)),
+            "set back by days"
+        );
     }
 
     #[test]
