@@ -76,12 +76,12 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 use crate::admit::Limits;
 use crate::admit::claims::{Claim, Reservation};
 use crate::admit::permit::{Permit, Slot};
+use crate::auth::authenticator::{Credentials, presents_nothing};
+use crate::auth::certificate::ClientChain;
 use crate::auth::facts::{self, Covered};
 use crate::auth::handshake::{Answered, Handshake, ProofNeeded};
 use crate::auth::place::View;
 use crate::auth::template::Filling;
-use crate::auth::authenticator::{Credentials, presents_nothing};
-use crate::auth::certificate::ClientChain;
 use crate::auth::{self, Authenticator, Head, Proof};
 use crate::clock::UnixSeconds;
 use crate::header::{self, Duplicated};
@@ -101,7 +101,7 @@ pub enum Ended {
     /// It was refused.
     Rejected(Rejection),
     /// The gateway itself answered it: an event that is only acknowledged, a handshake.
-    Answered(Answer),
+    Answered(Box<Answer>),
 }
 
 /// An answer of the gateway's own, with status 200, to a good request that the upstream never sees.
@@ -154,7 +154,10 @@ pub struct Presented<'d> {
 
 /// What a request presented.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "the large one is nearly every delivery's, and a box would be an allocation for each")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the large one is nearly every delivery's, and a box would be an allocation for each"
+)]
 enum Presentation<'d> {
     /// A well-formed credential, or as many as the policy wants.
     Credentials(Credentials<'d>),
@@ -178,6 +181,7 @@ pub struct Authenticated<'d> {
     permit: Permit,
     body: Bytes,
     proof: Option<Proof<'d>>,
+    at: UnixSeconds,
 }
 
 /// A proven delivery that is new and that its source has room for.
@@ -312,7 +316,7 @@ impl<'d> Routed<'d> {
         }
         let signer = self.source.authenticator.as_ref().and_then(Authenticator::signer);
         let verify_token = rules.verify_token.as_ref().map(Secret::expose);
-        match handshake.answer(&Filling { signer, verify_token, ..Filling::of(view) }) {
+        match handshake.answer(&Filling { verify_token, signer, ..Filling::of(view) }) {
             Ok(Answered { headers, body, learned }) => Answer { headers, body, why: "handshake", learned }.into(),
             Err(rejection) => rejection.into(),
         }
@@ -420,7 +424,7 @@ impl<'d> Received<'d> {
             // The policy says `provider = "none"` and why.
             (Presentation::Unasked, None) => None,
         };
-        Ok(Authenticated { routed, permit, body: self.body, proof })
+        Ok(Authenticated { routed, permit, body: self.body, proof, at: now })
     }
 }
 
@@ -486,7 +490,10 @@ impl<'d> Authenticated<'d> {
         let source = self.routed.source;
         // A token may be fresh for longer than the window; a timestamp from the edge of the future is, by its last second.
         let window = source.replay.window.max(proof.fresh_for().unwrap_or_default().min(CLAIM_TIME_MAX));
-        let reservation = limits.claims().reserve_all(source.limits.id(), proof.digests(), window, now);
+        let claims = limits.claims();
+        // Only what a timestamp makes stale can become fresh again.
+        let time = if proof.fresh_for().is_some() { claims.time(now, self.at) } else { now };
+        let reservation = claims.reserve_all(source.limits.id(), proof.digests(), window, time);
         let Some(reservation) = reservation.transpose() else { return Ok(Novelty::Unknown) };
         match (reservation, source.replay.on_duplicate) {
             (Ok(Reservation::New(claim)), _) => Ok(Novelty::New(claim)),
@@ -565,7 +572,7 @@ impl From<Rejection> for Ended {
 
 impl From<Answer> for Ended {
     fn from(answer: Answer) -> Self {
-        Self::Answered(answer)
+        Self::Answered(Box::new(answer))
     }
 }
 

@@ -39,7 +39,14 @@ impl Connection {
     /// A connection that was accepted just now.
     #[must_use]
     pub fn new(peer: SocketAddr, protocol: Protocol, clock: Clock) -> Self {
-        Self { peer, protocol, activity: Activity::new(clock), certificate: OnceLock::new(), client: OnceLock::new(), retired: Notify::new() }
+        Self {
+            peer,
+            protocol,
+            activity: Activity::new(clock),
+            certificate: OnceLock::new(),
+            client: OnceLock::new(),
+            retired: Notify::new(),
+        }
     }
 
     /// Asks the connection to end when what is under way is answered (HTTP/2: GOAWAY).

@@ -16,7 +16,8 @@ use http::{Method, Uri};
 use ipnet::IpNet;
 
 pub use self::auth::{
-    AuthConfig, AuthMethod, CertificateConfig, HandshakeConfig, HandshakeMode, MethodConfig, SecretPlace, SecretReference,
+    AuthConfig, AuthMethod, CertificateConfig, HandshakeConfig, HandshakeMode, MethodConfig, SecretPlace,
+    SecretReference,
 };
 use self::auth::{read_auth, read_handshake};
 pub use self::event::{EventConfig, SchemaConfig};
@@ -26,9 +27,9 @@ pub use self::forward::{ForwardConfig, Upstream};
 use crate::payload::JsonLimits;
 use crate::policy::diagnostic::{Diagnostics, SourceFile};
 use crate::policy::gateway_config::NETWORKS_MAX;
+use crate::policy::preset;
 use crate::policy::source::OnDuplicate;
 use crate::policy::table::parse::{Fault, choose, parse_network, parse_url};
-use crate::policy::preset;
 use crate::policy::table::{self, Bound, Like, Reader, Setting, Spanned};
 use crate::sanitize::Rules;
 

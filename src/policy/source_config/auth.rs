@@ -151,7 +151,10 @@ pub(super) fn read_auth(auth: &mut Reader<'_>) -> Option<AuthConfig> {
 
 fn read_method(auth: &mut Reader<'_>) -> Option<MethodConfig> {
     let method = if auth.has("client_certificate") {
-        auth.refuse(&BESIDE_NO_CERTIFICATE, "cannot stand beside client_certificate; combine = \"all\" takes several methods");
+        auth.refuse(
+            &BESIDE_NO_CERTIFICATE,
+            "cannot stand beside client_certificate; combine = \"all\" takes several methods",
+        );
         auth.table("client_certificate", read_certificate).flatten().map(AuthMethod::ClientCertificate)
     } else {
         read_signing(auth)
@@ -190,7 +193,9 @@ fn read_certificate(certificate: &mut Reader<'_>) -> Option<CertificateConfig> {
 fn parse_certificate_name(text: &str) -> Result<String, Fault> {
     let name = parse_host_name(text)?;
     if name.starts_with('*') {
-        return Err(Fault::new(format!("{text:?} has a wildcard")).hint("names of certificates are compared whole: list each"));
+        return Err(
+            Fault::new(format!("{text:?} has a wildcard")).hint("names of certificates are compared whole: list each")
+        );
     }
     Ok(name)
 }
@@ -302,16 +307,8 @@ pub(super) fn read_handshake(handshake: &mut Reader<'_>) -> HandshakeConfig {
 }
 
 /// What stands in `[auth]` where there is one method, and in each `[[auth.method]]` where there are several.
-const METHOD_KEYS: [&str; 8] = [
-    "provider",
-    "scheme",
-    "client_certificate",
-    "because",
-    "secrets",
-    "public_keys",
-    "trust_roots",
-    "parameters",
-];
+const METHOD_KEYS: [&str; 8] =
+    ["provider", "scheme", "client_certificate", "because", "secrets", "public_keys", "trust_roots", "parameters"];
 
 const BESIDE_NO_CERTIFICATE: [&str; 6] = ["provider", "scheme", "secrets", "public_keys", "trust_roots", "parameters"];
 
