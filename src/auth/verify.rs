@@ -82,7 +82,7 @@ impl Verifier {
         let view = View::of_head(head);
         let schemes = match &self.method {
             Method::Code(code) => {
-                code.present(head)?;
+                code.present(head, now)?;
                 return Ok(Credential { head, scheme: 0, presented: None });
             }
             Method::Schemes(schemes) => schemes,
@@ -156,8 +156,7 @@ impl<'d> Credential<'d> {
         let name = &verifier.name;
         if let Method::Code(code) = &verifier.method {
             let Found { key, digest, signed_at_millis } = code.verify(&view, now)?;
-            let secret_id = code.keys().get(key).copied().unwrap_or_default();
-            return Ok(Proof { scheme: name, secret_id, signed_at_millis, digest, claims: None });
+            return Ok(Proof { scheme: name, secret_id: key, signed_at_millis, digest, claims: None });
         }
         let Some(keyed) = verifier.keyed(self.scheme) else { return Err(Reason::CredentialMismatch.into()) };
         let scheme = &keyed.scheme;

@@ -182,12 +182,14 @@ impl Preset {
     /// Everything there is to say of how it signs.
     #[must_use]
     pub fn lines(&self) -> Vec<Line> {
-        let mut lines = match &self.signing {
-            Signing::Schemes(_) => Vec::new(),
-            Signing::Code(kind) => kind.lines(),
-        };
-        lines.extend(describe::lines(self.signing.schemes(), &self.handshakes, &self.event, &self.delivery_id));
-        lines
+        match &self.signing {
+            Signing::Schemes(schemes) => describe::lines(schemes, &self.handshakes, &self.event, &self.delivery_id),
+            Signing::Code(kind) => {
+                let mut lines = kind.lines(&self.event, &self.delivery_id);
+                lines.extend(describe::handshakes(&self.handshakes));
+                lines
+            }
+        }
     }
 }
 
