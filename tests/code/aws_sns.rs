@@ -78,7 +78,7 @@ fn text(message: &Message) -> String {
     let mut fields = message.clone();
     fields.retain(|(name, _)| !name.starts_with("Sign") && *name != "UnsubscribeURL" && *name != "Extra");
     fields.sort();
-    fields.into_iter().map(|(name, value)| format!("{name}\n{value}\n")).collect()
+    fields.into_iter().flat_map(|(name, value)| [name.to_owned(), "\n".to_owned(), value, "\n".to_owned()]).collect()
 }
 
 fn request(message: &Message) -> Request {
@@ -194,9 +194,9 @@ fn a_certificate_is_the_policys_under_a_url_of_amazon() {
     let rows =
         rows.map(|(url, expected)| (url, request(&with(signed(notification()), "SigningCertURL", url)), expected));
     check(&verifier(CodeKind::AwsSns, &[public(URL, &certificate())]), rows.into());
-    for (url, _, expected) in [("https://s3.amazonaws.com/x.pem", (), "public key"), ("2026", (), "public key")] {
+    for url in ["https://s3.amazonaws.com/x.pem", "2026"] {
         let fault = try_verifier(CodeKind::AwsSns, &[public(url, &certificate())], &[], &[]).unwrap_err();
-        assert_eq!((fault.what, &*fault.id), (expected, url));
+        assert_eq!((fault.what, &*fault.id), ("public key", url));
     }
     assert!(try_verifier(CodeKind::AwsSns, &[public(URL, "no certificate")], &[], &[]).is_err());
 }

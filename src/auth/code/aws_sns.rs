@@ -23,11 +23,11 @@ use crate::rejection::Rejection;
 
 pub(super) const ABOUT: About = About {
     checked_with: CheckedWith::Certificates,
-    signed: "RSA signature (PKCS#1 v1.5, SHA-1 or SHA-256 as `SignatureVersion` says) of `name\\nvalue\\n` of each field that the message's type has: Message, MessageId, Subject or SubscribeURL and Token, Timestamp, TopicArn, Type",
+    signed: "RSA signature (PKCS#1 v1.5, SHA-1 or SHA-256 as `SignatureVersion` says) of `name\\nvalue\\n` of the fields that the message's type has",
     lines: &[
         (
             "proves",
-            "that Amazon SNS sent the fields named below, but not the rest of this body; of which account's topic, only where `[auth.parameters] topic_arn` says which; not when",
+            "that Amazon SNS sent `Message`, `MessageId`, `Subject` or `SubscribeURL` and `Token`, `Timestamp`, `TopicArn` and `Type`, but not the rest of this body; of which account's topic, only where `[auth.parameters] topic_arn` says which; not when",
         ),
         (
             "not covered",
