@@ -124,7 +124,7 @@ fn auth(preset: &Preset, name: &str) -> String {
         text.push_str(&format!("secrets = [{{ id = \"current\", env = \"{}\" }}]\n", variable(name)));
     }
     if preset.has_public_keys() {
-        text.push_str(&format!("public_keys = [{{ id = \"current\", file = \"keys/{name}.pem\" }}]\n"));
+        text.push_str(&format!("public_keys = [{{ id = \"{}\", file = \"keys/{name}.pem\" }}]\n", preset.key_id()));
     }
     if !preset.parameters.is_empty() {
         text.push_str("\n[auth.parameters]\n");

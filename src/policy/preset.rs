@@ -197,6 +197,16 @@ impl Preset {
         }
     }
 
+    /// How the id of a public key looks in a policy.
+    #[must_use]
+    pub fn key_id(&self) -> &'static str {
+        match &self.signing {
+            Signing::Schemes(_) => None,
+            Signing::Code(kind) => kind.key_id(),
+        }
+        .unwrap_or("current")
+    }
+
     /// Whether it signs the URL, which then has to be known.
     #[must_use]
     pub fn covers_url(&self) -> bool {

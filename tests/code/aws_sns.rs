@@ -226,7 +226,9 @@ fn a_policy_may_say_which_topics_it_takes() {
     };
     check(&of(TOPIC).unwrap(), rows());
     check(&of(&both).unwrap(), rows());
-    assert_eq!(of(" ").unwrap_err().what, "parameter");
+    for none in [" ", "fill in", "arn:a mine"] {
+        assert_eq!(of(none).unwrap_err().what, "parameter", "{none}");
+    }
 }
 
 #[test]

@@ -18,6 +18,7 @@ use crate::rejection::Rejection;
 
 pub(super) const ABOUT: About = About {
     checked_with: CheckedWith::Secrets,
+    key_id: None,
     signed: "HMAC-SHA256 of `pspReference:originalReference:merchantAccountCode:merchantReference:amount.value:amount.currency:eventCode:success` of each item",
     lines: &[
         (

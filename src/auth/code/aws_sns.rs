@@ -23,6 +23,7 @@ use crate::rejection::Rejection;
 
 pub(super) const ABOUT: About = About {
     checked_with: CheckedWith::Certificates,
+    key_id: Some("https://sns.us-east-1.amazonaws.com/SimpleNotificationService-0000.pem"),
     signed: "RSA signature (PKCS#1 v1.5, SHA-1 or SHA-256 as `SignatureVersion` says) of `name\\nvalue\\n` of the fields that the message's type has",
     lines: &[
         (
@@ -94,11 +95,12 @@ impl AwsSns {
         let certificates = certificates.collect::<Result<_, _>>()?;
         let topics = settings.parameters.get(TOPIC_ARN).copied().unwrap_or_default();
         let topics: Vec<Box<str>> = topics.split_ascii_whitespace().map(Box::from).collect();
-        if topics.is_empty() && settings.parameters.contains_key(TOPIC_ARN) {
+        let are_topics = !topics.is_empty() && topics.iter().all(|topic| topic.starts_with("arn:"));
+        if !are_topics && settings.parameters.contains_key(TOPIC_ARN) {
             return Err(KeyFault {
                 what: "parameter",
                 id: TOPIC_ARN.into(),
-                expected: "a list of topics, separated by spaces",
+                expected: "a list of topics (arn:aws:sns:…), separated by spaces",
             });
         }
         Ok(Self { certificates, topics })

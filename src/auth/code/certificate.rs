@@ -3,13 +3,14 @@
 //! Fetching what a request names is how such schemes were broken before: a URL on a storage host of the same provider was enough. Here a
 //! certificate is a public key of the policy, whose id is its URL, and the URL's host is pinned besides.
 
-use aws_lc_rs::signature::ParsedPublicKey;
+use aws_lc_rs::signature::{
+    ParsedPublicKey, RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY, RSA_PKCS1_2048_8192_SHA256, RsaParameters,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::auth::key::{KeyFault, NamedSecret, verification};
+use crate::auth::key::{KeyFault, NamedSecret};
 use crate::auth::public_key::{KeyText, parse_public_key};
-use crate::auth::scheme::PublicKeyAlgorithm;
 use crate::clock::UnixSeconds;
 use crate::reason::Reason;
 use crate::rejection::Rejection;
@@ -43,13 +44,14 @@ impl std::fmt::Debug for Certificate {
 
 impl Certificate {
     /// # Errors
-    /// [`KeyFault`] if it is no certificate or key of RSA.
+    /// [`KeyFault`] if it is no certificate or key of RSA, or a short one.
     pub(super) fn new(named: &NamedSecret) -> Result<Self, KeyFault> {
-        let parse = |algorithm| {
-            let key = parse_public_key(verification(algorithm), KeyText(named.secret.expose()));
-            key.ok_or_else(|| fault(named, "an X.509 certificate with an RSA key, in PEM"))
+        let parse = |algorithm: &'static RsaParameters| {
+            let key = parse_public_key(algorithm, KeyText(named.secret.expose()));
+            key.ok_or_else(|| fault(named, "an X.509 certificate with an RSA key of at least 2,048 bits, in PEM"))
         };
-        let (sha1, sha256) = (parse(PublicKeyAlgorithm::RsaSha1)?, parse(PublicKeyAlgorithm::RsaSha256)?);
+        let sha1 = parse(&RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY)?;
+        let sha256 = parse(&RSA_PKCS1_2048_8192_SHA256)?;
         Ok(Self { url: named.id.clone(), expires: named.expires, sha1, sha256 })
     }
 

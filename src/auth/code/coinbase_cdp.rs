@@ -20,6 +20,7 @@ use crate::rejection::Rejection;
 
 pub(super) const ABOUT: About = About {
     checked_with: CheckedWith::Secrets,
+    key_id: None,
     signed: "HMAC-SHA256 of `{t}.{h}.{values of the headers that h names, joined by a dot}.{body}`, or without `v1` of `{t}.{body}`",
     lines: &[
         ("proves", "that somebody who knows the secret signed exactly this body, within 300 s of now"),

@@ -22,6 +22,7 @@ use crate::rejection::Rejection;
 
 pub(super) const ABOUT: About = About {
     checked_with: CheckedWith::Secrets,
+    key_id: None,
     signed: "HMAC-SHA256 of `{method}\\n{path and query, encoded once more}\\n{name:value of each listed header, sorted, joined by ;}\\n{body}`",
     lines: &[
         (

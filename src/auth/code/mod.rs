@@ -112,6 +112,8 @@ enum CheckedWith {
 /// What a file says of itself.
 struct About {
     checked_with: CheckedWith,
+    /// How a certificate's id looks where it is its URL.
+    key_id: Option<&'static str>,
     /// What is signed, in a line.
     signed: &'static str,
     /// Label and text, in the order of [`describe::lines`]; without `signed` and `replays`, which are made from the rest.
@@ -199,6 +201,12 @@ impl CodeKind {
     #[must_use]
     pub const fn has_public_keys(self) -> bool {
         matches!(self.about().checked_with, CheckedWith::Certificates | CheckedWith::TrustedCertificates)
+    }
+
+    /// How the id of one of its public keys looks, where it may not be any word.
+    #[must_use]
+    pub const fn key_id(self) -> Option<&'static str> {
+        self.about().key_id
     }
 
     /// Whether its certificates have to lead to an authority.

@@ -17,6 +17,7 @@ use crate::rejection::Rejection;
 
 pub(super) const ABOUT: About = About {
     checked_with: CheckedWith::Secrets,
+    key_id: None,
     signed: "HMAC-SHA512 of the body's JSON, written anew without white space and with the members of every object sorted",
     lines: &[
         (

@@ -23,6 +23,7 @@ use crate::rejection::Rejection;
 
 pub(super) const ABOUT: About = About {
     checked_with: CheckedWith::TrustedCertificates,
+    key_id: Some("https://api.paypal.com/v1/notifications/certs/CERT-0000"),
     signed: "RSA signature (PKCS#1 v1.5, SHA-256, or SHA-1 where `paypal-auth-algo` says so) of `{header:paypal-transmission-id}|{header:paypal-transmission-time}|{parameter:webhook_id}|{CRC-32 of the body, in decimal}`",
     lines: &[
         (
