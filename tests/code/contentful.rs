@@ -105,6 +105,8 @@ fn each_delivery_has_its_own_digest_under_every_key() {
     let one = judge(&both, &good(millis)).unwrap();
     assert_eq!((one.key.as_str(), one.signed_at_millis), ("new", Some(millis)));
     assert_eq!(judge(&both, &good(millis).with("x-other", "1")).unwrap(), one);
+    let alone = verifier(CodeKind::Contentful, &[secret("new", KEY)]);
+    assert_eq!(judge(&alone, &good(millis)).unwrap(), one, "whatever other keys there are");
     assert_ne!(judge(&both, &good(millis + 1)).unwrap().digest, one.digest);
     let over = verifier(CodeKind::Contentful, &[expired(secret("new", KEY))]);
     check(&over, vec![("an expired key", good(millis), Some(Reason::SecretExpired))]);

@@ -96,7 +96,12 @@ impl Code for Adyen {
         })?;
         let texts: Vec<&str> = items.iter().map(|item| &*item.text).collect();
         let body = view.body.map_or(&b""[..], |body| body.bytes());
-        Ok(Found { key, digest: Some(keys::bound(texts.join("\n").as_bytes(), body)), signed_at_millis: None })
+        Ok(Found {
+            key,
+            digest: Some(keys::bound(texts.join("\n").as_bytes(), body)),
+            signed_at_millis: None,
+            stale_from: None,
+        })
     }
 }
 

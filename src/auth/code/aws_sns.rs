@@ -140,6 +140,7 @@ impl Code for AwsSns {
                 .parse::<jiff::Timestamp>()
                 .ok()
                 .map(jiff::Timestamp::as_millisecond),
+            stale_from: None,
         })
     }
 }

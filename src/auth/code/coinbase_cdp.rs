@@ -45,6 +45,7 @@ pub(super) const ABOUT: About = About {
 };
 
 const TOLERANCE_SECONDS: u32 = 300;
+const TOLERANCE: Tolerance = Tolerance::of_seconds(TOLERANCE_SECONDS);
 
 /// More headers than any delivery signs.
 const NAMES_MAX: usize = 64;
@@ -88,8 +89,9 @@ impl Code for CoinbaseCdp {
         let body = view.body.map_or(&b""[..], |body| body.bytes());
         let time = presented.time.as_bytes();
         let key = self.keys.made(&presented.mac, &[time, b".", presented.headers.as_bytes(), body], now)?;
-        let digest = self.keys.digest(&[time, b".", body]);
-        Ok(Found { key, digest, signed_at_millis: Some(presented.unix_millis) })
+        let digest = Some(keys::digest(&[time, b".", body]));
+        let stale_from = Some(TOLERANCE.stale_from(presented.unix_millis));
+        Ok(Found { key, digest, signed_at_millis: Some(presented.unix_millis), stale_from })
     }
 }
 
@@ -105,7 +107,7 @@ fn read(head: Head<'_>, now: UnixSeconds) -> Result<Presented<'_>, Rejection> {
     let mac = keys::decode(signature, Encoding::Hex, 32).ok_or_else(|| malformed("64 digits of lower-case hex"))?;
     let time = item(text, "t")?.filter(|time| !time.is_empty());
     let time = time.ok_or_else(|| Rejection::new(Reason::TimestampMissing).fact("expected", "item t"))?;
-    let unix_millis = credential::time(time, TimestampUnit::Seconds, Tolerance::of_seconds(TOLERANCE_SECONDS), now)?;
+    let unix_millis = credential::time(time, TimestampUnit::Seconds, TOLERANCE, now)?;
     Ok(Presented { time, unix_millis, mac, headers })
 }
 

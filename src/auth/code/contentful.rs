@@ -99,7 +99,8 @@ impl Code for Contentful {
         let body = view.body.map_or(&b""[..], |body| body.bytes());
         let pieces = [before_body.as_bytes(), body];
         let key = self.keys.made(&mac, &pieces, now)?;
-        Ok(Found { key, digest: self.keys.digest(&pieces), signed_at_millis: Some(unix_millis) })
+        let (digest, stale_from) = (Some(keys::digest(&pieces)), Some(TOLERANCE.stale_from(unix_millis)));
+        Ok(Found { key, digest, signed_at_millis: Some(unix_millis), stale_from })
     }
 }
 

@@ -51,11 +51,6 @@ impl Keys {
         let ids = self.0.iter().map(|key| key.id.to_string().into()).collect();
         Err(Rejection::new(Reason::CredentialMismatch).fact("secrets_tried", Fact::List(ids)))
     }
-
-    /// What was signed: the MAC under the first key, whichever fitted.
-    pub(super) fn digest(&self, pieces: &[&[u8]]) -> Option<SignedDigest> {
-        self.0.first()?.material.mac_pieces(pieces)?.first_chunk().copied()
-    }
 }
 
 /// Whether a key made this MAC of the pieces.
@@ -70,7 +65,12 @@ pub(super) fn decode(text: &str, encoding: Encoding, bytes: usize) -> Option<Mac
     Some(mac)
 }
 
+/// What was signed, whichever key fitted and whatever keys the policy has.
+pub(super) fn digest(pieces: &[&[u8]]) -> SignedDigest {
+    pieces.iter().fold(Sha256::new(), |digest, piece| digest.chain_update(piece)).finalize().into()
+}
+
 /// Where a signature does not cover the body, two bodies under one signature are two deliveries.
 pub(super) fn bound(signed: &[u8], body: &[u8]) -> SignedDigest {
-    Sha256::new().chain_update(Sha256::digest(signed)).chain_update(Sha256::digest(body)).finalize().into()
+    Sha256::new().chain_update(digest(&[signed])).chain_update(Sha256::digest(body)).finalize().into()
 }

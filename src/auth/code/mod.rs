@@ -60,6 +60,8 @@ pub struct Found<'k> {
     pub digest: Option<SignedDigest>,
     /// The signed time, in milliseconds since the epoch.
     pub signed_at_millis: Option<i64>,
+    /// From this second on the signed time is no longer taken.
+    pub stale_from: Option<UnixSeconds>,
 }
 
 /// What a policy says besides keys.

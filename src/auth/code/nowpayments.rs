@@ -70,7 +70,7 @@ impl Code for NowPayments {
             .ok_or_else(|| malformed("a body that JavaScript writes as it reads it: no number past its precision"))?;
         let pieces = [text.as_bytes()];
         let key = self.keys.made(&mac, &pieces, now)?;
-        Ok(Found { key, digest: self.keys.digest(&pieces), signed_at_millis: None })
+        Ok(Found { key, digest: Some(keys::digest(&pieces)), signed_at_millis: None, stale_from: None })
     }
 }
 

@@ -147,6 +147,7 @@ impl Code for PayPal {
             key: &signer.certificate.url,
             digest: Some(keys::bound(signed.as_bytes(), body)),
             signed_at_millis: time.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond),
+            stale_from: None,
         })
     }
 }
