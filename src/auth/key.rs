@@ -136,6 +136,17 @@ impl Material {
         }
     }
 
+    /// The MAC of some pieces, one after the other, behind it zeros up to the longest length; `None` for keys that make none.
+    pub(super) fn mac_pieces(&self, pieces: &[&[u8]]) -> Option<Mac64> {
+        match self {
+            Self::HmacSha1(prepared) => Some(mac_of_pieces(prepared, pieces)),
+            Self::HmacSha256(prepared) => Some(mac_of_pieces(prepared, pieces)),
+            Self::HmacSha384(prepared) => Some(mac_of_pieces(prepared, pieces)),
+            Self::HmacSha512(prepared) => Some(mac_of_pieces(prepared, pieces)),
+            Self::Digest(..) | Self::Static(_) | Self::Public(_) | Self::Token(_) => None,
+        }
+    }
+
     /// The MAC of some bytes under an HMAC key.
     pub(super) fn mac_bytes(&self, message: &[u8]) -> Option<Vec<u8>> {
         match self {
@@ -185,6 +196,14 @@ fn finished<M: Mac>(mut mac: M, message: &[u8]) -> Vec<u8> {
 fn mac_of<M: Mac + Clone>(prepared: &M, signed: &Template, filling: &Filling<'_>) -> Mac64 {
     let mut mac = prepared.clone();
     signed.feed(filling, &mut |bytes| mac.update(bytes));
+    padded(&mac.finalize().into_bytes())
+}
+
+fn mac_of_pieces<M: Mac + Clone>(prepared: &M, pieces: &[&[u8]]) -> Mac64 {
+    let mut mac = prepared.clone();
+    for piece in pieces {
+        mac.update(piece);
+    }
     padded(&mac.finalize().into_bytes())
 }
 

@@ -281,12 +281,20 @@ impl Compiler<'_, '_> {
             }
         }
         let keys = self.keys(config)?;
-        let made = if let Some(kind) = code {
-            let settings = code::Settings { parameters: &parameters(config), trust_roots: &self.trust_roots(config)? };
-            kind.make(&keys, &settings).map(|code| Verifier::of_code(method.name(), code))
-        } else {
+        if !code.is_some_and(CodeKind::has_trust_roots) {
             self.refuse_trust_roots(config);
-            Verifier::new(method.name(), schemes, &keys)
+        }
+        if let Some(advice) = code.and_then(|kind| kind.advice(&parameters(config))) {
+            self.warning(auth.span.clone(), advice.to_owned(), "");
+        }
+        let made = match code {
+            Some(kind) => kind
+                .make(
+                    &keys,
+                    &code::Settings { parameters: &parameters(config), trust_roots: &self.trust_roots(config)? },
+                )
+                .map(|code| Verifier::of_code(method.name(), code)),
+            None => Verifier::new(method.name(), schemes, &keys),
         };
         match made {
             Ok(verifier) => {
@@ -388,7 +396,10 @@ impl Compiler<'_, '_> {
             None => preset.map(|preset| preset.event.clone()).unwrap_or_default(),
         };
         let coverage = |place: Template| {
-            let covered = facts::coverage(&place, schemes);
+            let covered = match preset.map(|preset| &preset.signing) {
+                Some(Signing::Code(kind)) => kind.coverage(&place),
+                Some(Signing::Schemes(_)) | None => facts::coverage(&place, schemes),
+            };
             (place, covered)
         };
         let places: Vec<_> = places.into_iter().map(coverage).collect();
