@@ -76,7 +76,7 @@ use crate::admit::Limits;
 use crate::admit::claims::{Claim, Reservation};
 use crate::admit::permit::{Permit, Slot};
 use crate::auth::facts::{self, Covered};
-use crate::auth::handshake::{Answered, Handshake, ProofNeeded, is_challenge};
+use crate::auth::handshake::{Answered, Handshake, ProofNeeded, is_signed_for_strangers};
 use crate::auth::place::View;
 use crate::auth::template::{Filling, Signer};
 use crate::auth::{self, Credential, Head, Proof};
@@ -248,8 +248,7 @@ impl<'d> Routed<'d> {
         }
         let purpose = if source.methods.contains(&head.method) { Purpose::Delivery } else { Purpose::Handshake };
         if purpose == Purpose::Handshake && !source.handshakes.takes(&head.method) {
-            return Err(Rejection::new(Reason::MethodNotAllowed)
-                .fact("allowed", source.methods.allow().to_str().unwrap_or_default().to_owned()));
+            return Err(Rejection::new(Reason::MethodNotAllowed).fact("allowed", source.allowed()));
         }
         let media_type = media_type(head)?;
         if purpose == Purpose::Handshake {
@@ -393,8 +392,13 @@ impl<'d> Received<'d> {
         let proof = match (credential, &routed.source.verifier) {
             (Presentation::Credential(credential), Some(verifier)) => {
                 // What is signed for strangers in a handshake is never a delivery.
-                if routed.source.handshakes.signs_for_strangers() && is_challenge(&self.body) {
-                    return Err(Rejection::new(Reason::CredentialMismatch).fact("found", "a challenge, not a delivery").into());
+                if routed.source.handshakes.signs_for_strangers() {
+                    let body = auth::place::Body::new(&self.body, &routed.head.headers);
+                    let view = View::of_head(routed.auth_head()).with_body(&body);
+                    if is_signed_for_strangers(verifier.schemes(), view) {
+                        let fault = Rejection::new(Reason::CredentialMismatch);
+                        return Err(fault.fact("found", "a challenge, not a delivery").into());
+                    }
                 }
                 Some(credential.verify(verifier, &self.body, now)?)
             }
