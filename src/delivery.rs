@@ -76,7 +76,7 @@ use crate::admit::Limits;
 use crate::admit::claims::{Claim, Reservation};
 use crate::admit::permit::{Permit, Slot};
 use crate::auth::facts::{self, Covered};
-use crate::auth::handshake::{Answered, Handshake, ProofNeeded, is_signed_for_strangers};
+use crate::auth::handshake::{Answered, Handshake, ProofNeeded};
 use crate::auth::place::View;
 use crate::auth::template::{Filling, Signer};
 use crate::auth::{self, Credential, Head, Proof};
@@ -391,15 +391,6 @@ impl<'d> Received<'d> {
         let Presented { routed, permit, credential } = self.presented;
         let proof = match (credential, &routed.source.verifier) {
             (Presentation::Credential(credential), Some(verifier)) => {
-                // What is signed for strangers in a handshake is never a delivery.
-                if routed.source.handshakes.signs_for_strangers() {
-                    let body = auth::place::Body::new(&self.body, &routed.head.headers);
-                    let view = View::of_head(routed.auth_head()).with_body(&body);
-                    if is_signed_for_strangers(verifier.schemes(), view) {
-                        let fault = Rejection::new(Reason::CredentialMismatch);
-                        return Err(fault.fact("found", "a challenge, not a delivery").into());
-                    }
-                }
                 Some(credential.verify(verifier, &self.body, now)?)
             }
             (Presentation::Missing(fault), _) => return Err(meet(&routed, &self.body, fault)),

@@ -9,6 +9,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::code::{Code, Found};
 use super::credential::{self, Credential, Evidence, Presented, Timestamp, list_view};
+use super::handshake::is_challenge;
 use super::key::{Key, KeyFault, Mac64, Material, NamedSecret};
 use super::place::{Body, Head, View};
 use super::scheme::{Algorithm, Scheme};
@@ -24,6 +25,16 @@ use crate::rejection::{Fact, Rejection};
 pub struct Verifier {
     name: Box<str>,
     method: Method,
+    challenges: Challenges,
+}
+
+/// Whether the source's keys also sign what strangers ask for in a handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Challenges {
+    /// They sign deliveries alone.
+    None,
+    /// They sign short words for whoever asks; no delivery may be one.
+    Signed,
 }
 
 #[derive(Debug)]
@@ -65,13 +76,20 @@ impl Verifier {
             let keys = secrets.iter().filter_map(|secret| Key::new(scheme, secret).transpose());
             Ok(Keyed { scheme: scheme.clone(), keys: keys.collect::<Result<_, _>>()? })
         });
-        Ok(Self { name: name.into(), method: Method::Schemes(keyed.collect::<Result<_, _>>()?) })
+        let method = Method::Schemes(keyed.collect::<Result<_, _>>()?);
+        Ok(Self { name: name.into(), method, challenges: Challenges::None })
+    }
+
+    /// The same for a source whose handshakes get something signed, or not.
+    #[must_use]
+    pub fn with_challenges(self, challenges: Challenges) -> Self {
+        Self { challenges, ..self }
     }
 
     /// A way to prove that only code can say.
     #[must_use]
     pub fn of_code(name: &str, code: Box<dyn Code>) -> Self {
-        Self { name: name.into(), method: Method::Code(code) }
+        Self { name: name.into(), method: Method::Code(code), challenges: Challenges::None }
     }
 
     /// What the head presents for this source.
@@ -106,6 +124,16 @@ impl Verifier {
         }
         .iter()
         .map(|keyed| &keyed.scheme)
+    }
+
+    /// The names of RSA keys that are shorter than they should be today.
+    pub fn short_keys(&self) -> impl Iterator<Item = &str> {
+        let keyed = match &self.method {
+            Method::Schemes(schemes) => schemes.as_slice(),
+            Method::Code(_) => &[],
+        };
+        let keys = keyed.iter().flat_map(|keyed| &keyed.keys);
+        keys.filter(|key| key.material.is_short_rsa()).map(|key| &*key.id)
     }
 
     /// The preset's name, or `custom`.
@@ -171,6 +199,9 @@ impl<'d> Credential<'d> {
         let mut outcome = Outcome::Mismatch;
         for group in presented.iter() {
             match keyed.judge(group, &view, now)? {
+                Outcome::Fits { .. } if verifier.challenges == Challenges::Signed && keyed.is_challenge(group, &view) => {
+                    return Err(Rejection::new(Reason::CredentialMismatch).fact("found", "a challenge, not a delivery"));
+                }
                 Outcome::Fits { key, digest, requirements } => {
                     let digest = digest.map(|digest| keyed.bound(digest, &body));
                     let Met { signed_at_millis, claims } = requirements;
@@ -237,6 +268,13 @@ impl Keyed {
         let mut expired = self.candidates(&group.evidence).filter(|key| !key.is_live(now));
         let found = expired.find(|key| fits(key).is_some());
         Ok(found.map_or(Outcome::Mismatch, Outcome::Expired))
+    }
+
+    /// Whether the signed text is one that a handshake would have signed for anybody.
+    fn is_challenge(&self, group: &Presented<'_>, view: &View<'_>) -> bool {
+        let view = list_view(&self.scheme, view, group.list.as_deref());
+        let timestamp = group.timestamp.as_ref().map(|timestamp| &*timestamp.text);
+        is_challenge(&self.scheme.signed.fill(&Filling { timestamp, ..Filling::of(view) }))
     }
 
     /// The keys that may have made it: all, or the one of the id that a token names. A public key that a token names and the policy has not is

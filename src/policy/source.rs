@@ -158,7 +158,7 @@ impl HandshakeRules {
         list.iter().filter_map(Handshake::method)
     }
 
-    /// Whether somebody who proved nothing gets a short word signed: then no body may be such a word.
+    /// Whether somebody who proved nothing gets a short word signed: then no delivery may be such a word.
     #[must_use]
     pub fn signs_for_strangers(&self) -> bool {
         self.mode == HandshakeMode::Answer && self.list.iter().any(Handshake::signs_for_strangers)
