@@ -1,7 +1,7 @@
 //! Secrets: bytes that nothing may print.
 
-use std::io::{self, Read};
 use std::fmt;
+use std::io::{self, Read};
 
 use zeroize::{Zeroize as _, Zeroizing};
 

@@ -71,12 +71,22 @@ pub fn run(arguments: &Arguments, config: &Path, clock: &Clock, out: &mut impl W
 fn tell(out: &mut impl Write, name: &str, file: &Path, replaces: bool) -> std::io::Result<()> {
     let (minutes, shown) = (OPEN_SECONDS / 60, file.display());
     writeln!(out, "{name}: open for {minutes} minutes. Make the webhook at the provider now.")?;
-    writeln!(out, "The first secret that comes is kept in {shown}{}.", if replaces { ", instead of the one there" } else { "" })?;
-    writeln!(out, "The gateway's log says when; a provider that asks for it back (Notion) is told what is in that file.")?;
+    writeln!(
+        out,
+        "The first secret that comes is kept in {shown}{}.",
+        if replaces { ", instead of the one there" } else { "" }
+    )?;
+    writeln!(
+        out,
+        "The gateway's log says when; a provider that asks for it back (Notion) is told what is in that file."
+    )?;
     writeln!(out, "`hookward learn {name} --close` ends it before.")?;
     if is_of_another_user(file) {
         let directory = file.parent().unwrap_or(file).display();
-        writeln!(out, "warning: {directory} belongs to another user. If that is the gateway's, run this as that user: else it cannot read what this wrote.")?;
+        writeln!(
+            out,
+            "warning: {directory} belongs to another user. If that is the gateway's, run this as that user: else it cannot read what this wrote."
+        )?;
     }
     Ok(())
 }

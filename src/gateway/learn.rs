@@ -44,7 +44,11 @@ impl<U: Upstream> Gateway<U> {
         let (peer, mut id) = (draft.peer(), [0; DeliveryId::LENGTH]);
         let delivery = draft.id().encode(&mut id).to_owned();
         let message = "a secret was handed over and is kept";
-        self.recorder.event(Level::Warn, message, &[("source", &source.name), ("peer", &peer), ("delivery", &delivery)]);
+        self.recorder.event(
+            Level::Warn,
+            message,
+            &[("source", &source.name), ("peer", &peer), ("delivery", &delivery)],
+        );
     }
 
     fn not_kept(&self, fault: &LearnFault, source: &Source) -> Rejection {

@@ -147,7 +147,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("secret");
         open(&file, NOW).unwrap();
-        let rows = [(NOW - 1, false), (NOW, true), (NOW + 899, true), (NOW + 900, false), (i64::MAX, false), (i64::MIN, false)];
+        let rows = [
+            (NOW - 1, false),
+            (NOW, true),
+            (NOW + 899, true),
+            (NOW + 900, false),
+            (i64::MAX, false),
+            (i64::MIN, false),
+        ];
         for (now, awaited) in rows {
             assert_eq!(closes(&file, now).is_some(), awaited, "{now}");
         }

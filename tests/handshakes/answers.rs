@@ -76,14 +76,32 @@ fn slack_verifies_its_url_with_a_signed_challenge() {
     let ask = r#"{"token":"x","challenge":"3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7","type":"url_verification"}"#;
     let signed = slack(ask);
     let body = r#"{"challenge":"3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7"}"#;
-    check(&site, vec![
-        answered("signed", signed.clone(), JSON, body),
-        answered("quotes stay quoted", slack(r#"{"challenge":"a\"b","type":"url_verification"}"#), JSON, r#"{"challenge":"a\"b"}"#),
-        refused("unsigned", Delivery::post("/p", ask), 401, "credential_missing"),
-        refused("another body", Delivery { body: ask.replace("3eZ", "3eY").into_bytes(), ..signed }, 401, "credential_mismatch"),
-        refused("no challenge", slack(r#"{"type":"url_verification"}"#), 403, "handshake_refused"),
-        refused("no text", slack(r#"{"challenge":"<\u0007>","type":"url_verification"}"#), 403, "handshake_refused"),
-    ]);
+    check(
+        &site,
+        vec![
+            answered("signed", signed.clone(), JSON, body),
+            answered(
+                "quotes stay quoted",
+                slack(r#"{"challenge":"a\"b","type":"url_verification"}"#),
+                JSON,
+                r#"{"challenge":"a\"b"}"#,
+            ),
+            refused("unsigned", Delivery::post("/p", ask), 401, "credential_missing"),
+            refused(
+                "another body",
+                Delivery { body: ask.replace("3eZ", "3eY").into_bytes(), ..signed },
+                401,
+                "credential_mismatch",
+            ),
+            refused("no challenge", slack(r#"{"type":"url_verification"}"#), 403, "handshake_refused"),
+            refused(
+                "no text",
+                slack(r#"{"challenge":"<\u0007>","type":"url_verification"}"#),
+                403,
+                "handshake_refused",
+            ),
+        ],
+    );
 }
 
 #[test]
@@ -93,21 +111,37 @@ fn meta_subscribes_with_the_verify_token_alone() {
     let table = "[handshake]\nverify_token = { file = \"token\" }";
     for provider in ["meta", "whatsapp"] {
         let site = Site::new(provider, "", table);
-        check(&site, vec![
-            answered("right", ask(&right), TEXT, "1158201444"),
-            refused("one letter less", ask(&right[..right.len() - 1]), 403, "handshake_refused"),
-            refused("one letter more", ask(&format!("{right}x")), 403, "handshake_refused"),
-            refused("no token", ask("hub.mode=subscribe&hub.challenge=1158201444"), 403, "handshake_refused"),
-            refused("empty token", ask("hub.mode=subscribe&hub.challenge=1&hub.verify_token="), 403, "handshake_refused"),
-            refused("another mode", ask(&right.replace("subscribe", "unsubscribe")), 403, "handshake_refused"),
-            refused("no challenge", ask(&right.replace("hub.challenge=1158201444&", "")), 403, "handshake_refused"),
-            refused("nothing", Delivery::bare("GET", "/p"), 403, "handshake_refused"),
-        ]);
+        check(
+            &site,
+            vec![
+                answered("right", ask(&right), TEXT, "1158201444"),
+                refused("one letter less", ask(&right[..right.len() - 1]), 403, "handshake_refused"),
+                refused("one letter more", ask(&format!("{right}x")), 403, "handshake_refused"),
+                refused("no token", ask("hub.mode=subscribe&hub.challenge=1158201444"), 403, "handshake_refused"),
+                refused(
+                    "empty token",
+                    ask("hub.mode=subscribe&hub.challenge=1&hub.verify_token="),
+                    403,
+                    "handshake_refused",
+                ),
+                refused("another mode", ask(&right.replace("subscribe", "unsubscribe")), 403, "handshake_refused"),
+                refused("no challenge", ask(&right.replace("hub.challenge=1158201444&", "")), 403, "handshake_refused"),
+                refused("nothing", Delivery::bare("GET", "/p"), 403, "handshake_refused"),
+            ],
+        );
         let without = Site::new(provider, "", "");
-        check(&without, vec![
-            refused("no token in the policy", ask(&right), 403, "handshake_refused"),
-            refused("nor an empty one", ask("hub.mode=subscribe&hub.challenge=1&hub.verify_token="), 403, "handshake_refused"),
-        ]);
+        check(
+            &without,
+            vec![
+                refused("no token in the policy", ask(&right), 403, "handshake_refused"),
+                refused(
+                    "nor an empty one",
+                    ask("hub.mode=subscribe&hub.challenge=1&hub.verify_token="),
+                    403,
+                    "handshake_refused",
+                ),
+            ],
+        );
     }
 }
 
@@ -117,12 +151,15 @@ fn x_checks_with_a_challenge_that_is_signed() {
     let token = "challenge_string_9LlRsTVsLvM=";
     let ask = |token: &str| Delivery::bare("GET", &format!("/p?crc_token={token}&nonce=1"));
     let mac = base64(&hmac_sha256(SECRET.as_bytes(), token.as_bytes()));
-    check(&site, vec![
-        answered("a token", ask(token), JSON, format!("{{\"response_token\":\"sha256={mac}\"}}")),
-        refused("an object", ask("%7B%7D"), 403, "handshake_refused"),
-        refused("an empty token", ask(""), 403, "handshake_refused"),
-        refused("no token", Delivery::bare("GET", "/p"), 401, "credential_missing"),
-    ]);
+    check(
+        &site,
+        vec![
+            answered("a token", ask(token), JSON, format!("{{\"response_token\":\"sha256={mac}\"}}")),
+            refused("an object", ask("%7B%7D"), 403, "handshake_refused"),
+            refused("an empty token", ask(""), 403, "handshake_refused"),
+            refused("no token", Delivery::bare("GET", "/p"), 401, "credential_missing"),
+        ],
+    );
 }
 
 #[test]
@@ -131,58 +168,85 @@ fn zoom_validates_its_url_with_a_signed_token() {
     let ask = r#"{"event":"endpoint.url_validation","payload":{"plainToken":"qgg8vlvZRS6UYooatFL8Aw"},"event_ts":1}"#;
     let mac = hex::encode(hmac_sha256(SECRET.as_bytes(), b"qgg8vlvZRS6UYooatFL8Aw"));
     let body = format!("{{\"encryptedToken\":\"{mac}\",\"plainToken\":\"qgg8vlvZRS6UYooatFL8Aw\"}}");
-    check(&site, vec![
-        answered("signed", zoom(ask), JSON, body),
-        refused("unsigned", Delivery::post("/p", ask), 401, "credential_missing"),
-        refused("a body as token", zoom(&ask.replace("qgg8vlvZRS6UYooatFL8Aw", "{}")), 403, "handshake_refused"),
-    ]);
+    check(
+        &site,
+        vec![
+            answered("signed", zoom(ask), JSON, body),
+            refused("unsigned", Delivery::post("/p", ask), 401, "credential_missing"),
+            refused("a body as token", zoom(&ask.replace("qgg8vlvZRS6UYooatFL8Aw", "{}")), 403, "handshake_refused"),
+        ],
+    );
 }
 
 #[test]
 fn dropbox_gets_its_challenge_back_as_text() {
     let site = Site::new("dropbox", "", "");
     let ask = |challenge: &str| Delivery::bare("GET", &format!("/p?challenge={challenge}"));
-    check(&site, vec![
-        answered("a word", ask("abc-123"), TEXT, "abc-123"),
-        answered("no page, whatever it looks like", ask("%3Cscript%3E"), TEXT, "<script>"),
-        refused("line ends", ask("a%0D%0Ab"), 403, "handshake_refused"),
-        refused("other letters", ask("%C3%A9"), 403, "handshake_refused"),
-        refused("too long", ask(&"a".repeat(4_097)), 414, "uri_too_long"),
-        refused("none", Delivery::bare("GET", "/p"), 401, "credential_missing"),
-    ]);
+    check(
+        &site,
+        vec![
+            answered("a word", ask("abc-123"), TEXT, "abc-123"),
+            answered("no page, whatever it looks like", ask("%3Cscript%3E"), TEXT, "<script>"),
+            refused("line ends", ask("a%0D%0Ab"), 403, "handshake_refused"),
+            refused("other letters", ask("%C3%A9"), 403, "handshake_refused"),
+            refused("too long", ask(&"a".repeat(4_097)), 414, "uri_too_long"),
+            refused("none", Delivery::bare("GET", "/p"), 401, "credential_missing"),
+        ],
+    );
 }
 
 #[test]
 fn okta_verifies_once_with_its_secret() {
     let site = Site::new("okta", "", "");
     let ask = Delivery::bare("GET", "/p").header("x-okta-verification-challenge", "xGGq-5AI");
-    check(&site, vec![
-        answered("with its secret", ask.clone().header("authorization", SECRET), JSON, r#"{"verification":"xGGq-5AI"}"#),
-        refused("without", ask.clone(), 401, "credential_missing"),
-        refused("with another", ask.header("authorization", "integration_private_kez"), 401, "credential_mismatch"),
-    ]);
+    check(
+        &site,
+        vec![
+            answered(
+                "with its secret",
+                ask.clone().header("authorization", SECRET),
+                JSON,
+                r#"{"verification":"xGGq-5AI"}"#,
+            ),
+            refused("without", ask.clone(), 401, "credential_missing"),
+            refused("with another", ask.header("authorization", "integration_private_kez"), 401, "credential_mismatch"),
+        ],
+    );
 }
 
 #[test]
 fn microsoft_graph_gets_its_token_back_as_text() {
     let site = Site::new("microsoft-graph", "", "");
-    let ask = Delivery::bare("POST", "/p?validationToken=Validation%3A+Testing+Request-Id%3A+1").header("content-type", "text/plain");
+    let ask = Delivery::bare("POST", "/p?validationToken=Validation%3A+Testing+Request-Id%3A+1")
+        .header("content-type", "text/plain");
     let two = Delivery { target: "/p?validationToken=a&validationToken=b".to_owned(), ..ask.clone() };
-    check(&site, vec![
-        answered("a token", ask.clone(), TEXT, "Validation: Testing Request-Id: 1"),
-        refused("a page's media type", ask.replace("content-type", "text/html"), 415, "unsupported_media_type"),
-        refused("two tokens", two, 403, "handshake_refused"),
-    ]);
+    check(
+        &site,
+        vec![
+            answered("a token", ask.clone(), TEXT, "Validation: Testing Request-Id: 1"),
+            refused("a page's media type", ask.replace("content-type", "text/html"), 415, "unsupported_media_type"),
+            refused("two tokens", two, 403, "handshake_refused"),
+        ],
+    );
 }
 
 #[test]
 fn twitch_verifies_its_callback_with_a_signed_challenge() {
     let site = Site::new("twitch", "", "");
-    let (kind, body) = ("webhook_callback_verification", r#"{"challenge":"pogchamp-kappa-360noscope-vohiyo","subscription":{}}"#);
-    check(&site, vec![
-        answered("signed", twitch(kind, body), TEXT, "pogchamp-kappa-360noscope-vohiyo"),
-        refused("changed", Delivery { body: body.replace("360", "361").into_bytes(), ..twitch(kind, body) }, 401, "credential_mismatch"),
-    ]);
+    let (kind, body) =
+        ("webhook_callback_verification", r#"{"challenge":"pogchamp-kappa-360noscope-vohiyo","subscription":{}}"#);
+    check(
+        &site,
+        vec![
+            answered("signed", twitch(kind, body), TEXT, "pogchamp-kappa-360noscope-vohiyo"),
+            refused(
+                "changed",
+                Delivery { body: body.replace("360", "361").into_bytes(), ..twitch(kind, body) },
+                401,
+                "credential_mismatch",
+            ),
+        ],
+    );
 }
 
 #[test]
@@ -207,12 +271,15 @@ fn discord_pings_and_probes_with_bad_signatures() {
     let mut wrong = ping.headers.last().unwrap().1.clone().into_bytes();
     wrong[0] = if wrong[0] == b'0' { b'1' } else { b'0' };
     let wrong = ping.clone().replace("x-signature-ed25519", std::str::from_utf8(&wrong).unwrap());
-    check(&site, vec![
-        answered("signed", ping.clone(), JSON, r#"{"type":1}"#),
-        refused("one bit", wrong, 401, "credential_mismatch"),
-        refused("one second", late, 401, "credential_mismatch"),
-        refused("none", ping.without("x-signature-ed25519"), 401, "credential_missing"),
-    ]);
+    check(
+        &site,
+        vec![
+            answered("signed", ping.clone(), JSON, r#"{"type":1}"#),
+            refused("one bit", wrong, 401, "credential_mismatch"),
+            refused("one second", late, 401, "credential_mismatch"),
+            refused("none", ping.without("x-signature-ed25519"), 401, "credential_missing"),
+        ],
+    );
 }
 
 #[test]
@@ -220,18 +287,29 @@ fn xero_asks_for_the_intent_to_receive() {
     let site = Site::new("xero", "", "");
     let ask = r#"{"events":[],"firstEventSequence":0,"lastEventSequence":0,"entropy":"S0m3r4Nd0mt3xt"}"#;
     let wrong = xero(ask).replace("x-xero-signature", &base64(&[0; 32]));
-    check(&site, vec![answered("signed", xero(ask), None, ""), refused("signed wrongly", wrong, 401, "credential_mismatch")]);
+    check(
+        &site,
+        vec![answered("signed", xero(ask), None, ""), refused("signed wrongly", wrong, 401, "credential_mismatch")],
+    );
 }
 
 #[test]
 fn azure_event_grid_validates_with_its_code() {
     let site = Site::new("azure-event-grid", "", "");
     let ask = r#"[{"id":"1","eventType":"Microsoft.EventGrid.SubscriptionValidationEvent","data":{"validationCode":"512d38b6-c7b8"}}]"#;
-    check(&site, vec![
-        answered("with the code", Delivery::post(&format!("/p?code={SECRET}"), ask), JSON, r#"{"validationResponse":"512d38b6-c7b8"}"#),
-        refused("without", Delivery::post("/p", ask), 401, "credential_missing"),
-        refused("with another", Delivery::post("/p?code=integration_private_kez", ask), 401, "credential_mismatch"),
-    ]);
+    check(
+        &site,
+        vec![
+            answered(
+                "with the code",
+                Delivery::post(&format!("/p?code={SECRET}"), ask),
+                JSON,
+                r#"{"validationResponse":"512d38b6-c7b8"}"#,
+            ),
+            refused("without", Delivery::post("/p", ask), 401, "credential_missing"),
+            refused("with another", Delivery::post("/p?code=integration_private_kez", ask), 401, "credential_mismatch"),
+        ],
+    );
 }
 
 #[test]
@@ -240,12 +318,11 @@ fn cloudevents_asks_whether_an_origin_may_send() {
     let ask = Delivery::bare("OPTIONS", "/p").header("webhook-request-origin", "eventemitter.example.com");
     let fields = |request: &Delivery| {
         let answer = site.send(request);
-        let fields = ["allow", "webhook-allowed-origin", "webhook-allowed-rate"].map(|name| answer.header(name).map(str::to_owned));
+        let fields = ["allow", "webhook-allowed-origin", "webhook-allowed-rate"]
+            .map(|name| answer.header(name).map(str::to_owned));
         (answer.status, fields)
     };
-    let told = |rate: &str| {
-        (200, ["POST", "eventemitter.example.com", rate].map(|value| Some(value.to_owned())))
-    };
+    let told = |rate: &str| (200, ["POST", "eventemitter.example.com", rate].map(|value| Some(value.to_owned())));
     assert_eq!(fields(&ask), told("*"));
     assert_eq!(fields(&ask.clone().header("webhook-request-rate", "120")), told("120"));
     check(&site, vec![refused("no origin", ask.without("webhook-request-origin"), 401, "credential_missing")]);
@@ -254,16 +331,25 @@ fn cloudevents_asks_whether_an_origin_may_send() {
 /// The value is that of the tests of Braintree's own libraries.
 #[test]
 fn braintree_checks_the_url_with_a_challenge_that_is_signed() {
-    let auth = "secrets = [{ id = \"1\", file = \"secret\" }]\nparameters = { public_key_id = \"integration_public_key\" }";
+    let auth =
+        "secrets = [{ id = \"1\", file = \"secret\" }]\nparameters = { public_key_id = \"integration_public_key\" }";
     let site = Site::new("braintree", auth, "");
     let ask = |challenge: &str| Delivery::bare("GET", &format!("/p?bt_challenge={challenge}"));
     let challenge = "20f9f8ed05f77439fe955c977e4c8a53";
-    check(&site, vec![
-        answered("a challenge", ask(challenge), TEXT, "integration_public_key|d9b899556c966b3f06945ec21311865d35df3ce4"),
-        refused("too short", ask(&challenge[..19]), 403, "handshake_refused"),
-        refused("too long", ask(&format!("{challenge}0")), 403, "handshake_refused"),
-        refused("other letters", ask(&challenge.replace('f', "F")), 403, "handshake_refused"),
-    ]);
+    check(
+        &site,
+        vec![
+            answered(
+                "a challenge",
+                ask(challenge),
+                TEXT,
+                "integration_public_key|d9b899556c966b3f06945ec21311865d35df3ce4",
+            ),
+            refused("too short", ask(&challenge[..19]), 403, "handshake_refused"),
+            refused("too long", ask(&format!("{challenge}0")), 403, "handshake_refused"),
+            refused("other letters", ask(&challenge.replace('f', "F")), 403, "handshake_refused"),
+        ],
+    );
 }
 
 #[test]
@@ -271,13 +357,19 @@ fn websub_confirms_the_subscription_of_its_topic_alone() {
     let auth = "secrets = [{ id = \"1\", file = \"secret\" }]\nparameters = { topic = \"https://example.com/feed\" }";
     let site = Site::new("websub", auth, "");
     let ask = |mode: &str, topic: &str| {
-        Delivery::bare("GET", &format!("/p?hub.mode={mode}&hub.topic={topic}&hub.challenge=abc&hub.lease_seconds=864000"))
+        Delivery::bare(
+            "GET",
+            &format!("/p?hub.mode={mode}&hub.topic={topic}&hub.challenge=abc&hub.lease_seconds=864000"),
+        )
     };
-    check(&site, vec![
-        answered("subscribe", ask("subscribe", "https%3A%2F%2Fexample.com%2Ffeed"), TEXT, "abc"),
-        refused("unsubscribe", ask("unsubscribe", "https%3A%2F%2Fexample.com%2Ffeed"), 403, "handshake_refused"),
-        refused("another topic", ask("subscribe", "https%3A%2F%2Fexample.com%2Ffeeds"), 403, "handshake_refused"),
-    ]);
+    check(
+        &site,
+        vec![
+            answered("subscribe", ask("subscribe", "https%3A%2F%2Fexample.com%2Ffeed"), TEXT, "abc"),
+            refused("unsubscribe", ask("unsubscribe", "https%3A%2F%2Fexample.com%2Ffeed"), 403, "handshake_refused"),
+            refused("another topic", ask("subscribe", "https%3A%2F%2Fexample.com%2Ffeeds"), 403, "handshake_refused"),
+        ],
+    );
 }
 
 #[test]

@@ -51,7 +51,10 @@ fn a_secret_file_that_others_can_read_is_a_warning_and_an_error_where_it_is_stri
             let Ran { code: found, out, .. } = run(folder.path(), &["check"]);
             assert_eq!(found, code, "{mode:o} {more:?}: {out}");
             assert_eq!(out.contains("open to "), !finding.is_empty(), "{mode:o}: {out}");
-            assert!(out.contains(finding) && (finding.is_empty() || out.contains("hint: chmod 600 ")), "{mode:o}: {out}");
+            assert!(
+                out.contains(finding) && (finding.is_empty() || out.contains("hint: chmod 600 ")),
+                "{mode:o}: {out}"
+            );
             assert!(out.contains("policies/p.toml:4:") || finding.is_empty(), "at its place: {out}");
             assert!(!out.contains(TEXT));
         }
@@ -113,8 +116,11 @@ fn a_credential_of_the_service_manager_is_read_by_its_name() {
 
 #[test]
 fn a_credential_has_the_name_of_one_file() {
-    for (name, good) in [("github-2026_11.key", true), ("../github", false), ("a/b", false), ("", false), (".hidden", false)] {
-        let folder = folder(&format!("provider = \"github\"\nsecrets = [{{ id = \"1\", credential = \"{name}\" }}]"), "");
+    for (name, good) in
+        [("github-2026_11.key", true), ("../github", false), ("a/b", false), ("", false), (".hidden", false)]
+    {
+        let folder =
+            folder(&format!("provider = \"github\"\nsecrets = [{{ id = \"1\", credential = \"{name}\" }}]"), "");
         let Ran { code, out, .. } = run(folder.path(), &["check", "--no-secrets"]);
         assert_eq!(code, i32::from(!good), "{name}: {out}");
         assert!(good || out.contains("credential must be the name of a credential"), "{name}: {out}");

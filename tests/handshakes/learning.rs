@@ -56,13 +56,21 @@ fn the_first_offer_is_kept_while_one_is_awaited_and_signs_from_then_on() {
 
         learn::open(&file, NOW).unwrap();
         let short = site.send(&offer("0123456789abcde"));
-        assert_eq!((short.status, site.reason(&short)), (403, "handshake_refused".to_owned()), "{provider}: fifteen bytes");
+        assert_eq!(
+            (short.status, site.reason(&short)),
+            (403, "handshake_refused".to_owned()),
+            "{provider}: fifteen bytes"
+        );
         let answer = site.send(&offer(OFFER));
         assert_eq!((answer.status, answer.text()), (200, ""), "{provider}: {answer:?}");
         assert_eq!(answer.header("x-hook-secret"), (provider == "asana").then_some(OFFER), "{provider}");
         assert_eq!(fs::read_to_string(&file).unwrap(), OFFER, "{provider}");
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600, "{provider}");
-        assert_eq!(fs::read_dir(file.parent().unwrap()).unwrap().count(), 1, "{provider}: no marker, nothing half-written");
+        assert_eq!(
+            fs::read_dir(file.parent().unwrap()).unwrap().count(),
+            1,
+            "{provider}: no marker, nothing half-written"
+        );
 
         assert_eq!(site.send(&offer(&OFFER.replace('b', "c"))).status, 403, "{provider}: the second");
         assert_eq!(fs::read_to_string(&file).unwrap(), OFFER, "{provider}");
@@ -238,7 +246,11 @@ fn the_verb_refuses_what_cannot_learn() {
     fs::write(&path, policy.replace(LEARNS, "")).unwrap();
     let ran = run(folder.path(), &["learn", "p"]);
     assert_eq!(ran.code, 1);
-    fs::write(&path, policy.replace(LEARNS, "").replace("\"asana\"", "\"asana\"\nsecrets = [{ id = \"1\", env = \"A\" }]")).unwrap();
+    fs::write(
+        &path,
+        policy.replace(LEARNS, "").replace("\"asana\"", "\"asana\"\nsecrets = [{ id = \"1\", env = \"A\" }]"),
+    )
+    .unwrap();
     let ran = run(folder.path(), &["learn", "p"]);
     assert_eq!((ran.code, ran.err.contains("has no [handshake] learn_secret")), (1, true), "{}", ran.err);
     fs::write(&path, "broken").unwrap();

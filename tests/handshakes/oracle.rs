@@ -7,7 +7,22 @@ use sha1::{Digest as _, Sha1};
 #[test]
 fn what_could_be_a_body_is_never_signed() {
     let site = Site::new("x-twitter", "", "");
-    let bodies = ["{}", "[]", "1", "-1", "1.5e3", "true", "false", "null", "\"a\"", "{\"a\":1}", "a=1&b=2", "a b", "<a/>", "a,b"];
+    let bodies = [
+        "{}",
+        "[]",
+        "1",
+        "-1",
+        "1.5e3",
+        "true",
+        "false",
+        "null",
+        "\"a\"",
+        "{\"a\":1}",
+        "a=1&b=2",
+        "a b",
+        "<a/>",
+        "a,b",
+    ];
     for body in bodies {
         let escaped: String = body.bytes().map(|byte| format!("%{byte:02X}")).collect();
         let answer = site.send(&Delivery::bare("GET", &format!("/p?crc_token={escaped}")));
@@ -47,7 +62,8 @@ fn a_signed_challenge_is_no_delivery() {
 /// Braintree signs a field of the form, so the body is no word where what is signed is one.
 #[test]
 fn a_signed_challenge_is_no_field_of_a_delivery() {
-    let auth = "secrets = [{ id = \"1\", file = \"secret\" }]\nparameters = { public_key_id = \"integration_public_key\" }";
+    let auth =
+        "secrets = [{ id = \"1\", file = \"secret\" }]\nparameters = { public_key_id = \"integration_public_key\" }";
     let site = Site::new("braintree", auth, "");
     let form = |payload: &str, signature: &str| {
         let body = format!("bt_signature={signature}&bt_payload={payload}").replace('|', "%7C");

@@ -45,7 +45,12 @@ fn wanted() -> Vec<String> {
         let text = String::from_utf8(value.clone()).ok().filter(|text| text.contains(SENTINEL));
         wanted.extend(text);
         let (hex, base64) = (hex::encode(value), base64(value));
-        wanted.extend([hex.to_uppercase()[..16].to_owned(), hex[..16].to_owned(), base64[..12].to_owned(), list(value)]);
+        wanted.extend([
+            hex.to_uppercase()[..16].to_owned(),
+            hex[..16].to_owned(),
+            base64[..12].to_owned(),
+            list(value),
+        ]);
     }
     wanted.extend(["SeNtInEl".to_owned(), "sentinel".to_owned()]);
     wanted
@@ -62,7 +67,12 @@ fn check(name: &str, shown: &str) {
 }
 
 fn named(spelling: &str) -> NamedSecret {
-    NamedSecret { id: "1".into(), secret: Secret::new(spelling.as_bytes().to_vec()), expires: None, kind: KeyKind::Secret }
+    NamedSecret {
+        id: "1".into(),
+        secret: Secret::new(spelling.as_bytes().to_vec()),
+        expires: None,
+        kind: KeyKind::Secret,
+    }
 }
 
 /// Every place has the secret in this spelling.
@@ -77,7 +87,9 @@ impl Resolver for Everywhere {
 #[test]
 fn what_is_looked_for_would_be_found() {
     let bytes = SENTINEL.as_bytes();
-    for shown in [format!("{SENTINEL:?}"), format!("{bytes:?}"), format!("{bytes:#?}"), hex::encode(bytes), base64(bytes)] {
+    for shown in
+        [format!("{SENTINEL:?}"), format!("{bytes:?}"), format!("{bytes:#?}"), hex::encode(bytes), base64(bytes)]
+    {
         let found = std::panic::catch_unwind(|| check("a leak", &shown));
         assert!(found.is_err(), "{shown}");
     }
@@ -105,7 +117,9 @@ fn the_verifier_of_every_preset_shows_nothing() {
             continue;
         }
         fits += 1;
-        let verifiers = spellings().into_iter().filter_map(|spelling| Verifier::new(preset.name, schemes, &[named(&spelling)]).ok());
+        let verifiers = spellings()
+            .into_iter()
+            .filter_map(|spelling| Verifier::new(preset.name, schemes, &[named(&spelling)]).ok());
         let verifiers: Vec<_> = verifiers.collect();
         made += usize::from(!verifiers.is_empty());
         for verifier in verifiers {
@@ -133,7 +147,8 @@ fn a_policy_shows_nothing() {
     }
     for spelling in spellings() {
         let mut loaded = Loaded::default();
-        let config = PoliciesConfig { directory: Spanned { value: folder.path().to_owned(), span: 0..0 }, strict: false };
+        let config =
+            PoliciesConfig { directory: Spanned { value: folder.path().to_owned(), span: 0..0 }, strict: false };
         let limits = Limits::new(capacity());
         let policy: Option<Policy> = load::load(&config, &Everywhere(spelling), &limits, &mut loaded);
         let report = loaded.diagnostics.report(&loaded.files, &Styles::plain()).to_string();

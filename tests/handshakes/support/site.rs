@@ -72,7 +72,8 @@ impl Site {
         let mut loaded = Loaded::default();
         let directory = Spanned { value: self.folder.path().to_owned(), span: 0..0 };
         let shared = self.gateway.shared();
-        let policy = load::load(&PoliciesConfig { directory, strict: false }, &SystemSecrets, &shared.limits, &mut loaded);
+        let policy =
+            load::load(&PoliciesConfig { directory, strict: false }, &SystemSecrets, &shared.limits, &mut loaded);
         let policy = policy.ok_or_else(|| loaded.diagnostics.report(&loaded.files, &Styles::plain()).to_string())?;
         shared.policy.store(Arc::new(policy));
         Ok(())
