@@ -384,7 +384,7 @@ impl Compiler<'_, '_> {
             Err(fault) => {
                 let hint = match fault {
                     SecretFault::NoCredentials(_) => {
-                        "a service has it, with LoadCredential= or SetCredentialEncrypted= in its unit; elsewhere set it to the folder of the file"
+                        "a service has it, with LoadCredential= or LoadCredentialEncrypted= in its unit; elsewhere set it to the folder of the file"
                     }
                     SecretFault::Unset(_)
                     | SecretFault::NotText(_)
