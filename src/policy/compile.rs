@@ -335,7 +335,9 @@ impl Compiler<'_, '_> {
             Err(SecretFault::Unreadable { kind: std::io::ErrorKind::NotFound, .. } | SecretFault::Empty(_)) => {
                 if config.auth.secrets.is_empty() {
                     let message = "the provider has handed over no secret yet: every delivery is refused".to_owned();
-                    self.warning(Some(place.span), message, "run `hookward learn SOURCE`, then make the webhook at the provider");
+                    let name = self.file.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+                    let hint = format!("run `hookward learn {name}`, then make the webhook at the provider");
+                    self.warning(Some(place.span), message, &hint);
                 }
                 return Ok(None);
             }

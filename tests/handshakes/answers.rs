@@ -1,5 +1,8 @@
 //! Each provider's handshake, and the nearest request that is none.
 
+use hookward::auth::template::Template;
+use hookward::policy::preset;
+
 use crate::support::{Answer, Delivery, KEY, NOW, SECRET, Site, VERIFY_TOKEN, base64, hmac_sha256, signing_key};
 
 /// A signed JSON body as Slack sends it.
@@ -429,4 +432,20 @@ fn an_answer_is_in_the_access_log_and_a_refusal_in_the_rejected_log() {
     let reasons: Vec<_> = site.gateway.records().into_iter().map(|record| record.reason).collect();
     assert_eq!(reasons, ["handshake_refused", "rate_limited_client"]);
     assert!(!access.contains("abc") && !site.gateway.rejected_text().contains("abc"), "no challenge is written");
+}
+
+/// What no test above asks for, read off the presets themselves.
+#[test]
+fn no_answer_of_any_preset_is_a_page() {
+    let mut handshakes = 0;
+    for preset in preset::all() {
+        for handshake in &preset.handshakes {
+            handshakes += 1;
+            let media_type = handshake.content_type.as_ref().map(|value| value.to_str().unwrap());
+            let is_empty = handshake.answer == Template::default();
+            assert!(is_empty || [JSON, TEXT].contains(&media_type), "{}: {media_type:?}", preset.name);
+            assert!(!is_empty || media_type.is_none(), "{}: nothing has no media type", preset.name);
+        }
+    }
+    assert!(handshakes >= 20, "{handshakes}");
 }

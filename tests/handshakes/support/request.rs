@@ -53,7 +53,7 @@ impl Delivery {
             head.extend([name, ": ", value, "\r\n"]);
         }
         if self.method == "POST" || !self.body.is_empty() {
-            head.push_str(&format!("content-length: {}\r\n", self.body.len()));
+            head.extend(["content-length: ", &self.body.len().to_string(), "\r\n"]);
         }
         head.push_str("\r\n");
         [head.as_bytes(), &self.body].concat()
