@@ -109,6 +109,36 @@ mod tests {
     }
 
     #[test]
+    fn a_file_is_read_up_to_its_bound() {
+        let read = |bytes: &[u8]| Secret::read(bytes, 8).unwrap().map(|secret| secret.expose().to_vec());
+        assert_eq!(read(b"12345678"), Some(b"12345678".to_vec()));
+        assert_eq!(read(b"1234567\n"), Some(b"1234567".to_vec()));
+        assert_eq!(read(b"123456789"), None);
+        assert_eq!(read(b""), Some(Vec::new()));
+    }
+
+    #[test]
+    fn a_decoder_fills_as_much_as_it_says() {
+        let decoded = |length: Option<usize>| {
+            let secret = Secret::decoded(4, |buffer| {
+                buffer.copy_from_slice(b"abcd");
+                length
+            });
+            secret.map(|secret| secret.expose().to_vec())
+        };
+        assert_eq!(decoded(Some(3)), Some(b"abc".to_vec()));
+        assert_eq!(decoded(Some(5)), None);
+        assert_eq!(decoded(None), None);
+    }
+
+    #[test]
+    fn what_is_taken_over_is_cleared_where_it_stood() {
+        let mut bytes = *b"hunter2";
+        assert_eq!(Secret::take(&mut bytes).expose(), b"hunter2");
+        assert_eq!(bytes, [0; 7]);
+    }
+
+    #[test]
     fn debug_prints_nothing_of_it() {
         assert_eq!(format!("{:?}", Secret::new(b"hunter2".to_vec())), "***");
     }

@@ -1,7 +1,7 @@
 //! Secrets that a provider hands over: kept once, while somebody awaits one, and in force at once.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::thread;
 
@@ -271,4 +271,32 @@ fn a_recorded_offer_is_answered_and_writes_nothing() {
     let ran = run(folder.path(), &["test", "offer.jsonl"]);
     assert_eq!((ran.code, ran.out.contains("\"answer\"")), (0, true), "{ran:?}");
     assert!(!folder.path().join("policies/state").exists());
+}
+
+/// As an orchestrator mounts secrets: links through a folder that is replaced as a whole.
+#[test]
+fn a_volume_that_is_swapped_reloads_too() {
+    let (folder, app) = (tempfile::tempdir().unwrap(), App::start());
+    policies(folder.path(), "notion", &app);
+    let volume = tempfile::tempdir().unwrap();
+    let at = |name: &str| volume.path().join(name);
+    let other = OFFER.replace('b', "c");
+    for (version, secret) in [("..1", OFFER), ("..2", &other)] {
+        fs::create_dir(at(version)).unwrap();
+        fs::write(at(version).join("secret"), secret).unwrap();
+    }
+    symlink("..1", at("..data")).unwrap();
+    symlink("..data/secret", at("secret")).unwrap();
+    let policy = format!(
+        "path = \"/p\"\n[auth]\nprovider = \"notion\"\nsecrets = [{{ id = \"1\", file = \"{}\" }}]\n[forward]\n{}\n",
+        at("secret").display(),
+        app.to("/app")
+    );
+    fs::write(folder.path().join("policies/p.toml"), policy).unwrap();
+    let served = Served::start(folder.path());
+    assert_eq!(served.connect().send(&notion(OFFER, "{\"a\":1}")).status, 200);
+    symlink("..2", at("..next")).unwrap();
+    fs::rename(at("..next"), at("..data")).unwrap();
+    served.line("\"reloaded\"");
+    assert_eq!(served.connect().send(&notion(&other, "{\"a\":2}")).status, 200);
 }
