@@ -77,6 +77,7 @@ pub(super) fn compile(
     let event = compiler.event(&config, preset, &schemes);
     let headers = compiler.headers(&config, preset, &schemes);
     let signer = compiler.signer(&config);
+    compiler.context.watched.extend(config.forward.trust_roots.iter().map(|root| root.value.clone()));
     let target = upstream::target(&config.forward, &mut compiler.context.trust)
         .map_err(|(span, message)| compiler.error(span, message))
         .ok();
