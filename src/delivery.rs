@@ -60,7 +60,7 @@
 //! ```compile_fail,E0451
 //! # use hookward::auth::Proof;
 //! fn forge() -> Proof<'static> {
-//!     Proof { scheme: "github", secret_id: "x", signed_at_millis: None, digest: None, claims: None }
+//!     Proof { scheme: "github", secret_id: "x", signed_at_millis: None, fresh_for: None, digests: None, claims: None }
 //! }
 //! ```
 
@@ -174,6 +174,7 @@ pub struct Authenticated<'d> {
     permit: Permit,
     body: Bytes,
     proof: Option<Proof<'d>>,
+    at: UnixSeconds,
 }
 
 /// A proven delivery that is new and that its source has room for.
@@ -399,7 +400,7 @@ impl<'d> Received<'d> {
             // The policy says `provider = "none"` and why.
             (Presentation::Unasked, None) => None,
         };
-        Ok(Authenticated { routed, permit, body: self.body, proof })
+        Ok(Authenticated { routed, permit, body: self.body, proof, at: now })
     }
 }
 
@@ -416,6 +417,9 @@ fn meet(routed: &Routed<'_>, body: &Bytes, fault: Rejection) -> Ended {
 
 /// The longest body that is read of a request without a credential, where it may be a handshake, in bytes.
 const CHALLENGE_BODY_BYTES_MAX: usize = 16 * 1024;
+
+/// The longest a claim is kept: a token that is fresh for years must not hold its place so long.
+const CLAIM_TIME_MAX: Duration = Duration::from_secs(2 * 24 * 60 * 60);
 
 impl<'d> Authenticated<'d> {
     /// The source.
@@ -458,9 +462,15 @@ impl<'d> Authenticated<'d> {
     }
 
     fn claim(&self, limits: &Limits, now: Duration) -> Result<Novelty, Rejection> {
-        let Some(digest) = self.proof.as_ref().and_then(Proof::digest) else { return Ok(Novelty::Unknown) };
+        let Some(proof) = &self.proof else { return Ok(Novelty::Unknown) };
         let source = self.routed.source;
-        let reservation = limits.claims().reserve(source.limits.id(), digest, source.replay.window, now);
+        // A token may be fresh for longer than the window; a timestamp from the edge of the future is, by its last second.
+        let window = source.replay.window.max(proof.fresh_for().unwrap_or_default().min(CLAIM_TIME_MAX));
+        let claims = limits.claims();
+        // Only what a timestamp makes stale can become fresh again.
+        let time = if proof.fresh_for().is_some() { claims.time(now, self.at) } else { now };
+        let reservation = claims.reserve_all(source.limits.id(), proof.digests(), window, time);
+        let Some(reservation) = reservation.transpose() else { return Ok(Novelty::Unknown) };
         match (reservation, source.replay.on_duplicate) {
             (Ok(Reservation::New(claim)), _) => Ok(Novelty::New(claim)),
             (Ok(Reservation::Duplicate | Reservation::InFlight), OnDuplicate::Forward) => Ok(Novelty::Duplicate),

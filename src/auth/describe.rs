@@ -413,6 +413,7 @@ fn spelled(scheme: &Scheme) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::condition::Condition;
     use crate::auth::list::Layout;
     use crate::auth::scheme::{JsonType, SecretForm, TimestampRule, TokenAlgorithm, TokenRule};
     use crate::auth::template::{Filter, Part};
@@ -481,7 +482,7 @@ mod tests {
             leeway_seconds: 5,
             age_seconds_max: Some(60),
         };
-        Scheme { algorithm: Algorithm::Jwt, require: Box::from([bound]), token: token.clone(), ..self::token() }
+        Scheme { algorithm: Algorithm::Jwt, require: Box::from([bound]), token, ..self::token() }
     }
 
     #[test]
@@ -573,6 +574,35 @@ mod tests {
             "delivery id: none",
         ];
         assert_eq!(said, expected);
+    }
+
+    #[test]
+    fn a_token_is_described_by_its_own_rules() {
+        let said: Vec<_> =
+            lines(&[jwt()], &[], &[], &[]).into_iter().map(|line| format!("{}: {}", line.label, line.text)).collect();
+        let expected = [
+            "proves: that the owner of the private key signed exactly this body, for the time that the token names",
+            "not covered: the method; the URL and its query; all headers",
+            "signed: a JSON Web Token (RS256, ES256)",
+            "credential: header `authorization: Bearer …`: the token",
+            "secret: none: the provider's public key, in `public_keys`; where the token names a key, the one of that id",
+            "time: the token's `exp`, `nbf` and `iat`, with a leeway of 5 s; issued (`iat`) at most 60 s ago",
+            "and: claim `payload_hash` must be `{body|sha256}`",
+            "replays: answered 200 and not forwarded again, for as long as `[replay] window_seconds` says",
+            "event: none",
+            "delivery id: none",
+        ];
+        assert_eq!(said, expected);
+    }
+
+    /// Where a source has several schemes, the reader is told which requests each is for.
+    #[test]
+    fn several_schemes_say_what_they_are_for() {
+        let media = Condition::Media("application/json".into());
+        let first = Scheme { when: Box::from([media, Condition::Absent(Place::Query("x".into()))]), ..timed() };
+        let told = lines(&[first, timed()], &[], &[], &[]);
+        let requests: Vec<_> = told.iter().filter(|line| line.label == "requests").map(|line| &*line.text).collect();
+        assert_eq!(requests, ["with `media=application/json` and `!query:x`", "all others"]);
     }
 
     #[test]

@@ -1,5 +1,16 @@
 //! Every preset and family: what is signed verifies, and the nearest wrong thing is refused for its own reason.
 
+mod condition;
+mod facts;
+mod handshake;
+mod key;
+mod list;
+mod place;
+mod public_key;
+mod sent;
+mod template;
+mod token;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 

@@ -3,12 +3,14 @@
 //! **Invariant:** a [`Proof`] is made here and nowhere else, after a comparison in constant time over the algorithm's whole length, or by the
 //! library's own verification of a signature, and after every side condition held.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use super::code::{Code, Found};
-use super::credential::{self, Credential, Evidence, Presented, Timestamp, list_view};
+use super::credential::{self, Credential, Evidence, OneOrMore, Presented, Timestamp, list_view};
 use super::handshake::is_challenge;
 use super::key::{Key, KeyFault, Mac64, Material, NamedSecret};
 use super::place::{Body, Head, View};
@@ -59,7 +61,8 @@ pub struct Proof<'d> {
     scheme: &'d str,
     secret_id: &'d str,
     signed_at_millis: Option<i64>,
-    digest: Option<SignedDigest>,
+    fresh_for: Option<Duration>,
+    digests: Option<OneOrMore<SignedDigest>>,
     claims: Option<Box<Document>>,
 }
 
@@ -185,7 +188,8 @@ impl<'d> Credential<'d> {
         if let Method::Code(code) = &verifier.method {
             let Found { key, digest, signed_at_millis } = code.verify(&view, now)?;
             let secret_id = code.keys().get(key).copied().unwrap_or_default();
-            return Ok(Proof { scheme: name, secret_id, signed_at_millis, digest, claims: None });
+            let digests = digest.map(|first| OneOrMore { first, more: Vec::new() });
+            return Ok(Proof { scheme: name, secret_id, signed_at_millis, fresh_for: None, digests, claims: None });
         }
         let Some(keyed) = verifier.keyed(self.scheme) else { return Err(Reason::CredentialMismatch.into()) };
         let scheme = &keyed.scheme;
@@ -202,10 +206,12 @@ impl<'d> Credential<'d> {
                 Outcome::Fits { .. } if verifier.challenges == Challenges::Signed && keyed.is_challenge(group, &view) => {
                     return Err(Rejection::new(Reason::CredentialMismatch).fact("found", "a challenge, not a delivery"));
                 }
-                Outcome::Fits { key, digest, requirements } => {
-                    let digest = digest.map(|digest| keyed.bound(digest, &body));
-                    let Met { signed_at_millis, claims } = requirements;
-                    return Ok(Proof { scheme: name, secret_id: &key.id, signed_at_millis, digest, claims });
+                Outcome::Fits { key, digests, requirements } => {
+                    let digests = digests.map(|digests| digests.map(|digest| keyed.bound(digest, &body)));
+                    let Met { signed_at_millis, stale_from, claims } = requirements;
+                    let fresh_for = stale_from.and_then(|stale_from| u64::try_from(stale_from.saturating_sub(now)).ok());
+                    let fresh_for = fresh_for.map(Duration::from_secs);
+                    return Ok(Proof { scheme: name, secret_id: &key.id, signed_at_millis, fresh_for, digests, claims });
                 }
                 Outcome::Mismatch => {}
                 expired @ Outcome::Expired(_) => outcome = expired,
@@ -230,7 +236,7 @@ fn require_of_body(scheme: &Scheme, view: &View<'_>) -> Result<(), Rejection> {
 
 /// What became of one group of signatures.
 enum Outcome<'k> {
-    Fits { key: &'k Key, digest: Option<SignedDigest>, requirements: Met },
+    Fits { key: &'k Key, digests: Option<OneOrMore<SignedDigest>>, requirements: Met },
     Expired(&'k Key),
     Mismatch,
 }
@@ -238,6 +244,7 @@ enum Outcome<'k> {
 /// What was learnt while side conditions were checked.
 struct Met {
     signed_at_millis: Option<i64>,
+    stale_from: Option<UnixSeconds>,
     claims: Option<Box<Document>>,
 }
 
@@ -262,8 +269,8 @@ impl Keyed {
         for key in live {
             let Some(found) = fits(&key) else { continue };
             let requirements = self.require(group, &filling, now)?;
-            let digest = self.digest(key, found, &filling);
-            return Ok(Outcome::Fits { key, digest, requirements });
+            let digests = self.digests(key, found, &filling);
+            return Ok(Outcome::Fits { key, digests, requirements });
         }
         let mut expired = self.candidates(&group.evidence).filter(|key| !key.is_live(now));
         let found = expired.find(|key| fits(key).is_some());
@@ -320,19 +327,16 @@ impl Keyed {
         if let Some(rule) = scheme.timestamp.as_ref().filter(|_| scheme.judges_time_last()) {
             signed_at = Some(Timestamp::read(rule, &filling.view, now)?.unix_millis);
         }
-        match (scheme.algorithm, &group.evidence) {
-            (Algorithm::Jwt, Evidence::Token(token)) => {
-                let claims = token.claims(&scheme.token, now)?;
-                let view = filling.view;
-                self.conditions(&Filling { view: view.with_claims(Some(&claims.document)), ..*filling })?;
-                let Claims { document, issued_millis } = claims;
-                Ok(Met { signed_at_millis: signed_at.or(issued_millis), claims: Some(Box::new(document)) })
-            }
-            (_, _) => {
-                self.conditions(filling)?;
-                Ok(Met { signed_at_millis: signed_at, claims: None })
-            }
+        if let (Algorithm::Jwt, Evidence::Token(token)) = (scheme.algorithm, &group.evidence) {
+            let claims = token.claims(&scheme.token, now)?;
+            let view = filling.view;
+            self.conditions(&Filling { view: view.with_claims(Some(&claims.document)), ..*filling })?;
+            let Claims { document, issued_millis, stale_from } = claims;
+            return Ok(Met { signed_at_millis: signed_at.or(issued_millis), stale_from, claims: Some(Box::new(document)) });
         }
+        self.conditions(filling)?;
+        let stale_from = scheme.timestamp.as_ref().zip(signed_at).map(|(rule, signed_at)| rule.stale_from(signed_at));
+        Ok(Met { signed_at_millis: signed_at, stale_from, claims: None })
     }
 
     fn conditions(&self, filling: &Filling<'_>) -> Result<(), Rejection> {
@@ -344,16 +348,18 @@ impl Keyed {
         }
     }
 
-    /// What was signed: the MAC under the first secret, whichever matched (the same delivery signed with the old and the new secret is one
-    /// delivery), or the digest of the signed text (a signature with a public key has many forms).
-    fn digest(&self, matched: &Key, found: Match, filling: &Filling<'_>) -> Option<SignedDigest> {
+    /// What was signed: the digest of the signed text (a signature with a public key has many forms), or its MAC under every secret, whichever
+    /// matched: the same delivery signed with the old and the new secret is one delivery, also for a policy that has only one of the two.
+    fn digests(&self, matched: &Key, found: Match, filling: &Filling<'_>) -> Option<OneOrMore<SignedDigest>> {
         match found {
             Match::Secret => None,
-            Match::Signature(text) => Some(Sha256::digest(text).into()),
-            Match::Mac(mac) => {
-                let first = self.keys.first()?;
-                let mac = if std::ptr::eq(first, matched) { mac } else { first.material.mac(&self.scheme.signed, filling)? };
-                mac.first_chunk().copied()
+            Match::Signature(text) => Some(OneOrMore { first: Sha256::digest(text).into(), more: Vec::new() }),
+            Match::Mac(known) => {
+                let mac = |key: &Key| {
+                    let mac = if std::ptr::eq(key, matched) { known } else { key.material.mac(&self.scheme.signed, filling)? };
+                    mac.first_chunk().copied()
+                };
+                OneOrMore::collect(self.keys.iter().filter_map(mac))
             }
         }
     }
@@ -403,6 +409,12 @@ impl<'d> Proof<'d> {
         self.signed_at_millis
     }
 
+    /// How long the same credential would still be taken, from the second on in which it was verified; `None` where nothing signed tells.
+    #[must_use]
+    pub const fn fresh_for(&self) -> Option<Duration> {
+        self.fresh_for
+    }
+
     /// The claims of a token.
     #[must_use]
     pub fn claims(&self) -> Option<&Document> {
@@ -411,7 +423,12 @@ impl<'d> Proof<'d> {
 
     /// What was signed; `None` for static credentials.
     #[must_use]
-    pub const fn digest(&self) -> Option<&SignedDigest> {
-        self.digest.as_ref()
+    pub fn digest(&self) -> Option<&SignedDigest> {
+        self.digests().next()
+    }
+
+    /// All that stands for what was signed: one under each secret of the source, where secrets make it; none for static credentials.
+    pub fn digests(&self) -> impl Iterator<Item = &SignedDigest> {
+        self.digests.iter().flat_map(OneOrMore::iter)
     }
 }
