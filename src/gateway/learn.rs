@@ -17,11 +17,11 @@ impl<U: Upstream> Gateway<U> {
     /// delivery may follow at once.
     pub(super) async fn learn(
         &self,
-        mut answer: Answer,
+        mut answer: Box<Answer>,
         draft: &Draft<'_, U>,
         commitment: &Commitment,
     ) -> Result<Forwarded, Ended> {
-        let (Some(secret), Some(source)) = (answer.learned.take(), draft.source()) else { return Err(answer.into()) };
+        let (Some(secret), Some(source)) = (answer.learned.take(), draft.source()) else { return Err((*answer).into()) };
         let Some(file) = source.handshakes.learn.clone() else { return Err(Reason::HandshakeRefused.into()) };
         let shared = &self.shared;
         // The semaphore is never closed.
@@ -32,7 +32,7 @@ impl<U: Upstream> Gateway<U> {
             Ok(Ok(())) => {
                 self.tell_kept(source, draft);
                 shared.reload.ask().await;
-                Err(answer.into())
+                Err((*answer).into())
             }
             Ok(Err(fault)) => Err(self.not_kept(&fault, source).into()),
             Err(_panicked) => Err(Reason::Panic.into()),
