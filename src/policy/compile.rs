@@ -316,25 +316,24 @@ impl Compiler<'_, '_> {
                 Err(()) => complete = false,
             }
         }
-        match self.learnt(config) {
+        let learn = config.handshake.as_ref().and_then(|handshake| handshake.learn_secret.as_ref());
+        match self.learnt(learn, &keys) {
             Ok(learnt) => keys.extend(learnt),
             Err(()) => complete = false,
         }
         complete.then_some(keys)
     }
 
-    /// The secret that the provider handed over; `Ok(None)` as long as it has not.
-    fn learnt(&mut self, config: &SourceConfig) -> Result<Option<NamedSecret>, ()> {
-        let Some(path) = config.handshake.as_ref().and_then(|handshake| handshake.learn_secret.as_ref()) else {
-            return Ok(None);
-        };
+    /// The secret that the provider handed over; `Ok(None)` as long as it has not, which is worth a word where there are no others.
+    fn learnt(&mut self, path: Option<&Spanned<PathBuf>>, others: &[NamedSecret]) -> Result<Option<NamedSecret>, ()> {
+        let Some(path) = path else { return Ok(None) };
         let place = Spanned { value: SecretPlace::File(path.value.clone()), span: path.span.clone() };
         self.context.watched.insert(path.value.clone());
         let secret = match self.context.resolver.resolve(&place.value) {
             Ok(Resolved::Secret(secret)) => secret,
             Ok(Resolved::NotLookedFor) => return Ok(None),
             Err(SecretFault::Unreadable { kind: std::io::ErrorKind::NotFound, .. } | SecretFault::Empty(_)) => {
-                if config.auth.secrets.is_empty() {
+                if others.is_empty() {
                     let message = "the provider has handed over no secret yet: every delivery is refused".to_owned();
                     let name = self.file.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
                     let hint = format!("run `hookward learn {name}`, then make the webhook at the provider");
