@@ -5,7 +5,7 @@
 
 use aws_lc_rs::signature::{self, ParsedPublicKey};
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+use base64::engine::general_purpose::{GeneralPurpose, STANDARD, STANDARD_NO_PAD};
 use hmac::{Hmac, Mac};
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
@@ -316,17 +316,26 @@ pub(super) fn key_bytes(form: &SecretForm, named: &NamedSecret) -> Result<Secret
     let bytes = Secret::new(bytes);
     let key = match form.encoding {
         SecretEncoding::Text => bytes,
-        SecretEncoding::Sha1 => Secret::new(Sha1::digest(bytes.expose()).to_vec()),
-        SecretEncoding::Hex => Secret::new(hex::decode(bytes.expose()).map_err(|_| fault(named, "hex"))?),
-        SecretEncoding::Base64 => {
-            let decoded = STANDARD.decode(bytes.expose()).or_else(|_| STANDARD_NO_PAD.decode(bytes.expose()));
-            Secret::new(decoded.map_err(|_| fault(named, "base64"))?)
-        }
+        SecretEncoding::Sha1 => Secret::take(&mut Sha1::digest(bytes.expose())),
+        SecretEncoding::Hex => from_hex(bytes.expose()).ok_or_else(|| fault(named, "hex"))?,
+        SecretEncoding::Base64 => from_base64(bytes.expose()).ok_or_else(|| fault(named, "base64"))?,
     };
     if key.is_empty() {
         return Err(fault(named, "long enough: nothing is left of it"));
     }
     Ok(key)
+}
+
+fn from_hex(text: &[u8]) -> Option<Secret> {
+    let length = text.len() / 2;
+    Secret::decoded(length, |buffer| hex::decode_to_slice(text, buffer).ok().map(|()| length))
+}
+
+/// Base 64 with padding or without.
+fn from_base64(text: &[u8]) -> Option<Secret> {
+    let with =
+        |engine: &GeneralPurpose| Secret::decoded(text.len() + 3, |buffer| engine.decode_slice(text, buffer).ok());
+    with(&STANDARD).or_else(|| with(&STANDARD_NO_PAD))
 }
 
 /// The text without a prefix that may hold one `*` (letters, digits and `_`, at least one); the whole text where it has no such prefix.
