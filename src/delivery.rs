@@ -256,8 +256,7 @@ impl<'d> Routed<'d> {
         }
         let purpose = if source.methods.contains(&head.method) { Purpose::Delivery } else { Purpose::Handshake };
         if purpose == Purpose::Handshake && !source.handshakes.takes(&head.method) {
-            return Err(Rejection::new(Reason::MethodNotAllowed)
-                .fact("allowed", source.methods.allow().to_str().unwrap_or_default().to_owned()));
+            return Err(Rejection::new(Reason::MethodNotAllowed).fact("allowed", source.allowed()));
         }
         let media_type = media_type(head)?;
         if purpose == Purpose::Handshake {

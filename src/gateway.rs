@@ -9,6 +9,7 @@
 mod client;
 mod detach;
 mod draft;
+mod learn;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use http::header::{EXPECT, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Version};
 use http_body::Body;
+use tokio::sync::Semaphore;
 use tower::Service;
 
 pub use detach::{Commitment, Detachable};
@@ -32,6 +34,7 @@ use crate::forward::Forwarded;
 use crate::forward::pool::{Exchange, ExchangeFault, Outbound};
 use crate::forward::request::{self, Attestation, Protocol};
 use crate::policy::Policy;
+use crate::policy::reload::Reload;
 use crate::reason::Reason;
 use crate::receive;
 use crate::record::{DeliveryId, Recorder, Upstream as UpstreamFacts};
@@ -61,6 +64,10 @@ pub struct Shared {
     pub clock: Clock,
     /// Limits of a request.
     pub settings: Settings,
+    /// How a worker asks for the next policy.
+    pub reload: Reload,
+    /// One at a time keeps a secret that a provider hands over.
+    pub learning: Semaphore,
 }
 
 /// Limits of a request that no policy sets, from `[edge]` and `[listen]`.
@@ -123,7 +130,10 @@ impl<U: Upstream> Gateway<U> {
         let (head, mut body) = request.into_parts();
         let policy = self.shared.policy.load_full();
         let mut draft = Draft::new(self, &head, arrival);
-        let ended = self.judge(&policy, &head, &mut body, arrival, commitment, &mut draft).await;
+        let ended = match self.judge(&policy, &head, &mut body, arrival, commitment, &mut draft).await {
+            Err(Ended::Answered(answer)) => self.learn(answer.into(), &draft, commitment).await,
+            ended => ended,
+        };
         let reply = draft.finish(ended);
         if head.version == Version::HTTP_2 {
             receive::discard(body).await;

@@ -63,6 +63,17 @@ pub(super) enum Evidence<'d> {
     Token(Box<Token<'d>>),
 }
 
+/// How far from now a timestamp may lie.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tolerance {
+    /// In the past, inclusive.
+    pub past_millis: i64,
+    /// In the future, inclusive.
+    pub future_millis: i64,
+    /// What is said of it.
+    pub seconds: u32,
+}
+
 /// The timestamp as sent, and what it means.
 #[derive(Debug, Clone)]
 pub(super) struct Timestamp<'d> {
@@ -200,17 +211,10 @@ impl<'d> Timestamp<'d> {
         };
         let is_of_type =
             rule.at.json_kind(view).is_none_or(|kind| (kind == Kind::Number) == (rule.json_type == JsonType::Number));
-        let unix_millis = unix_millis(&text, rule.unit)
-            .filter(|_| is_of_type)
-            .ok_or_else(|| Rejection::new(Reason::TimestampMalformed).fact("expected", unit_name(rule.unit)))?;
-        let age_millis = now.saturating_mul(1000).saturating_sub(unix_millis);
-        let tolerance_millis = i64::from(rule.tolerance_seconds) * 1000;
-        if age_millis > tolerance_millis {
-            return Err(skewed(Reason::TimestampStale, age_millis, rule.tolerance_seconds));
+        if !is_of_type {
+            return Err(Rejection::new(Reason::TimestampMalformed).fact("expected", unit_name(rule.unit)));
         }
-        if age_millis < -tolerance_millis {
-            return Err(skewed(Reason::TimestampFuture, age_millis, rule.tolerance_seconds));
-        }
+        let unix_millis = time(&text, rule.unit, Tolerance::of_seconds(rule.tolerance_seconds), now)?;
         Ok(Self { text, unix_millis })
     }
 
@@ -230,6 +234,37 @@ impl Presented<'_> {
         let list = self.list.map(|text| Cow::Owned(text.into_owned()));
         Presented { evidence, timestamp: self.timestamp.map(Timestamp::into_owned), list }
     }
+}
+
+impl Tolerance {
+    /// As far in the past as in the future.
+    pub(super) const fn of_seconds(seconds: u32) -> Self {
+        // `From` is not const.
+        let millis = seconds as i64 * 1000;
+        Self { past_millis: millis, future_millis: millis, seconds }
+    }
+
+    /// The first second in which a timestamp is too old.
+    pub(super) const fn stale_from(self, unix_millis: i64) -> UnixSeconds {
+        unix_millis.saturating_add(self.past_millis).div_euclid(1_000).saturating_add(1)
+    }
+}
+
+/// What a timestamp says, in milliseconds since the epoch.
+///
+/// # Errors
+/// `timestamp_malformed`, `timestamp_stale`, `timestamp_future`.
+pub(super) fn time(text: &str, unit: TimestampUnit, tolerance: Tolerance, now: UnixSeconds) -> Result<i64, Rejection> {
+    let unix_millis = unix_millis(text, unit)
+        .ok_or_else(|| Rejection::new(Reason::TimestampMalformed).fact("expected", unit_name(unit)))?;
+    let age_millis = now.saturating_mul(1000).saturating_sub(unix_millis);
+    if age_millis > tolerance.past_millis {
+        return Err(skewed(Reason::TimestampStale, age_millis, tolerance.seconds));
+    }
+    if age_millis < -tolerance.future_millis {
+        return Err(skewed(Reason::TimestampFuture, age_millis, tolerance.seconds));
+    }
+    Ok(unix_millis)
 }
 
 fn skewed(reason: Reason, age_millis: i64, tolerance_seconds: u32) -> Rejection {
@@ -417,7 +452,7 @@ fn secret<'d>(scheme: &Scheme, text: Cow<'d, str>) -> Result<Cow<'d, [u8]>, Reje
 }
 
 /// The bytes that a text spells, if they are exactly as many and spelled the one canonical way.
-fn decode_exactly(encoded: &str, encoding: Encoding, bytes: &mut [u8]) -> Option<()> {
+pub(super) fn decode_exactly(encoded: &str, encoding: Encoding, bytes: &mut [u8]) -> Option<()> {
     match encoding {
         Encoding::Text => return None,
         Encoding::Hex => {

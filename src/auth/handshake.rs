@@ -154,7 +154,9 @@ impl Handshake {
         };
         let mut headers = HeaderMap::with_capacity(self.headers.len() + 2);
         for (name, template) in &self.headers {
-            let value = HeaderValue::from_bytes(&template.fill(filling)).map_err(|_| refused("a header value"))?;
+            let mut value = HeaderValue::from_bytes(&template.fill(filling)).map_err(|_| refused("a header value"))?;
+            // The echo of a secret: not for `Debug`, and not for the tables of HTTP/2.
+            value.set_sensitive(self.learn.is_some());
             headers.insert(name.clone(), value);
         }
         if let Some(content_type) = &self.content_type {

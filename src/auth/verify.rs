@@ -105,7 +105,7 @@ impl Verifier {
         let view = View::of_head(head);
         let schemes = match &self.method {
             Method::Code(code) => {
-                code.present(head)?;
+                code.present(head, now)?;
                 return Ok(Credential { head, scheme: 0, presented: None });
             }
             Method::Schemes(schemes) => schemes,
@@ -201,14 +201,14 @@ impl<'d> Credential<'d> {
         let view = View::of_head(self.head).with_body(&body);
         let name = &verifier.name;
         if let Method::Code(code) = &verifier.method {
-            let Found { key, digest, signed_at_millis } = code.verify(&view, now)?;
-            let secret_id = code.keys().get(key).copied().unwrap_or_default();
+            let Found { key, digest, signed_at_millis, stale_from } = code.verify(&view, now)?;
             let digests = digest.map(|first| OneOrMore { first, more: Vec::new() });
+            let fresh_for = fresh_for(stale_from, now);
             return Ok(Proof {
                 scheme: name,
-                secret_id: secret_id.into(),
+                secret_id: key.into(),
                 signed_at_millis,
-                fresh_for: None,
+                fresh_for,
                 digests,
                 claims: None,
             });
@@ -233,9 +233,7 @@ impl<'d> Credential<'d> {
                 Outcome::Fits { key, digests, requirements } => {
                     let digests = digests.map(|digests| digests.map(|digest| keyed.bound(digest, &body)));
                     let Met { signed_at_millis, stale_from, claims } = requirements;
-                    let fresh_for =
-                        stale_from.and_then(|stale_from| u64::try_from(stale_from.saturating_sub(now)).ok());
-                    let fresh_for = fresh_for.map(Duration::from_secs);
+                    let fresh_for = fresh_for(stale_from, now);
                     return Ok(Proof {
                         scheme: name,
                         secret_id: Cow::Borrowed(&key.id),
@@ -257,6 +255,11 @@ impl<'d> Credential<'d> {
             }
         }
     }
+}
+
+/// For how long what was signed is still taken.
+fn fresh_for(stale_from: Option<UnixSeconds>, now: UnixSeconds) -> Option<Duration> {
+    stale_from.and_then(|stale_from| u64::try_from(stale_from.saturating_sub(now)).ok()).map(Duration::from_secs)
 }
 
 /// Values of the body that the signed text names: the head was looked at before.

@@ -22,7 +22,7 @@ pub mod formats;
 pub mod instance;
 mod names;
 pub mod node;
-mod number;
+pub(crate) mod number;
 pub mod pointer;
 mod reader;
 mod scan;

@@ -2,7 +2,7 @@
 
 mod combined;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use self::combined::Combined;
 use super::diagnostic::{Diagnostic, Diagnostics, SourceFile};
 use super::preset::{self, Preset, Signing};
-use super::secrets::{Resolved, Resolver};
+use super::secrets::{Exposure, Resolved, Resolver, SecretFault};
 use super::source::{
     ContentTypes, EventRules, ForwardRules, HandshakeRules, Methods, OnDuplicate, PayloadKind, ReplayRule, Source,
     Unlisted,
@@ -42,7 +42,7 @@ use crate::auth::template::Template;
 use crate::auth::verify::Challenges;
 use crate::forward::{HeaderRules, Signer, sign};
 use crate::payload::schema::{Schema, SchemaFault};
-use crate::secret::SECRET_BYTES_MIN;
+use crate::secret::{SECRET_BYTES_MIN, Secret};
 
 /// What compiling a source takes besides its file.
 pub(super) struct Context<'c> {
@@ -53,6 +53,8 @@ pub(super) struct Context<'c> {
     pub directory: &'c Path,
     pub schemas: Schemas,
     pub trust: tls::TrustCache,
+    /// Files whose change is a reason to load again.
+    pub watched: &'c mut BTreeSet<PathBuf>,
     pub diagnostics: &'c mut Diagnostics,
 }
 
@@ -76,6 +78,7 @@ pub(super) fn compile(
     let event = compiler.event(&config, &combined, &schemes);
     let headers = compiler.headers(&config, &combined, &schemes);
     let signer = compiler.signer(&config);
+    compiler.context.watched.extend(config.forward.trust_roots.iter().map(|root| root.value.clone()));
     let target = upstream::target(&config.forward, &mut compiler.context.trust)
         .map_err(|(span, message)| compiler.error(span, message))
         .ok();
@@ -287,12 +290,17 @@ impl Compiler<'_, '_> {
             }
         }
         let keys = self.keys(auth, learn)?;
-        let made = if let Some(kind) = code {
-            let settings = code::Settings { parameters: &parameters(auth), trust_roots: &self.trust_roots(auth)? };
-            kind.make(&keys, &settings).map(|code| Verifier::of_code(method.name(), code))
-        } else {
+        if !code.is_some_and(CodeKind::has_trust_roots) {
             self.refuse_trust_roots(auth);
-            Verifier::new(method.name(), schemes, &keys)
+        }
+        if let Some(advice) = code.and_then(|kind| kind.advice(&parameters(auth))) {
+            self.warning(auth.span.clone(), advice.to_owned(), "");
+        }
+        let made = match code {
+            Some(kind) => kind
+                .make(&keys, &code::Settings { parameters: &parameters(auth), trust_roots: &self.trust_roots(auth)? })
+                .map(|code| Verifier::of_code(method.name(), code)),
+            None => Verifier::new(method.name(), schemes, &keys),
         };
         match made {
             Ok(verifier) => {
@@ -330,12 +338,37 @@ impl Compiler<'_, '_> {
                 Err(()) => complete = false,
             }
         }
-        if let Some(path) = learn
-            && let Ok(Resolved::Secret(secret)) = self.context.resolver.resolve(&SecretPlace::File(path.value.clone()))
-        {
-            keys.push(NamedSecret { id: "learnt".into(), secret, expires: None, kind: KeyKind::Secret });
+        match self.learnt(learn, &keys) {
+            Ok(learnt) => keys.extend(learnt),
+            Err(()) => complete = false,
         }
         complete.then_some(keys)
+    }
+
+    /// The secret that the provider handed over; `Ok(None)` as long as it has not, which is worth a word where there are no others.
+    fn learnt(&mut self, path: Option<&Spanned<PathBuf>>, others: &[NamedSecret]) -> Result<Option<NamedSecret>, ()> {
+        let Some(path) = path else { return Ok(None) };
+        let place = Spanned { value: SecretPlace::File(path.value.clone()), span: path.span.clone() };
+        self.context.watched.insert(path.value.clone());
+        let secret = match self.context.resolver.resolve(&place.value) {
+            Ok(Resolved::Secret(secret)) => secret,
+            Ok(Resolved::NotLookedFor) => return Ok(None),
+            Err(SecretFault::Unreadable { kind: std::io::ErrorKind::NotFound, .. } | SecretFault::Empty(_)) => {
+                if others.is_empty() {
+                    let message = "the provider has handed over no secret yet: every delivery is refused".to_owned();
+                    let name = self.file.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+                    let hint = format!("run `hookward learn {name}`, then make the webhook at the provider");
+                    self.warning(Some(place.span), message, &hint);
+                }
+                return Ok(None);
+            }
+            Err(fault) => {
+                self.error(Some(place.span), fault.to_string());
+                return Err(());
+            }
+        };
+        self.exposure(&place)?;
+        Ok(Some(NamedSecret { id: "learnt".into(), secret, expires: None, kind: KeyKind::Secret }))
     }
 
     fn refuse_trust_roots(&mut self, auth: &MethodConfig) {
@@ -348,6 +381,7 @@ impl Compiler<'_, '_> {
     fn trust_roots(&mut self, auth: &MethodConfig) -> Option<Vec<Vec<u8>>> {
         let mut roots = Vec::new();
         for root in &auth.trust_roots {
+            self.context.watched.insert(root.value.clone());
             match std::fs::read(&root.value) {
                 Ok(bytes) => roots.push(bytes),
                 Err(error) => {
@@ -362,18 +396,65 @@ impl Compiler<'_, '_> {
         Some(roots)
     }
 
+    /// What a reference leads to. `Ok(None)`: it was not looked for.
+    fn resolve(&mut self, place: &Spanned<SecretPlace>, kind: KeyKind) -> Result<Option<Secret>, ()> {
+        self.context.watched.extend(self.context.resolver.file(&place.value));
+        match self.context.resolver.resolve(&place.value) {
+            Ok(Resolved::Secret(secret)) => {
+                if kind == KeyKind::Secret {
+                    self.exposure(place)?;
+                }
+                Ok(Some(secret))
+            }
+            Ok(Resolved::NotLookedFor) => Ok(None),
+            Err(fault) => {
+                let hint = match fault {
+                    SecretFault::NoCredentials(_) => {
+                        "a service has it, with LoadCredential= or LoadCredentialEncrypted= in its unit; elsewhere set it to the folder of the file"
+                    }
+                    SecretFault::Unset(_)
+                    | SecretFault::NotText(_)
+                    | SecretFault::Unreadable { .. }
+                    | SecretFault::Empty(_)
+                    | SecretFault::TooLong(_) => {
+                        "set it where the gateway is started, or check the policies alone with `hookward check --no-secrets`"
+                    }
+                };
+                self.error_with(Some(place.span.clone()), fault.to_string(), hint.to_owned());
+                Err(())
+            }
+        }
+    }
+
+    /// A secret that others can read is no secret: a warning, or an error where the configuration is strict.
+    fn exposure(&mut self, place: &Spanned<SecretPlace>) -> Result<(), ()> {
+        let Some(exposure) = self.context.resolver.exposure(&place.value) else { return Ok(()) };
+        let file = self.context.resolver.file(&place.value).unwrap_or_default();
+        let (file, span) = (file.display(), Some(place.span.clone()));
+        let hint = format!("chmod 600 {file}");
+        match exposure {
+            Exposure::Everybody { mode } if self.context.strict => {
+                let message = format!("secret file {file} is open to everybody on this machine (mode {mode:03o})");
+                self.error_with(span, message, hint);
+                Err(())
+            }
+            Exposure::Everybody { mode } => {
+                let message = format!("secret file {file} is open to everybody on this machine (mode {mode:03o})");
+                self.warning(span, message, &hint);
+                Ok(())
+            }
+            Exposure::Group { mode } => {
+                let message = format!("secret file {file} is open to its group (mode {mode:03o})");
+                self.warning(span, message, &hint);
+                Ok(())
+            }
+        }
+    }
+
     /// Reads a secret. `Ok(None)`: it was not looked for.
     fn secret(&mut self, reference: &SecretReference, kind: KeyKind) -> Result<Option<NamedSecret>, ()> {
         let span = Some(reference.from.span.clone());
-        let secret = match self.context.resolver.resolve(&reference.from.value) {
-            Ok(Resolved::Secret(secret)) => secret,
-            Ok(Resolved::NotLookedFor) => return Ok(None),
-            Err(fault) => {
-                let hint = "set it where the gateway is started, or check the policies alone with `hookward check --no-secrets`";
-                self.error_with(span, fault.to_string(), hint.to_owned());
-                return Err(());
-            }
-        };
+        let Some(secret) = self.resolve(&reference.from, kind)? else { return Ok(None) };
         if secret.len() < SECRET_BYTES_MIN && kind == KeyKind::Secret {
             let message =
                 format!("secret `{}` has {} bytes, fewer than {SECRET_BYTES_MIN}", reference.id.value, secret.len());
@@ -478,14 +559,8 @@ impl Compiler<'_, '_> {
     /// Outer `None`: something is wrong; inner `None`: nothing is signed.
     fn signer(&mut self, config: &SourceConfig) -> Option<Option<Signer>> {
         let Some(place) = &config.forward.sign else { return Some(None) };
-        match self.context.resolver.resolve(&place.value) {
-            Ok(Resolved::Secret(secret)) => Some(Some(Signer::new(&secret))),
-            Ok(Resolved::NotLookedFor) => Some(None),
-            Err(fault) => {
-                self.error(Some(place.span.clone()), fault.to_string());
-                None
-            }
-        }
+        let secret = self.resolve(place, KeyKind::Secret).ok()?;
+        Some(secret.as_ref().map(Signer::new))
     }
 
     fn content_types(config: &SourceConfig, combined: &Combined<'_>) -> ContentTypes {
@@ -605,14 +680,7 @@ impl Compiler<'_, '_> {
             return None;
         }
         let verify_token = match &written.verify_token {
-            Some(place) => match self.context.resolver.resolve(&place.value) {
-                Ok(Resolved::Secret(secret)) => Some(secret),
-                Ok(Resolved::NotLookedFor) => None,
-                Err(fault) => {
-                    self.error(Some(place.span.clone()), fault.to_string());
-                    return None;
-                }
-            },
+            Some(place) => self.resolve(place, KeyKind::Secret).ok()?,
             None => None,
         };
         let learn = written.learn_secret.as_ref().map(|path| path.value.clone());

@@ -153,7 +153,10 @@ impl One<'_> {
 
     fn coverage(&self, fact: &Template) -> Covered {
         // What comes over the connection of the right sender is the sender's, all of it.
-        if self.is_certificate() { Covered::Signed } else { facts::coverage(fact, self.schemes()) }
+        if self.is_certificate() {
+            return Covered::Signed;
+        }
+        self.proving.code().map_or_else(|| facts::coverage(fact, self.schemes()), |kind| kind.coverage(fact))
     }
 
     fn signs(&self) -> bool {
@@ -273,6 +276,7 @@ impl Compiler<'_, '_> {
     fn certificate(&mut self, config: &CertificateConfig) -> Option<ClientCertificate> {
         let span = Some(config.ca.span.clone());
         let path = config.ca.value.display();
+        self.context.watched.insert(config.ca.value.clone());
         let pem = std::fs::read(&config.ca.value)
             .map_err(|error| self.error(span.clone(), format!("cannot read {path}: {}", error.kind())))
             .ok()?;
