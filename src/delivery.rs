@@ -60,11 +60,12 @@
 //! ```compile_fail,E0451
 //! # use hookward::auth::Proof;
 //! fn forge() -> Proof<'static> {
-//!     Proof { scheme: "github", secret_id: "x", signed_at_millis: None, fresh_for: None, digests: None, claims: None }
+//!     Proof { scheme: "github", secret_id: "x".into(), signed_at_millis: None, fresh_for: None, digests: None, claims: None }
 //! }
 //! ```
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -75,11 +76,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 use crate::admit::Limits;
 use crate::admit::claims::{Claim, Reservation};
 use crate::admit::permit::{Permit, Slot};
+use crate::auth::authenticator::{Credentials, presents_nothing};
+use crate::auth::certificate::ClientChain;
 use crate::auth::facts::{self, Covered};
 use crate::auth::handshake::{Answered, Handshake, ProofNeeded};
 use crate::auth::place::View;
-use crate::auth::template::{Filling, Signer};
-use crate::auth::{self, Credential, Head, Proof};
+use crate::auth::template::Filling;
+use crate::auth::{self, Authenticator, Head, Proof};
 use crate::clock::UnixSeconds;
 use crate::header::{self, Duplicated};
 use crate::payload::Document;
@@ -151,9 +154,13 @@ pub struct Presented<'d> {
 
 /// What a request presented.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the large one is nearly every delivery's, and a box would be an allocation for each"
+)]
 enum Presentation<'d> {
-    /// A well-formed credential.
-    Credential(Credential<'d>),
+    /// A well-formed credential, or as many as the policy wants.
+    Credentials(Credentials<'d>),
     /// None, which is a fault unless the body makes it a handshake that comes without proof.
     Missing(Rejection),
     /// The policy wants no proof.
@@ -280,14 +287,18 @@ impl<'d> Routed<'d> {
     /// Answers a handshake that comes without proof and can be told by the head alone. Everything else goes on.
     ///
     /// # Errors
-    /// The answer; `handshake_refused` if it does not hold what it must.
-    pub fn greet(self) -> Result<Self, Ended> {
+    /// The answer; `handshake_refused` if it does not hold what it must; `client_certificate_missing` or `credential_mismatch` where the policy
+    /// wants a client certificate of everybody.
+    pub fn greet(self, now: UnixSeconds) -> Result<Self, Ended> {
         let view = View::of_head(self.auth_head());
         let is_met = |handshake: &&Handshake| {
             handshake.proof == ProofNeeded::None && handshake.is_of_head() && handshake.is(&view)
         };
         match self.source.handshakes.list.iter().find(is_met) {
-            Some(handshake) => Err(self.shake(handshake, view)),
+            Some(handshake) => {
+                self.admit_stranger(now)?;
+                Err(self.shake(handshake, view))
+            }
             None => Ok(self),
         }
     }
@@ -302,7 +313,7 @@ impl<'d> Routed<'d> {
             let hint = "[handshake] learn_secret says where the provider's secret is kept; then run `hookward learn`";
             return Rejection::new(Reason::HandshakeRefused).hint(hint).into();
         }
-        let signer = self.source.verifier.as_ref().map(|verifier| verifier as &dyn Signer);
+        let signer = self.source.authenticator.as_ref().and_then(Authenticator::signer);
         let verify_token = rules.verify_token.as_ref().map(Secret::expose);
         match handshake.answer(&Filling { verify_token, signer, ..Filling::of(view) }) {
             Ok(Answered { headers, body, learned }) => Answer { headers, body, why: "handshake", learned }.into(),
@@ -321,10 +332,11 @@ impl<'d> Routed<'d> {
     /// # Errors
     /// `credential_*` and `timestamp_*` as far as they can be told without the body.
     pub fn present(self, permit: Permit, now: UnixSeconds) -> Result<Presented<'d>, Rejection> {
-        let credential = match &self.source.verifier {
-            Some(verifier) => match verifier.read(self.auth_head(), now) {
-                Ok(credential) => Presentation::Credential(credential),
-                Err(fault) if fault.reason() == Reason::CredentialMissing && self.may_be_met_later() => {
+        let credential = match &self.source.authenticator {
+            Some(authenticator) => match authenticator.read(self.auth_head(), self.client_chain(), now) {
+                Ok(credentials) => Presentation::Credentials(credentials),
+                Err(fault) if presents_nothing(fault.reason()) && self.may_be_met_later() => {
+                    self.admit_stranger(now)?;
                     Presentation::Missing(fault)
                 }
                 Err(fault) => return Err(fault),
@@ -338,6 +350,19 @@ impl<'d> Routed<'d> {
     fn may_be_met_later(&self) -> bool {
         let list = &self.source.handshakes.list;
         list.iter().any(|handshake| handshake.proof == ProofNeeded::None && !handshake.is_of_head())
+    }
+
+    /// Where the policy wants a client certificate besides everything else, it wants it of strangers too.
+    fn admit_stranger(&self, now: UnixSeconds) -> Result<(), Rejection> {
+        match &self.source.authenticator {
+            Some(authenticator) => authenticator.admit_stranger(self.client_chain(), now),
+            None => Ok(()),
+        }
+    }
+
+    /// What the connection showed in its handshake; the edge puts it to the request.
+    fn client_chain(&self) -> Option<&'d ClientChain> {
+        self.head.extensions.get::<Arc<ClientChain>>().map(|chain| &**chain)
     }
 
     fn auth_head(&self) -> Head<'d> {
@@ -357,7 +382,7 @@ impl<'d> Presented<'d> {
         let of_source = self.routed.source.body_bytes_max;
         match self.credential {
             Presentation::Missing(_) => of_source.min(CHALLENGE_BODY_BYTES_MAX),
-            Presentation::Credential(_) | Presentation::Unasked => of_source,
+            Presentation::Credentials(_) | Presentation::Unasked => of_source,
         }
     }
 
@@ -390,12 +415,10 @@ impl<'d> Received<'d> {
     /// handshake that the body makes of it.
     pub fn authenticate(self, now: UnixSeconds) -> Result<Authenticated<'d>, Ended> {
         let Presented { routed, permit, credential } = self.presented;
-        let proof = match (credential, &routed.source.verifier) {
-            (Presentation::Credential(credential), Some(verifier)) => {
-                Some(credential.verify(verifier, &self.body, now)?)
-            }
+        let proof = match (credential, &routed.source.authenticator) {
+            (Presentation::Credentials(credentials), Some(_)) => Some(credentials.verify(&self.body, now)?),
             (Presentation::Missing(fault), _) => return Err(meet(&routed, &self.body, fault)),
-            (Presentation::Credential(_), None) => return Err(Reason::CredentialMismatch.into()),
+            (Presentation::Credentials(_), None) => return Err(Reason::CredentialMismatch.into()),
             (Presentation::Unasked, Some(_)) => return Err(Reason::CredentialMissing.into()),
             // The policy says `provider = "none"` and why.
             (Presentation::Unasked, None) => None,

@@ -1,7 +1,8 @@
 //! Judging a recorded request as the gateway would, without sockets, limits and upstream: `hookward test`.
 //!
 //! The steps are those of [`gateway`](crate::gateway), on the same types; what needs a running gateway (networks, Host and SNI, rates) is left out,
-//! replay claims too, unless a [`Limits`] is given to carry them on from record to record.
+//! replay claims too, unless a [`Limits`] is given to carry them on from record to record. A record comes over no connection, so where the policy wants a
+//! client certificate none is there: `client_certificate_missing`.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -125,7 +126,7 @@ fn steps<'p>(
     trail.source = policy.route(head.uri.path());
     let routed = Routed::find(policy, head, HostMatch::Served)?;
     trail.step("route", format!("{} {} is source {}", head.method, head.uri.path(), routed.source().name));
-    let routed = routed.greet()?;
+    let routed = routed.greet(now)?;
     let presented = routed.present(Permit::offline(), now)?;
     trail.step("present", "the credential is well formed, its timestamp within tolerance".to_owned());
     let received = presented.receive(body)?;

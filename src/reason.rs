@@ -277,7 +277,7 @@ const TABLE: [Row; R::DeadlineExceeded as usize + 1] = [
     row(R::TimestampFuture, "timestamp_future", Some(Code::UNAUTHORIZED), "unauthorized", S::Authenticate, Sender, Warn, Keep,
         "the signed timestamp lies in the future", "check this machine's clock"),
     row(R::ClientCertificateMissing, "client_certificate_missing", Some(Code::UNAUTHORIZED), "unauthorized", S::Authenticate, Sender, Warn, Keep,
-        "the source wants a client certificate", "give the sender a certificate of the policy's client_ca"),
+        "the source wants a client certificate", "the sender has to connect to the gateway itself, with a certificate that the policy's client_certificate takes"),
     row(R::BodyTooLarge, "body_too_large", Some(Code::PAYLOAD_TOO_LARGE), "too_large", S::Receive, Sender, Info, Close,
         "the body is larger than body_bytes_max", "raise body_bytes_max in the policy if the provider really sends this"),
     row(R::BodyTimeout, "body_timeout", Some(Code::REQUEST_TIMEOUT), "timeout", S::Receive, Sender, Info, Close,

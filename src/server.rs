@@ -18,6 +18,7 @@ use crate::admit::networks::Networks;
 use crate::admit::{Capacity, Limits};
 use crate::clock::Clock;
 use crate::edge::Settings;
+use crate::edge::client_certificate::InForce;
 use crate::edge::connection::{Caps, Registry};
 use crate::edge::listen;
 use crate::edge::serve::{Listener, Worker};
@@ -102,10 +103,6 @@ impl Server {
         if store.is_none() && !https.is_empty() {
             return Err(StartFault::NoCertificate);
         }
-        let tls = match &store {
-            Some(store) => Some((TlsAcceptor::from(tls::server_config(Arc::clone(store))?), Arc::clone(store))),
-            None => None,
-        };
         let shared = Arc::new(Shared {
             policy: ArcSwap::from_pointee(startup.policy),
             limits: startup.limits,
@@ -114,6 +111,14 @@ impl Server {
             reload: Reload::default(),
             learning: Semaphore::new(1),
         });
+        let tls = match &store {
+            Some(store) => {
+                let in_force = InForce::of(Arc::clone(&shared), |shared| &shared.policy);
+                let config = tls::server_config(Arc::clone(store), in_force)?;
+                Some((TlsAcceptor::from(config), Arc::clone(store)))
+            }
+            None => None,
+        };
         let (draining, drained) = watch::channel(false);
         let settings = Arc::new(connection_settings(&startup.edge));
         let caps = Caps::new(settings.connections_max, settings.connections_per_client_max);

@@ -60,7 +60,12 @@ enum Tally {
 
 /// The faults that spend a client's budget: what only somebody without the secret sends. A stale timestamp is what a
 /// delayed genuine delivery has, and an expired secret is an operator's slip.
-const COUNTED: [Reason; 3] = [Reason::CredentialMissing, Reason::CredentialMalformed, Reason::CredentialMismatch];
+const COUNTED: [Reason; 4] = [
+    Reason::CredentialMissing,
+    Reason::CredentialMalformed,
+    Reason::CredentialMismatch,
+    Reason::ClientCertificateMissing,
+];
 
 /// How long after it authenticated a client cannot be blocked.
 pub const KNOWN_FOR: Duration = Duration::from_hours(24);
@@ -207,7 +212,10 @@ mod tests {
             let (failures, excess) = failures(100);
             let who = client("192.0.2.1");
             failures.failed(GITHUB, who, rule(1, 60), reason, at(0));
-            let counts = matches!(reason.code(), "credential_missing" | "credential_malformed" | "credential_mismatch");
+            let counts = matches!(
+                reason.code(),
+                "credential_missing" | "credential_malformed" | "credential_mismatch" | "client_certificate_missing"
+            );
             assert_eq!(failures.enter(GITHUB, who, &excess, at(0)).is_err(), counts, "{}", reason.code());
         }
     }

@@ -83,6 +83,13 @@ pub(super) struct Timestamp<'d> {
     pub unix_millis: i64,
 }
 
+impl Credential<'_> {
+    /// Whether it was not found yet: it stands in the body, or only code can tell.
+    pub(super) const fn is_in_body(&self) -> bool {
+        self.presented.is_none()
+    }
+}
+
 impl std::fmt::Debug for Evidence<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {

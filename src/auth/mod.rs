@@ -1,7 +1,8 @@
 //! Who sent a delivery: schemes as data, credentials as they stand in a request's head, and the proof.
 //!
-//! On a delivery's way this is the step between routing and the body ([`Verifier::read`]: nothing is buffered for a request that carries no
-//! well-formed credential), and the first step after the body ([`Credential::verify`]).
+//! On a delivery's way this is the step between routing and the body ([`Authenticator::read`]: nothing is buffered for a request that carries no
+//! well-formed credential), and the first step after the body ([`Credential::verify`]). An [`Authenticator`] is one [`Verifier`] or
+//! [client certificate](certificate), or several of them together.
 //!
 //! To find where a provider's signature is checked, open `providers/NAME.toml`: it says what is signed and where the signature stands. The
 //! engine that reads it is [`credential`] (the head) and [`verify`] (the comparison); [`scheme`] holds the words.
@@ -11,6 +12,8 @@
 //!
 //! **Invariant:** nothing here does IO, reads a clock or logs.
 
+pub mod authenticator;
+pub mod certificate;
 pub mod code;
 pub mod condition;
 pub mod credential;
@@ -27,6 +30,7 @@ pub mod template;
 mod token;
 pub mod verify;
 
+pub use authenticator::Authenticator;
 pub use credential::Credential;
 pub use place::Head;
 pub use scheme::Scheme;

@@ -229,6 +229,27 @@ impl Place {
         }
     }
 
+    /// Whether the place is in the Authorization field, and what stands there is for another scheme than the place's (RFC 9110 §11.4).
+    #[must_use]
+    pub fn is_other_authorization(&self, headers: &HeaderMap) -> bool {
+        let word = match self {
+            Self::Bearer => "Bearer",
+            Self::Basic => "Basic",
+            Self::Header(_)
+            | Self::HeaderPrefix(_)
+            | Self::Query(_)
+            | Self::Json(_)
+            | Self::Form(_)
+            | Self::Item(_)
+            | Self::Position(_)
+            | Self::Claim(_)
+            | Self::Member(_) => return false,
+        };
+        let text = header::single(headers, &AUTHORIZATION).ok().flatten().and_then(header::text);
+        let found = text.and_then(|text| text.split(' ').next());
+        found.is_some_and(|found| !found.eq_ignore_ascii_case(word))
+    }
+
     /// The value, which may be empty; `None` if nothing is there.
     ///
     /// # Errors

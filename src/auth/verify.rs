@@ -1,14 +1,16 @@
 //! The decision: whether one of a source's keys made the credential.
 //!
 //! **Invariant:** a [`Proof`] is made here and nowhere else, after a comparison in constant time over the algorithm's whole length, or by the
-//! library's own verification of a signature, and after every side condition held.
+//! library's own verification of a signature or of a certificate's chain, and after every side condition held.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
+use super::certificate::{self, Holder};
 use super::code::{Code, Found};
 use super::credential::{self, Credential, Evidence, OneOrMore, Presented, Timestamp, list_view};
 use super::handshake::is_challenge;
@@ -54,12 +56,12 @@ struct Keyed {
     keys: Vec<Key>,
 }
 
-/// That a delivery was made by somebody who has a key of the source. Only [`Credential::verify`] makes it.
+/// That a delivery was made by somebody who has a key of the source. Only [`Credential::verify`] makes it, or a [`Holder`].
 #[must_use = "a proof is what the next stage demands"]
 #[derive(Debug)]
 pub struct Proof<'d> {
     scheme: &'d str,
-    secret_id: &'d str,
+    secret_id: Cow<'d, str>,
     signed_at_millis: Option<i64>,
     fresh_for: Option<Duration>,
     digests: Option<OneOrMore<SignedDigest>>,
@@ -138,6 +140,20 @@ impl Verifier {
         keys.filter(|key| key.material.is_short_rsa()).map(|key| &*key.id)
     }
 
+    /// Whether something stands where a credential of this request would, as far as the view reaches; code tells it by its fault alone.
+    pub(super) fn is_presented(&self, view: &View<'_>, fault: &Rejection) -> bool {
+        let schemes = match &self.method {
+            Method::Schemes(schemes) => schemes,
+            Method::Code(_) => return fault.reason() != Reason::CredentialMissing,
+        };
+        let is_for = |keyed: &&Keyed| keyed.scheme.when.iter().all(|condition| condition.holds(view));
+        schemes.iter().filter(is_for).any(|Keyed { scheme, .. }| match scheme.credential.read_all(view) {
+            Ok(texts) => texts.iter().any(|text| !text.is_empty()),
+            // `Basic …` is no bearer token that is spelled badly.
+            Err(_) => !scheme.credential.is_other_authorization(view.head.headers),
+        })
+    }
+
     /// The preset's name, or `custom`.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -188,7 +204,14 @@ impl<'d> Credential<'d> {
             let Found { key, digest, signed_at_millis, stale_from } = code.verify(&view, now)?;
             let digests = digest.map(|first| OneOrMore { first, more: Vec::new() });
             let fresh_for = fresh_for(stale_from, now);
-            return Ok(Proof { scheme: name, secret_id: key, signed_at_millis, fresh_for, digests, claims: None });
+            return Ok(Proof {
+                scheme: name,
+                secret_id: key.into(),
+                signed_at_millis,
+                fresh_for,
+                digests,
+                claims: None,
+            });
         }
         let Some(keyed) = verifier.keyed(self.scheme) else { return Err(Reason::CredentialMismatch.into()) };
         let scheme = &keyed.scheme;
@@ -213,7 +236,7 @@ impl<'d> Credential<'d> {
                     let fresh_for = fresh_for(stale_from, now);
                     return Ok(Proof {
                         scheme: name,
-                        secret_id: &key.id,
+                        secret_id: Cow::Borrowed(&key.id),
                         signed_at_millis,
                         fresh_for,
                         digests,
@@ -412,16 +435,58 @@ impl SignedText {
 }
 
 impl<'d> Proof<'d> {
-    /// The preset's name, or `custom`.
+    /// That the connection belongs to whom the source expects: what comes over it is theirs, and nothing of it is signed.
+    pub(super) fn of_connection(holder: &Holder<'d>) -> Self {
+        let secret_id = Cow::Borrowed(holder.name());
+        let scheme = certificate::METHOD;
+        Self { scheme, secret_id, signed_at_millis: None, fresh_for: None, digests: None, claims: None }
+    }
+
+    /// Both proofs as one, called `scheme`. What was signed is what the first of them says that says anything.
+    pub(super) fn and(self, other: Self, scheme: &'d str) -> Self {
+        // What stands for a delivery, and for how long that is fresh, is one method's word.
+        let (digests, fresh_for) =
+            if self.digests.is_some() { (self.digests, self.fresh_for) } else { (other.digests, other.fresh_for) };
+        Self {
+            scheme,
+            secret_id: Cow::Owned(format!("{}+{}", self.secret_id, other.secret_id)),
+            signed_at_millis: self.signed_at_millis.or(other.signed_at_millis),
+            fresh_for,
+            digests,
+            claims: self.claims.or(other.claims),
+        }
+    }
+
+    /// The same proof of a delivery that could have been proven in another way, too: a repetition is known by either.
+    pub(super) fn known_by(self, other: Self) -> Self {
+        let digests = match (self.digests, other.digests) {
+            (Some(OneOrMore { first, mut more }), Some(others)) => {
+                more.extend(others.iter());
+                Some(OneOrMore { first, more })
+            }
+            (Some(digests), None) | (None, Some(digests)) => Some(digests),
+            (None, None) => None,
+        };
+        Self { digests, fresh_for: self.fresh_for.max(other.fresh_for), ..self }
+    }
+
+    /// The preset's name, or `custom`; of several methods that all held, their names with `+` between.
     #[must_use]
     pub const fn scheme(&self) -> &'d str {
         self.scheme
     }
 
-    /// The policy's name of the secret or key that fitted.
+    /// The policy's name of the secret or key that fitted, or the name that a client certificate is pinned to; of several methods, all of them
+    /// with `+` between.
     #[must_use]
-    pub const fn secret_id(&self) -> &'d str {
-        self.secret_id
+    pub fn secret_id(&self) -> &str {
+        &self.secret_id
+    }
+
+    /// The same, to be kept longer than the proof.
+    #[must_use]
+    pub fn secret_id_kept(&self) -> Cow<'d, str> {
+        self.secret_id.clone()
     }
 
     /// The signed timestamp, in milliseconds since the epoch.

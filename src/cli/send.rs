@@ -12,12 +12,14 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 
 use super::client::Client;
 use super::setup::{Setup, Trouble};
+use crate::auth::Verifier;
+use crate::auth::authenticator::Combine;
 use crate::auth::key::{KeyKind, NamedSecret};
 use crate::auth::sign::{SignFault, Signed, Unsigned, sign};
 use crate::clock::Clock;
 use crate::policy::Source;
 use crate::policy::secrets::{Resolved, Resolver as _, SystemSecrets};
-use crate::policy::source_config::{SecretReference, read_source};
+use crate::policy::source_config::{MethodConfig, SecretReference, read_source};
 use crate::request_record::RequestRecord;
 
 /// What to send, and where.
@@ -139,11 +141,29 @@ fn headers(arguments: &Arguments, source: &Source) -> Result<HeaderMap, Trouble>
     Ok(headers)
 }
 
-/// The request as the source's provider would sign it with the policy's first secret.
+/// The request as the source's provider would sign it with the first secret of each method that has to hold. A client certificate is none of
+/// the request's: `send` shows none.
 fn signed(source: &Source, directory: &Path, headers: HeaderMap, url: &Uri, body: &Bytes) -> Result<Signed, Trouble> {
     let uri: Uri = url.path().parse().map_err(|_| Trouble::Other(format!("{url} has no path")))?;
-    let Some(verifier) = &source.verifier else { return Ok(Signed { uri, headers }) };
-    let secret = first_secret(source, directory)?;
+    let mut signed = Signed { uri, headers };
+    let Some(authenticator) = &source.authenticator else { return Ok(signed) };
+    for (method, config) in authenticator.methods().zip(methods(source, directory)) {
+        let Some(verifier) = method.verifier() else { continue };
+        signed = signed_by(verifier, source, &first_secret(source, config)?, signed, body)?;
+        if authenticator.combine() == Combine::Any {
+            break;
+        }
+    }
+    Ok(signed)
+}
+
+fn signed_by(
+    verifier: &Verifier,
+    source: &Source,
+    secret: &NamedSecret,
+    Signed { uri, headers }: Signed,
+    body: &Bytes,
+) -> Result<Signed, Trouble> {
     let unsigned = Unsigned {
         method: Method::POST,
         uri,
@@ -155,18 +175,22 @@ fn signed(source: &Source, directory: &Path, headers: HeaderMap, url: &Uri, body
     let mut schemes = verifier.schemes();
     let first = schemes.next().ok_or_else(|| Trouble::Other(SignFault::Code.to_string()))?;
     let scheme = schemes.find(|scheme| scheme.when.is_empty()).unwrap_or(first);
-    sign(scheme, &secret, unsigned).map_err(|fault| Trouble::Other(fault.to_string()))
+    sign(scheme, secret, unsigned).map_err(|fault| Trouble::Other(fault.to_string()))
 }
 
-/// Reads the secret again: compiled policies keep keys, not secrets.
-fn first_secret(source: &Source, directory: &Path) -> Result<NamedSecret, Trouble> {
+/// The methods as the policy's file has them: compiled policies keep keys, not secrets.
+fn methods(source: &Source, directory: &Path) -> Vec<MethodConfig> {
     let file = directory.join(format!("{}.toml", source.name));
     let mut loaded = crate::policy::load::Loaded::default();
     let text = loaded.files.read(&file, &mut loaded.diagnostics);
     let config = text.and_then(|text| read_source(&text, &mut loaded.diagnostics));
-    let reference = config.and_then(|config| config.auth.secrets.into_iter().next());
+    config.map(|config| config.auth.methods).unwrap_or_default()
+}
+
+fn first_secret(source: &Source, method: MethodConfig) -> Result<NamedSecret, Trouble> {
+    let reference = method.secrets.into_iter().next();
     let reference: SecretReference =
-        reference.ok_or_else(|| Trouble::Other(format!("{} has no secret", file.display())))?;
+        reference.ok_or_else(|| Trouble::Other(format!("{} has no secret", source.name)))?;
     match SystemSecrets.resolve(&reference.from.value) {
         Ok(Resolved::Secret(secret)) => {
             Ok(NamedSecret { id: reference.id.value.into(), secret, expires: None, kind: KeyKind::Secret })

@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use super::Settings;
+use crate::auth::certificate::ClientChain;
 use crate::clock::Clock;
 use crate::forward::request::Protocol;
 use crate::reason::Reason;
@@ -30,6 +31,7 @@ pub struct Connection {
     /// Its clockwork.
     pub activity: Activity,
     certificate: OnceLock<Option<usize>>,
+    client: OnceLock<Arc<ClientChain>>,
     retired: Notify,
 }
 
@@ -37,7 +39,14 @@ impl Connection {
     /// A connection that was accepted just now.
     #[must_use]
     pub fn new(peer: SocketAddr, protocol: Protocol, clock: Clock) -> Self {
-        Self { peer, protocol, activity: Activity::new(clock), certificate: OnceLock::new(), retired: Notify::new() }
+        Self {
+            peer,
+            protocol,
+            activity: Activity::new(clock),
+            certificate: OnceLock::new(),
+            client: OnceLock::new(),
+            retired: Notify::new(),
+        }
     }
 
     /// Asks the connection to end when what is under way is answered (HTTP/2: GOAWAY).
@@ -54,6 +63,18 @@ impl Connection {
     pub fn handshaken(&self, certificate: Option<usize>) {
         // A connection shakes hands once; a second value would not count.
         let _ = self.certificate.set(certificate);
+    }
+
+    /// The client proved that it has the key of this certificate.
+    pub fn belongs_to(&self, client: ClientChain) {
+        // As with the certificate of ours: there is one handshake.
+        let _ = self.client.set(Arc::new(client));
+    }
+
+    /// The client's certificates, if it showed some.
+    #[must_use]
+    pub fn client(&self) -> Option<&Arc<ClientChain>> {
+        self.client.get()
     }
 
     /// The certificate that SNI chose; `None` if no SNI was sent, or without TLS.

@@ -27,6 +27,7 @@ use super::Settings;
 
 use super::connection::{Caps, Connection, Place, Registry, Watched};
 use super::tls::CertificateStore;
+use crate::auth::certificate::ClientChain;
 use crate::delivery::HostMatch;
 use crate::forward::Upstreams;
 use crate::forward::request::Protocol;
@@ -184,6 +185,9 @@ impl Worker {
         let stream = handshake.await.map_err(|error| tls_failed(&error))?;
         let (_, session) = stream.get_ref();
         connection.handshaken(session.server_name().map(|name| store.select(name)));
+        if let Some(certificates) = session.peer_certificates() {
+            connection.belongs_to(ClientChain::new(certificates));
+        }
         match session.alpn_protocol() {
             Some(b"h2") => self.http2(stream, Arc::clone(connection)).await,
             Some(_) | None => self.http1(stream, Arc::clone(connection)).await,
@@ -330,7 +334,7 @@ impl Service<Request<Incoming>> for Entrance {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Incoming>) -> Answering {
+    fn call(&mut self, mut request: Request<Incoming>) -> Answering {
         let served = self.connection.activity.begin();
         let last = served + 1 >= self.settings.requests_per_connection_max
             || self.connection.activity.age() >= self.settings.connection;
@@ -339,6 +343,9 @@ impl Service<Request<Incoming>> for Entrance {
         let ending = if last && request.version() != Version::HTTP_2 { Ending::Close } else { Ending::Keep };
         if last {
             self.connection.retire();
+        }
+        if let Some(client) = self.connection.client() {
+            request.extensions_mut().insert(Arc::clone(client));
         }
         let gateway = Arc::clone(&self.gateway);
         let delivery = Detachable::new(gateway, request, arrival);

@@ -12,10 +12,12 @@ use arc_swap::ArcSwap;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{InconsistentKeys, ServerConfig};
 use webpki::EndEntityCert;
+
+use super::client_certificate::{AnyCertificate, InForce, Tickets};
 
 /// The application protocols offered, best first.
 const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -189,18 +191,20 @@ impl fmt::Debug for Certificates {
     }
 }
 
-/// The server's side of TLS.
+/// The server's side of TLS. Clients are asked for a certificate while the policy in force wants one of anybody.
 ///
 /// # Errors
 /// Only if the crypto library cannot make what it always makes (random numbers for session tickets).
-pub fn server_config(store: Arc<CertificateStore>) -> Result<Arc<ServerConfig>, rustls::Error> {
+pub fn server_config(store: Arc<CertificateStore>, in_force: InForce) -> Result<Arc<ServerConfig>, rustls::Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
-        .with_no_client_auth()
+        .with_client_cert_verifier(Arc::new(AnyCertificate::new(in_force.clone())))
         .with_cert_resolver(store);
     config.alpn_protocols = ALPN.iter().map(|protocol| protocol.to_vec()).collect();
-    config.ticketer = aws_lc_rs::Ticketer::new()?;
+    config.ticketer = Arc::new(Tickets::new(in_force)?);
+    // Sessions are kept by clients alone, in tickets.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
     config.max_early_data_size = 0;
     Ok(Arc::new(config))
 }

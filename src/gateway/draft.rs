@@ -1,5 +1,6 @@
 //! A delivery's record while it is being made: filled as the delivery goes, written once, at the latest when it is dropped.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -37,7 +38,7 @@ pub(super) struct Draft<'d, U: Upstream> {
 
 struct Proven<'d> {
     scheme: &'d str,
-    secret_id: &'d str,
+    secret_id: Cow<'d, str>,
 }
 
 impl<'d, U: Upstream> Draft<'d, U> {
@@ -95,7 +96,7 @@ impl<'d, U: Upstream> Draft<'d, U> {
 
     pub(super) fn authenticated(&mut self, authenticated: Authenticated<'d>) -> Authenticated<'d> {
         let proof = authenticated.proof();
-        self.proven = proof.map(|proof| Proven { scheme: proof.scheme(), secret_id: proof.secret_id() });
+        self.proven = proof.map(|proof| Proven { scheme: proof.scheme(), secret_id: proof.secret_id_kept() });
         authenticated
     }
 
@@ -150,7 +151,7 @@ impl<'d, U: Upstream> Draft<'d, U> {
             body: self.body.as_ref(),
             policy: self.source.map(|source| &*source.policy),
             elapsed: self.gateway.shared().clock.monotonic().saturating_sub(self.started),
-            secret_id: self.proven.as_ref().map(|proven| proven.secret_id),
+            secret_id: self.proven.as_ref().map(|proven| &*proven.secret_id),
             scheme: self.proven.as_ref().map(|proven| proven.scheme),
             edits: self.edits,
             status,

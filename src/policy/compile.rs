@@ -1,14 +1,17 @@
 //! One source: what a person typed, completed by its preset, becomes a [`Source`]. All findings go to the diagnostics.
 
+mod combined;
+
 use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderName, Method};
+use http::HeaderName;
 use sha2::{Digest as _, Sha256};
 
+use self::combined::Combined;
 use super::diagnostic::{Diagnostic, Diagnostics, SourceFile};
 use super::preset::{self, Preset, Signing};
 use super::secrets::{Exposure, Resolved, Resolver, SecretFault};
@@ -17,7 +20,8 @@ use super::source::{
     Unlisted,
 };
 use super::source_config::{
-    AuthMethod, HandshakeMode, LimitConfig, MediaType, PayloadWord, SecretPlace, SecretReference, SourceConfig,
+    AuthMethod, HandshakeMode, LimitConfig, MediaType, MethodConfig, PayloadWord, SecretPlace, SecretReference,
+    SourceConfig,
 };
 use super::table::Spanned;
 use super::table::parse::nearest;
@@ -29,8 +33,7 @@ use crate::admit::rate::Rate;
 use crate::admit::source::{RateMode, SourceRules};
 use crate::auth::Verifier;
 use crate::auth::code::{self, CodeKind};
-use crate::auth::describe;
-use crate::auth::facts::{self, Covered};
+use crate::auth::facts::Covered;
 use crate::auth::handshake::ProofNeeded;
 use crate::auth::key::{KeyKind, NamedSecret};
 use crate::auth::place::Place;
@@ -66,25 +69,22 @@ pub(super) fn compile(
     context: &mut Context<'_>,
 ) -> Option<Source> {
     let mut compiler = Compiler { file, context };
-    let method = compiler.method(&config)?;
-    let schemes = compiler.schemes(&config, &method);
-    let handshakes = compiler.handshakes(&config, &method);
-    let verifier = schemes.as_ref().and_then(|schemes| compiler.verifier(&config, &method, schemes));
+    let combined = compiler.combined(&config)?;
+    let handshakes = compiler.handshakes(&config, &combined);
     let signs_for_strangers = handshakes.as_ref().is_some_and(HandshakeRules::signs_for_strangers);
     let challenges = if signs_for_strangers { Challenges::Signed } else { Challenges::None };
-    let verifier = verifier.map(|verifier| verifier.map(|verifier| verifier.with_challenges(challenges)));
-    let schemes = schemes.unwrap_or_default();
-    let preset = method.preset();
-    let event = compiler.event(&config, preset, &schemes);
-    let headers = compiler.headers(&config, preset, &schemes);
+    let authenticator = compiler.authenticator(&config, &combined, challenges);
+    let schemes = combined.schemes();
+    let event = compiler.event(&config, &combined, &schemes);
+    let headers = compiler.headers(&config, &combined, &schemes);
     let signer = compiler.signer(&config);
     compiler.context.watched.extend(config.forward.trust_roots.iter().map(|root| root.value.clone()));
     let target = upstream::target(&config.forward, &mut compiler.context.trust)
         .map_err(|(span, message)| compiler.error(span, message))
         .ok();
-    let content_types = Compiler::content_types(&config, preset);
+    let content_types = Compiler::content_types(&config, &combined);
     let payload = compiler.payload(&config);
-    let replay = compiler.replay(&config, &method, &schemes);
+    let replay = compiler.replay(&config, &combined);
     compiler.url(&config, &schemes);
     compiler.body(&config);
     let credential_parameters = schemes.iter().filter_map(|scheme| {
@@ -92,24 +92,26 @@ pub(super) fn compile(
         Some(name.clone())
     });
     let credential_parameters = credential_parameters.collect();
+    let (http_methods, answer_headers) = (combined.http_methods(), combined.answer_headers());
+    let delivery_id = combined.presets().flat_map(|preset| preset.delivery_id.iter().cloned()).collect();
     let limits = context.limits.source(name, limits(&config.limit, config.allow.as_ref()));
     Some(Source {
         name: Arc::from(name),
         policy: label(file),
         path: config.path.value.into(),
-        methods: methods(config.methods, preset),
+        methods: Methods::new(config.methods.map_or(http_methods, |written| written.value)),
         content_types,
         payload,
         body_bytes_max: config.body_bytes_max.size(),
         json: config.limit.json,
         public_url: config.public_url.map(|url| url.value.to_string().into()),
         single_headers: single_headers(&schemes),
-        verifier: verifier?,
+        authenticator: authenticator?,
         handshakes: handshakes?,
         limits,
         replay,
         event: event?,
-        delivery_id: preset.map(|preset| preset.delivery_id.clone()).unwrap_or_default(),
+        delivery_id,
         sanitize: config.sanitize,
         forward: ForwardRules {
             target: Arc::new(target?),
@@ -117,7 +119,7 @@ pub(super) fn compile(
             headers: headers?,
             credential_parameters,
             signer: signer?,
-            answer_headers: preset.map(|preset| preset.answer_headers.clone()).unwrap_or_default(),
+            answer_headers,
             acknowledgement: Bytes::new(),
         },
     })
@@ -127,6 +129,7 @@ pub(super) fn compile(
 enum Proving {
     Preset(&'static Preset),
     Custom,
+    Certificate,
     Nothing,
 }
 
@@ -134,7 +137,7 @@ impl Proving {
     const fn preset(&self) -> Option<&'static Preset> {
         match self {
             Self::Preset(preset) => Some(preset),
-            Self::Custom | Self::Nothing => None,
+            Self::Custom | Self::Certificate | Self::Nothing => None,
         }
     }
 
@@ -142,6 +145,7 @@ impl Proving {
         match self {
             Self::Preset(preset) => preset.name,
             Self::Custom => "custom",
+            Self::Certificate => combined::CERTIFICATE,
             Self::Nothing => "none",
         }
     }
@@ -149,7 +153,7 @@ impl Proving {
     const fn code(&self) -> Option<CodeKind> {
         match self {
             Self::Preset(Preset { signing: Signing::Code(kind), .. }) => Some(*kind),
-            Self::Preset(_) | Self::Custom | Self::Nothing => None,
+            Self::Preset(_) | Self::Custom | Self::Certificate | Self::Nothing => None,
         }
     }
 }
@@ -175,14 +179,15 @@ impl Compiler<'_, '_> {
         self.context.diagnostics.push(Diagnostic::warning(&self.file.path, span, message).hint(hint));
     }
 
-    fn method(&mut self, config: &SourceConfig) -> Option<Proving> {
-        match &config.auth.method {
+    fn proving(&mut self, auth: &MethodConfig) -> Option<Proving> {
+        match &auth.method {
             AuthMethod::Nothing => {
                 let message = "anybody may send: provider = \"none\"".to_owned();
-                self.warning(config.auth.span.clone(), message, "");
+                self.warning(auth.span.clone(), message, "");
                 Some(Proving::Nothing)
             }
             AuthMethod::Schemes(_) => Some(Proving::Custom),
+            AuthMethod::ClientCertificate(_) => Some(Proving::Certificate),
             AuthMethod::Provider(name) => {
                 if let Some(preset) = preset::find(&name.value) {
                     return Some(Proving::Preset(preset));
@@ -196,13 +201,13 @@ impl Compiler<'_, '_> {
     }
 
     /// The schemes, with the credential where `[auth.parameters]` puts it and every parameter replaced by its value.
-    fn schemes(&mut self, config: &SourceConfig, method: &Proving) -> Option<Vec<Scheme>> {
-        let schemes = match (method, &config.auth.method) {
+    fn schemes(&mut self, auth: &MethodConfig, method: &Proving) -> Option<Vec<Scheme>> {
+        let schemes = match (method, &auth.method) {
             (Proving::Preset(preset), _) => preset.signing.schemes(),
             (Proving::Custom, AuthMethod::Schemes(schemes)) => schemes,
-            (Proving::Custom | Proving::Nothing, _) => &[],
+            (Proving::Custom | Proving::Certificate | Proving::Nothing, _) => &[],
         };
-        let parameters = &config.auth.parameters;
+        let parameters = &auth.parameters;
         let given =
             |name: &str| parameters.iter().find(|(found, _)| found.value == name).map(|(_, value)| &*value.value);
         let mut resolved = Vec::with_capacity(schemes.len());
@@ -214,20 +219,20 @@ impl Compiler<'_, '_> {
                         method.preset().and_then(|preset| preset.parameters.iter().find(|(known, _)| **known == *name));
                     let hint = declared.map(|(_, what)| format!("it is {what}")).unwrap_or_default();
                     let message = format!("parameter {name:?} is missing: [auth.parameters] {name} = \"…\"");
-                    self.error_with(config.auth.span.clone(), message, hint);
+                    self.error_with(auth.span.clone(), message, hint);
                     return None;
                 }
             }
         }
-        self.relocate(config, method, &mut resolved)?;
+        self.relocate(auth, method, &mut resolved)?;
         Some(resolved)
     }
 
     /// Puts a relocatable credential where the parameters say, and reports parameters that nobody asks for.
-    fn relocate(&mut self, config: &SourceConfig, method: &Proving, schemes: &mut [Scheme]) -> Option<()> {
+    fn relocate(&mut self, auth: &MethodConfig, method: &Proving, schemes: &mut [Scheme]) -> Option<()> {
         let relocatable = method.preset().is_some_and(|preset| preset.relocatable);
         let mut fault = false;
-        for (name, value) in &config.auth.parameters {
+        for (name, value) in &auth.parameters {
             let place = match (relocatable, name.value.as_str()) {
                 (true, "header") => {
                     let header = HeaderName::try_from(value.value.as_str()).ok();
@@ -256,20 +261,21 @@ impl Compiler<'_, '_> {
         (!fault).then_some(())
     }
 
-    /// The keys. Outer `None`: something is wrong; inner `None`: the policy wants no proof.
-    fn verifier(&mut self, config: &SourceConfig, method: &Proving, schemes: &[Scheme]) -> Option<Option<Verifier>> {
-        if matches!(method, Proving::Nothing) {
-            return Some(None);
-        }
+    /// One method with its keys; `learn` is where a secret of it is kept that the provider hands over. `None` if something is wrong.
+    fn verifier(
+        &mut self,
+        auth: &MethodConfig,
+        learn: Option<&Spanned<PathBuf>>,
+        method: &Proving,
+        schemes: &[Scheme],
+    ) -> Option<Verifier> {
         let code = method.code();
         let wants_secrets = schemes.iter().any(Scheme::has_secrets) || code.is_some_and(CodeKind::has_secrets);
         let wants_keys = schemes.iter().any(Scheme::has_public_keys) || code.is_some_and(CodeKind::has_public_keys);
-        let learns = config.handshake.as_ref().is_some_and(|handshake| handshake.learn_secret.is_some());
-        let auth = &config.auth;
         for (wanted, what, references) in
             [(wants_secrets, "secrets", &auth.secrets), (wants_keys, "public_keys", &auth.public_keys)]
         {
-            if wanted && references.is_empty() && !(learns && what == "secrets") {
+            if wanted && references.is_empty() && !(learn.is_some() && what == "secrets") {
                 let message = format!("no {what}: nothing could ever be accepted");
                 let hint = format!(
                     "{what} = [{{ id = \"2026-11\", {} }}]",
@@ -283,21 +289,18 @@ impl Compiler<'_, '_> {
                 return None;
             }
         }
-        let keys = self.keys(config)?;
+        let keys = self.keys(auth, learn)?;
         if !code.is_some_and(CodeKind::has_trust_roots) {
-            self.refuse_trust_roots(config);
+            self.refuse_trust_roots(auth);
         }
-        if let Some(advice) = code.and_then(|kind| kind.advice(&parameters(config))) {
+        if let Some(advice) = code.and_then(|kind| kind.advice(&parameters(auth))) {
             self.warning(auth.span.clone(), advice.to_owned(), "");
         }
-        let made = match code {
-            Some(kind) => kind
-                .make(
-                    &keys,
-                    &code::Settings { parameters: &parameters(config), trust_roots: &self.trust_roots(config)? },
-                )
-                .map(|code| Verifier::of_code(method.name(), code)),
-            None => Verifier::new(method.name(), schemes, &keys),
+        let made = if let Some(kind) = code {
+            let settings = code::Settings { parameters: &parameters(auth), trust_roots: &self.trust_roots(auth)? };
+            kind.make(&keys, &settings).map(|code| Verifier::of_code(method.name(), code))
+        } else {
+            Verifier::new(method.name(), schemes, &keys)
         };
         match made {
             Ok(verifier) => {
@@ -310,7 +313,7 @@ impl Compiler<'_, '_> {
                         "ask the provider for a longer one",
                     );
                 }
-                Some(Some(verifier))
+                Some(verifier)
             }
             Err(fault) => {
                 let references = auth.secrets.iter().chain(&auth.public_keys);
@@ -325,17 +328,16 @@ impl Compiler<'_, '_> {
     }
 
     /// Every secret and public key that was found, the one that was learnt among them; `None` if one cannot be read.
-    fn keys(&mut self, config: &SourceConfig) -> Option<Vec<NamedSecret>> {
+    fn keys(&mut self, auth: &MethodConfig, learn: Option<&Spanned<PathBuf>>) -> Option<Vec<NamedSecret>> {
         let (mut keys, mut complete) = (Vec::new(), true);
-        let secrets = config.auth.secrets.iter().map(|reference| (reference, KeyKind::Secret));
-        let public = config.auth.public_keys.iter().map(|reference| (reference, KeyKind::Public));
+        let secrets = auth.secrets.iter().map(|reference| (reference, KeyKind::Secret));
+        let public = auth.public_keys.iter().map(|reference| (reference, KeyKind::Public));
         for (reference, kind) in secrets.chain(public) {
             match self.secret(reference, kind) {
                 Ok(key) => keys.extend(key),
                 Err(()) => complete = false,
             }
         }
-        let learn = config.handshake.as_ref().and_then(|handshake| handshake.learn_secret.as_ref());
         match self.learnt(learn, &keys) {
             Ok(learnt) => keys.extend(learnt),
             Err(()) => complete = false,
@@ -369,16 +371,16 @@ impl Compiler<'_, '_> {
         Ok(Some(NamedSecret { id: "learnt".into(), secret, expires: None, kind: KeyKind::Secret }))
     }
 
-    fn refuse_trust_roots(&mut self, config: &SourceConfig) {
-        for root in &config.auth.trust_roots {
+    fn refuse_trust_roots(&mut self, auth: &MethodConfig) {
+        for root in &auth.trust_roots {
             self.error(Some(root.span.clone()), "trust_roots are for providers that sign with certificates".to_owned());
         }
     }
 
     /// The certificates in the policy's `trust_roots`.
-    fn trust_roots(&mut self, config: &SourceConfig) -> Option<Vec<Vec<u8>>> {
+    fn trust_roots(&mut self, auth: &MethodConfig) -> Option<Vec<Vec<u8>>> {
         let mut roots = Vec::new();
-        for root in &config.auth.trust_roots {
+        for root in &auth.trust_roots {
             self.context.watched.insert(root.value.clone());
             match std::fs::read(&root.value) {
                 Ok(bytes) => roots.push(bytes),
@@ -466,16 +468,13 @@ impl Compiler<'_, '_> {
         Ok(Some(NamedSecret { id: reference.id.value.as_str().into(), secret, expires, kind }))
     }
 
-    fn event(&mut self, config: &SourceConfig, preset: Option<&Preset>, schemes: &[Scheme]) -> Option<EventRules> {
+    fn event(&mut self, config: &SourceConfig, combined: &Combined<'_>, schemes: &[Scheme]) -> Option<EventRules> {
         let places = match &config.event.place {
             Some(place) => vec![place.value.clone()],
-            None => preset.map(|preset| preset.event.clone()).unwrap_or_default(),
+            None => combined.presets().flat_map(|preset| preset.event.iter().cloned()).collect(),
         };
         let coverage = |place: Template| {
-            let covered = match preset.map(|preset| &preset.signing) {
-                Some(Signing::Code(kind)) => kind.coverage(&place),
-                Some(Signing::Schemes(_)) | None => facts::coverage(&place, schemes),
-            };
+            let covered = combined.coverage(&place);
             (place, covered)
         };
         let places: Vec<_> = places.into_iter().map(coverage).collect();
@@ -532,10 +531,10 @@ impl Compiler<'_, '_> {
         }
     }
 
-    fn headers(&mut self, config: &SourceConfig, preset: Option<&Preset>, schemes: &[Scheme]) -> Option<HeaderRules> {
-        let own = preset.map(|preset| preset.headers.as_slice()).unwrap_or_default();
+    fn headers(&mut self, config: &SourceConfig, combined: &Combined<'_>, schemes: &[Scheme]) -> Option<HeaderRules> {
+        let own: Vec<_> = combined.presets().flat_map(|preset| &preset.headers).collect();
         let written = config.forward.headers.iter().map(|header| header.value.as_str());
-        let patterns: Vec<_> = own.iter().map(String::as_str).chain(written).collect();
+        let patterns: Vec<_> = own.iter().map(|pattern| pattern.as_str()).chain(written).collect();
         let credentials = |is_static: bool| {
             let of_kind = schemes.iter().filter(move |scheme| scheme.is_static() == is_static);
             of_kind.flat_map(|scheme| scheme.credential.headers().iter().cloned()).collect()
@@ -564,10 +563,9 @@ impl Compiler<'_, '_> {
         Some(secret.as_ref().map(Signer::new))
     }
 
-    fn content_types(config: &SourceConfig, preset: Option<&Preset>) -> ContentTypes {
+    fn content_types(config: &SourceConfig, combined: &Combined<'_>) -> ContentTypes {
         let Some(written) = &config.content_types else {
-            let types =
-                preset.map_or_else(|| vec!["application/json".to_owned()], |preset| preset.content_types.clone());
+            let types = combined.content_types();
             return ContentTypes::These(types.into_iter().map(String::into_boxed_str).collect());
         };
         let mut types = Vec::new();
@@ -598,11 +596,9 @@ impl Compiler<'_, '_> {
         }
     }
 
-    fn replay(&mut self, config: &SourceConfig, method: &Proving, schemes: &[Scheme]) -> ReplayRule {
+    fn replay(&mut self, config: &SourceConfig, combined: &Combined<'_>) -> ReplayRule {
         let window = config.replay.window.seconds();
-        let code = method.code();
-        let tolerances = schemes.iter().filter_map(|scheme| Some(scheme.timestamp.as_ref()?.tolerance_seconds));
-        let tolerance = tolerances.chain(code.and_then(CodeKind::tolerance_seconds)).max();
+        let tolerance = combined.tolerance_seconds();
         if let Some(tolerance) = tolerance.filter(|&tolerance| config.replay.window.value < 2 * u64::from(tolerance)) {
             let message = format!(
                 "window_seconds is {}, less than twice the tolerance of {tolerance} seconds: a replay could outlive its claim",
@@ -616,15 +612,10 @@ impl Compiler<'_, '_> {
         // A default that is too short for the scheme grows with it.
         let least = tolerance.map(|tolerance| std::time::Duration::from_secs(2 * u64::from(tolerance)));
         let window = if config.replay.window.span.is_none() { window.max(least.unwrap_or(window)) } else { window };
-        let distinct = match code {
-            Some(kind) => kind.tells_deliveries_apart(),
-            None => !schemes.is_empty() && schemes.iter().all(describe::tells_deliveries_apart),
-        };
-        let default = if distinct { OnDuplicate::Acknowledge } else { OnDuplicate::Forward };
+        let default = if combined.tells_deliveries_apart() { OnDuplicate::Acknowledge } else { OnDuplicate::Forward };
         let on_duplicate = config.replay.on_duplicate.as_ref().map_or(default, |written| written.value);
         if let Some(written) = &config.replay.on_duplicate
-            && code.is_none()
-            && schemes.iter().all(Scheme::is_static)
+            && !combined.signs()
             && on_duplicate != OnDuplicate::Forward
         {
             let message =
@@ -651,20 +642,27 @@ impl Compiler<'_, '_> {
     }
 
     /// What the gateway answers itself. `None` if something is wrong.
-    fn handshakes(&mut self, config: &SourceConfig, method: &Proving) -> Option<HandshakeRules> {
-        let parameters = parameters(config);
-        let given = |name: &str| parameters.get(name).copied();
-        let list =
-            method.preset().map(|preset| preset.handshakes.iter().map(|handshake| handshake.resolve(&given)).collect());
-        let list: Result<Vec<_>, _> = list.unwrap_or(Ok(Vec::new()));
-        // A missing parameter is reported with the schemes.
-        let list = list.ok()?;
+    fn handshakes(&mut self, config: &SourceConfig, combined: &Combined<'_>) -> Option<HandshakeRules> {
+        let mut list = Vec::new();
+        for (count, (_, one)) in combined.with_handshakes().enumerate() {
+            if count > 0 {
+                let message = format!("provider {:?} has handshakes, as one before it has", one.proving.name());
+                self.error_with(one.auth.span.clone(), message, "make it a source of its own".to_owned());
+                return None;
+            }
+            let parameters = parameters(one.auth);
+            let given = |name: &str| parameters.get(name).copied();
+            for handshake in one.proving.preset().into_iter().flat_map(|preset| &preset.handshakes) {
+                // A missing parameter is reported with the schemes.
+                list.push(handshake.resolve(&given).ok()?);
+            }
+        }
         let Some(written) = &config.handshake else {
             return Some(HandshakeRules { list, ..HandshakeRules::default() });
         };
         let mode = written.mode.as_ref().map_or(HandshakeMode::Answer, |mode| mode.value);
         if list.is_empty() {
-            let message = format!("provider {:?} has no handshake", method.name());
+            let message = format!("provider {:?} has no handshake", combined.name());
             self.error(written.span.clone(), message);
             return None;
         }
@@ -677,7 +675,7 @@ impl Compiler<'_, '_> {
         }
         let learns = list.iter().any(|handshake| handshake.learn.is_some());
         if let Some(learn) = written.learn_secret.as_ref().filter(|_| !learns) {
-            let message = format!("provider {:?} hands over no secret", method.name());
+            let message = format!("provider {:?} hands over no secret", combined.name());
             self.error(Some(learn.span.clone()), message);
             return None;
         }
@@ -691,13 +689,8 @@ impl Compiler<'_, '_> {
 }
 
 /// `[auth.parameters]` by name.
-fn parameters(config: &SourceConfig) -> HashMap<&str, &str> {
-    config.auth.parameters.iter().map(|(name, value)| (&*name.value, &*value.value)).collect()
-}
-
-fn methods(written: Option<Spanned<Vec<Method>>>, preset: Option<&Preset>) -> Methods {
-    let list = written.map(|written| written.value).or_else(|| preset.map(|preset| preset.methods.clone()));
-    Methods::new(list.unwrap_or_else(|| vec![Method::POST]))
+fn parameters(auth: &MethodConfig) -> HashMap<&str, &str> {
+    auth.parameters.iter().map(|(name, value)| (&*name.value, &*value.value)).collect()
 }
 
 /// The fields that must stand alone besides the credential, whose doubling is a fault of authentication.

@@ -28,11 +28,24 @@ use std::collections::HashMap;
 
 pub use source::Source;
 
+use crate::auth::Authenticator;
+
 /// Everything deliveries are judged by: one snapshot.
 #[derive(Debug, Default)]
 pub struct Policy {
     sources: Vec<Source>,
     by_path: HashMap<Box<str>, usize, foldhash::fast::RandomState>,
+    client_certificates: ClientCertificates,
+}
+
+/// Whether connections are asked for a certificate. Asking costs those nothing that have none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ClientCertificates {
+    /// Some source wants one.
+    Wanted,
+    /// None does.
+    #[default]
+    Unwanted,
 }
 
 impl Policy {
@@ -40,7 +53,16 @@ impl Policy {
     #[must_use]
     pub fn new(sources: Vec<Source>) -> Self {
         let by_path = sources.iter().enumerate().map(|(position, source)| (source.path.clone(), position)).collect();
-        Self { sources, by_path }
+        let wants = |source: &Source| source.authenticator.as_ref().is_some_and(Authenticator::wants_certificate);
+        let wanted = sources.iter().any(wants);
+        let client_certificates = if wanted { ClientCertificates::Wanted } else { ClientCertificates::Unwanted };
+        Self { sources, by_path, client_certificates }
+    }
+
+    /// Whether connections are to be asked for a certificate.
+    #[must_use]
+    pub const fn client_certificates(&self) -> ClientCertificates {
+        self.client_certificates
     }
 
     /// The source with exactly this path. One look-up, however many sources there are.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{HeaderName, Method};
 
 use crate::admit::source::SourceLimits;
-use crate::auth::Verifier;
+use crate::auth::Authenticator;
 use crate::auth::facts::Covered;
 use crate::auth::handshake::Handshake;
 use crate::auth::template::Template;
@@ -42,7 +42,7 @@ pub struct Source {
     /// The URL the sender knows, without query.
     pub public_url: Option<Box<str>>,
     /// Who may send; `None` where the policy says `provider = "none"`.
-    pub verifier: Option<Verifier>,
+    pub authenticator: Option<Authenticator>,
     /// What the gateway answers itself.
     pub handshakes: HandshakeRules,
     /// The header fields besides Host and Content-* that must stand alone.

@@ -15,7 +15,10 @@ use std::time::Duration;
 use http::{Method, Uri};
 use ipnet::IpNet;
 
-pub use self::auth::{AuthConfig, AuthMethod, HandshakeConfig, HandshakeMode, SecretPlace, SecretReference};
+pub use self::auth::{
+    AuthConfig, AuthMethod, CertificateConfig, HandshakeConfig, HandshakeMode, MethodConfig, SecretPlace,
+    SecretReference,
+};
 use self::auth::{read_auth, read_handshake};
 pub use self::event::{EventConfig, SchemaConfig};
 use self::event::{read_event, read_sanitize};

@@ -157,7 +157,7 @@ fn a_policy_shows_nothing() {
         check("the findings", &format!("{report} {:?}", loaded.diagnostics));
         check("a policy", &format!("{policy:?} {policy:#?}"));
         for source in policy.sources() {
-            check(&source.name, &format!("{source:?} {:?} {:?}", source.verifier, source.handshakes));
+            check(&source.name, &format!("{source:?} {:?} {:?}", source.authenticator, source.handshakes));
         }
     }
 }

@@ -122,7 +122,7 @@ fn check(policy: &Policy, line: &Expected) -> Result<(), String> {
             delivery = delivery.header(name, event);
         }
     }
-    let scheme = source.verifier.as_ref().unwrap().schemes().next().unwrap();
+    let scheme = source.authenticator.as_ref().unwrap().schemes().next().unwrap();
     let delivery = delivery.signed_by(scheme, &secret(&variable(&line.policy)), NOW);
     let mut request = Request::post(&delivery.target);
     for (name, value) in &delivery.headers {

@@ -109,10 +109,10 @@ impl Endpoint {
     fn scheme(&self) -> Option<Scheme> {
         let mut files = Files::default();
         let file = files.add("policy.toml", self.policy);
-        match read_source(&file, &mut Diagnostics::default())?.auth.method {
+        match read_source(&file, &mut Diagnostics::default())?.auth.methods.into_iter().next()?.method {
             AuthMethod::Provider(name) => preset::find(&name.value)?.signing.schemes().first().cloned(),
             AuthMethod::Schemes(schemes) => schemes.into_iter().next(),
-            AuthMethod::Nothing => None,
+            AuthMethod::ClientCertificate(_) | AuthMethod::Nothing => None,
         }
     }
 }

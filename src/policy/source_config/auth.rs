@@ -7,15 +7,28 @@ use std::collections::HashSet;
 use std::ops::Range;
 use std::path::PathBuf;
 
+use crate::auth::authenticator::Combine;
 use crate::auth::scheme::Scheme;
 use crate::clock::UnixSeconds;
+use crate::policy::gateway_config::parse_host_name;
 use crate::policy::scheme::read_schemes;
 use crate::policy::table::parse::{Fault, parse_path};
 use crate::policy::table::{Reader, Spanned};
 
-/// `[auth]`.
+/// `[auth]`: one method, or several as `[[auth.method]]`.
 #[derive(Debug, Clone)]
 pub struct AuthConfig {
+    /// How several methods go together; with one it makes no difference.
+    pub combine: Combine,
+    /// At least one.
+    pub methods: Vec<MethodConfig>,
+    /// Where the table stands.
+    pub span: Option<Range<usize>>,
+}
+
+/// One way for senders to prove themselves.
+#[derive(Debug, Clone)]
+pub struct MethodConfig {
     /// How the sender proves itself.
     pub method: AuthMethod,
     /// Why nothing is proved; there beside `provider = "none"` only.
@@ -28,8 +41,17 @@ pub struct AuthConfig {
     pub trust_roots: Vec<Spanned<PathBuf>>,
     /// `[auth.parameters]`: named values that a scheme mentions, by name.
     pub parameters: Vec<(Spanned<String>, Spanned<String>)>,
-    /// Where the table stands.
+    /// Where its table stands.
     pub span: Option<Range<usize>>,
+}
+
+/// `client_certificate`.
+#[derive(Debug, Clone)]
+pub struct CertificateConfig {
+    /// A PEM file with the authorities that vouch for senders.
+    pub ca: Spanned<PathBuf>,
+    /// DNS names in lower case, one of which the certificate has to have; absent: any certificate of the authorities.
+    pub names: Option<Spanned<Vec<Spanned<String>>>>,
 }
 
 /// How the sender proves itself.
@@ -39,6 +61,8 @@ pub enum AuthMethod {
     Provider(Spanned<String>),
     /// `[auth.scheme]` or `[[auth.scheme]]`: schemes of the policy's own.
     Schemes(Vec<Scheme>),
+    /// `client_certificate`: by the connection it sends on.
+    ClientCertificate(CertificateConfig),
     /// `provider = "none"`.
     Nothing,
 }
@@ -98,6 +122,10 @@ pub const SECRETS_MAX: usize = 16;
 pub const ID_CHARS_MAX: usize = 64;
 /// Characters of a public key's id.
 pub const KEY_ID_CHARS_MAX: usize = 256;
+/// Entries of `[[auth.method]]`.
+pub const METHODS_MAX: usize = 8;
+/// Names in one `client_certificate`.
+pub const CERTIFICATE_NAMES_MAX: usize = 64;
 /// Files in one `trust_roots`.
 pub const TRUST_ROOTS_MAX: usize = 16;
 /// Entries of `[auth.parameters]`.
@@ -106,14 +134,32 @@ pub const PARAMETERS_MAX: usize = 32;
 pub const VARIABLE_CHARS_MAX: usize = 256;
 
 pub(super) fn read_auth(auth: &mut Reader<'_>) -> Option<AuthConfig> {
-    auth.require_one(["provider", "scheme"]);
-    let provider = auth.parsed("provider", parse_provider);
-    let schemes = read_schemes(auth);
-    let method = match (provider, schemes) {
-        (Some(provider), _) if provider.value == "none" => Some(AuthMethod::Nothing),
-        (Some(provider), _) => Some(AuthMethod::Provider(provider)),
-        (None, Some(schemes)) => Some(AuthMethod::Schemes(schemes)),
-        (None, None) => None,
+    let span = auth.span();
+    if !auth.has("method") && !auth.has("combine") {
+        let method = read_method(auth)?;
+        return Some(AuthConfig { combine: Combine::All, methods: vec![method], span });
+    }
+    auth.require("combine");
+    auth.require("method");
+    let combine = auth.one_of("combine", COMBINES);
+    auth.refuse(&METHOD_KEYS, "belongs into one of [[auth.method]], where several methods are combined");
+    let methods = auth.tables("method", METHODS_MAX, read_method)?;
+    auth.refuse_empty("method", ", so nothing would ever be accepted");
+    for method in methods.value.iter().filter(|method| matches!(method.method, AuthMethod::Nothing)) {
+        auth.error(method.span.clone(), Fault::new("provider = \"none\" cannot stand among several methods"));
+    }
+    (!methods.value.is_empty()).then_some(AuthConfig { combine: combine?.value, methods: methods.value, span })
+}
+
+fn read_method(auth: &mut Reader<'_>) -> Option<MethodConfig> {
+    let method = if auth.has("client_certificate") {
+        auth.refuse(
+            &BESIDE_NO_CERTIFICATE,
+            "cannot stand beside client_certificate; combine = \"all\" takes several methods",
+        );
+        auth.table("client_certificate", read_certificate).flatten().map(AuthMethod::ClientCertificate)
+    } else {
+        read_signing(auth)
     };
     let because = read_because(auth, method.as_ref());
     let secrets = read_references(auth, "secrets", parse_id);
@@ -121,7 +167,39 @@ pub(super) fn read_auth(auth: &mut Reader<'_>) -> Option<AuthConfig> {
     let trust_roots = read_trust_roots(auth);
     let parameters = auth.table("parameters", |table| table.entries(PARAMETERS_MAX, |text| Ok(text.to_owned())));
     let (parameters, span) = (parameters.unwrap_or_default(), auth.span());
-    Some(AuthConfig { method: method?, because, secrets, public_keys, trust_roots, parameters, span })
+    Some(MethodConfig { method: method?, because, secrets, public_keys, trust_roots, parameters, span })
+}
+
+/// Reads `provider` or `scheme`, one of which there must be.
+fn read_signing(auth: &mut Reader<'_>) -> Option<AuthMethod> {
+    auth.require_one(["provider", "scheme"]);
+    let provider = auth.parsed("provider", parse_provider);
+    let schemes = read_schemes(auth);
+    match (provider, schemes) {
+        (Some(provider), _) if provider.value == "none" => Some(AuthMethod::Nothing),
+        (Some(provider), _) => Some(AuthMethod::Provider(provider)),
+        (None, Some(schemes)) => Some(AuthMethod::Schemes(schemes)),
+        (None, None) => None,
+    }
+}
+
+fn read_certificate(certificate: &mut Reader<'_>) -> Option<CertificateConfig> {
+    certificate.require("ca");
+    let ca = certificate.path("ca");
+    let names = certificate.list("names", CERTIFICATE_NAMES_MAX, parse_certificate_name);
+    certificate.refuse_empty("names", ", so nothing would ever be accepted");
+    Some(CertificateConfig { ca: ca?, names })
+}
+
+/// Names are compared whole, so a wildcard would fit nothing but itself.
+fn parse_certificate_name(text: &str) -> Result<String, Fault> {
+    let name = parse_host_name(text)?;
+    if name.starts_with('*') {
+        return Err(
+            Fault::new(format!("{text:?} has a wildcard")).hint("names of certificates are compared whole: list each")
+        );
+    }
+    Ok(name)
 }
 
 fn read_because(auth: &mut Reader<'_>, method: Option<&AuthMethod>) -> Option<Spanned<String>> {
@@ -135,7 +213,7 @@ fn read_because(auth: &mut Reader<'_>, method: Option<&AuthMethod>) -> Option<Sp
             }
             Some(because)
         }
-        Some(AuthMethod::Provider(_) | AuthMethod::Schemes(_)) => {
+        Some(AuthMethod::Provider(_) | AuthMethod::Schemes(_) | AuthMethod::ClientCertificate(_)) => {
             auth.refuse(&["because"], "is for provider = \"none\" only");
             None
         }
@@ -241,6 +319,14 @@ pub(super) fn read_handshake(handshake: &mut Reader<'_>) -> HandshakeConfig {
         span: handshake.span(),
     }
 }
+
+/// What stands in `[auth]` where there is one method, and in each `[[auth.method]]` where there are several.
+const METHOD_KEYS: [&str; 8] =
+    ["provider", "scheme", "client_certificate", "because", "secrets", "public_keys", "trust_roots", "parameters"];
+
+const BESIDE_NO_CERTIFICATE: [&str; 6] = ["provider", "scheme", "secrets", "public_keys", "trust_roots", "parameters"];
+
+const COMBINES: &[(&str, Combine)] = &[("all", Combine::All), ("any", Combine::Any)];
 
 const NEEDS_A_METHOD: [&str; 4] = ["secrets", "public_keys", "trust_roots", "parameters"];
 

@@ -91,7 +91,7 @@ fn a_whole_file_is_read() {
     assert_eq!(config.content_types.unwrap().value, types);
     assert_eq!((config.payload.unwrap().value, config.body_bytes_max.value), (PayloadWord::Json, 5_242_880));
 
-    let auth = config.auth;
+    let auth = config.auth.methods.into_iter().next().unwrap();
     assert!(matches!(auth.method, AuthMethod::Provider(provider) if provider.value == "github"));
     let secrets: Vec<_> = auth.secrets.iter().map(|secret| (&*secret.id.value, &secret.from.value)).collect();
     let (env, file) =

@@ -18,7 +18,7 @@ pub enum Like {
     Nowhere,
     /// At the top of a preset.
     Preset(Presets),
-    /// In `auth.scheme` of a policy.
+    /// In `auth.scheme` of a policy, and in the scheme of each `auth.method`.
     Policy(Presets),
 }
 
@@ -34,16 +34,25 @@ pub(super) fn complete(root: &mut DeTable<'_>, like: Like) {
             inherit(root, base, &span);
         }
         Like::Policy(presets) => {
-            let auth = root.get_mut("auth").and_then(|auth| table(auth.get_mut()));
-            let scheme = auth.and_then(|auth| auth.get_mut("scheme")).and_then(|scheme| table(scheme.get_mut()));
-            let Some(scheme) = scheme else { return };
-            let Some((mut base, span)) = base(scheme, presets, DEPTH_MAX) else { return };
-            if let Some(inherited) = base.remove("scheme").map(TomlSpanned::into_inner)
-                && let DeValue::Table(inherited) = inherited
-            {
-                merge(scheme, inherited, &span);
+            let Some(auth) = root.get_mut("auth").and_then(|auth| table(auth.get_mut())) else { return };
+            complete_scheme(auth, presets);
+            if let Some(DeValue::Array(methods)) = auth.get_mut("method").map(TomlSpanned::get_mut) {
+                for method in methods.iter_mut().filter_map(|method| table(method.get_mut())) {
+                    complete_scheme(method, presets);
+                }
             }
         }
+    }
+}
+
+/// Completes the scheme of one method.
+fn complete_scheme(method: &mut DeTable<'_>, presets: Presets) {
+    let Some(scheme) = method.get_mut("scheme").and_then(|scheme| table(scheme.get_mut())) else { return };
+    let Some((mut base, span)) = base(scheme, presets, DEPTH_MAX) else { return };
+    if let Some(inherited) = base.remove("scheme").map(TomlSpanned::into_inner)
+        && let DeValue::Table(inherited) = inherited
+    {
+        merge(scheme, inherited, &span);
     }
 }
 
