@@ -153,10 +153,11 @@ impl One<'_> {
 
     fn coverage(&self, fact: &Template) -> Covered {
         // What comes over the connection of the right sender is the sender's, all of it.
-        if self.is_certificate() {
-            return Covered::Signed;
+        match self.proving.code() {
+            Some(kind) => kind.coverage(fact),
+            None if self.is_certificate() => Covered::Signed,
+            None => facts::coverage(fact, self.schemes()),
         }
-        self.proving.code().map_or_else(|| facts::coverage(fact, self.schemes()), |kind| kind.coverage(fact))
     }
 
     fn signs(&self) -> bool {
