@@ -115,14 +115,20 @@ impl<T> OneOrMore<T> {
 /// # Errors
 /// `credential_missing`, `credential_duplicated`, `credential_malformed`, `timestamp_missing`, `timestamp_malformed`,
 /// `timestamp_stale`, `timestamp_future`, in this order.
-pub(super) fn read<'d>(scheme: &'d Scheme, view: &View<'d>, now: UnixSeconds) -> Result<OneOrMore<Presented<'d>>, Rejection> {
+pub(super) fn read<'d>(
+    scheme: &'d Scheme,
+    view: &View<'d>,
+    now: UnixSeconds,
+) -> Result<OneOrMore<Presented<'d>>, Rejection> {
     let presented = if matches!(scheme.credential, Place::HeaderPrefix(_) | Place::Json(_)) {
         several(scheme, view)?
     } else {
         let text = present(scheme.credential.read(view), &scheme.credential)?;
         match text {
             Cow::Borrowed(text) => one(scheme, Cow::Borrowed(text))?,
-            Cow::Owned(text) if matches!(scheme.shape, Shape::List(_)) => one(scheme, Cow::Borrowed(&text))?.map(Presented::into_owned),
+            Cow::Owned(text) if matches!(scheme.shape, Shape::List(_)) => {
+                one(scheme, Cow::Borrowed(&text))?.map(Presented::into_owned)
+            }
             Cow::Owned(text) => one(scheme, Cow::Owned(text))?,
         }
     };
@@ -167,7 +173,9 @@ fn stamp<'d>(
 ) -> Result<Timestamp<'d>, Rejection> {
     match &group.list {
         Some(Cow::Borrowed(text)) => Timestamp::read(rule, &list_view(scheme, view, Some(*text)), now),
-        Some(Cow::Owned(text)) => Timestamp::read(rule, &list_view(scheme, view, Some(text)), now).map(Timestamp::into_owned),
+        Some(Cow::Owned(text)) => {
+            Timestamp::read(rule, &list_view(scheme, view, Some(text)), now).map(Timestamp::into_owned)
+        }
         None => Timestamp::read(rule, view, now),
     }
 }
@@ -194,7 +202,8 @@ impl<'d> Timestamp<'d> {
             Ok(_) => return Err(expected(Reason::TimestampMissing)),
             Err(Unreadable::Duplicated | Unreadable::Malformed) => return Err(expected(Reason::TimestampMalformed)),
         };
-        let is_of_type = rule.at.json_kind(view).is_none_or(|kind| (kind == Kind::Number) == (rule.json_type == JsonType::Number));
+        let is_of_type =
+            rule.at.json_kind(view).is_none_or(|kind| (kind == Kind::Number) == (rule.json_type == JsonType::Number));
         if !is_of_type {
             return Err(Rejection::new(Reason::TimestampMalformed).fact("expected", unit_name(rule.unit)));
         }
@@ -300,7 +309,8 @@ fn lacking(missing: &Missing) -> Rejection {
 
 /// Where several values stand, all of them are presented: any signature may fit, all static secrets must.
 fn several<'d>(scheme: &Scheme, view: &View<'d>) -> Result<OneOrMore<Presented<'d>>, Rejection> {
-    let texts = scheme.credential.read_all(view).map_err(|unreadable| present(Err(unreadable), &scheme.credential).err());
+    let texts =
+        scheme.credential.read_all(view).map_err(|unreadable| present(Err(unreadable), &scheme.credential).err());
     let texts = texts.map_err(|rejection| rejection.unwrap_or_else(|| Reason::CredentialMalformed.into()))?;
     if texts.is_empty() || texts.iter().any(|text| text.is_empty()) {
         return Err(Rejection::new(Reason::CredentialMissing).fact("expected", named(&scheme.credential)));
@@ -343,7 +353,9 @@ fn one<'d>(scheme: &Scheme, text: Cow<'d, str>) -> Result<OneOrMore<Presented<'d
             })?;
             return Ok(alone(Evidence::Secrets(OneOrMore { first: Cow::Owned(decoded), more: Vec::new() })));
         }
-        Algorithm::Jwt => return Ok(alone(Evidence::Token(Box::new(Token::read(text, &scheme.token, Payload::Inside)?)))),
+        Algorithm::Jwt => {
+            return Ok(alone(Evidence::Token(Box::new(Token::read(text, &scheme.token, Payload::Inside)?))));
+        }
         Algorithm::JwsDetached => {
             return Ok(alone(Evidence::Token(Box::new(Token::read(text, &scheme.token, Payload::Detached)?))));
         }
@@ -479,7 +491,7 @@ fn decode(encoded: &str, encoding: Encoding) -> Option<Vec<u8>> {
 /// Milliseconds since the epoch.
 fn unix_millis(text: &str, unit: TimestampUnit) -> Option<i64> {
     if unit == TimestampUnit::Iso8601 {
-        return text.parse::<jiff::Timestamp>().ok().map(|timestamp| timestamp.as_millisecond());
+        return text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond);
     }
     let digits = !text.is_empty() && text.len() <= 18 && text.bytes().all(|byte| byte.is_ascii_digit());
     let count: i64 = if digits { text.parse().ok()? } else { return None };

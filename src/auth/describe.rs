@@ -153,7 +153,14 @@ pub fn credential(scheme: &Scheme) -> String {
         Place::Bearer => "header `authorization: Bearer …`".to_owned(),
         Place::Basic => "header `authorization: Basic …`".to_owned(),
         Place::HeaderPrefix(prefix) => format!("each header `{prefix}*`, any of which may fit"),
-        other => location(other),
+        other @ (Place::Header(_)
+        | Place::Query(_)
+        | Place::Json(_)
+        | Place::Form(_)
+        | Place::Item(_)
+        | Place::Position(_)
+        | Place::Claim(_)
+        | Place::Member(_)) => location(other),
     };
     let spelled = spelled(scheme);
     match &scheme.shape {
@@ -238,7 +245,15 @@ pub fn time(scheme: &Scheme) -> String {
     let place = match &rule.at {
         Place::Item(name) => format!("item `{name}` of the credential"),
         Place::Position(position) => format!("item {} of the credential", position + 1),
-        other => location(other),
+        other @ (Place::Header(_)
+        | Place::HeaderPrefix(_)
+        | Place::Query(_)
+        | Place::Bearer
+        | Place::Basic
+        | Place::Json(_)
+        | Place::Form(_)
+        | Place::Claim(_)
+        | Place::Member(_)) => location(other),
     };
     let unit = match rule.unit {
         TimestampUnit::Seconds => "in seconds since 1970",
@@ -379,9 +394,9 @@ fn headers_not_covered(scheme: &Scheme) -> String {
 }
 
 fn url_not_covered(signed: &Template) -> String {
-    let parameters = signed.values().filter_map(|value| match value {
-        Value::At(Place::Query(name)) => Some(format!("`{name}`")),
-        _other => None,
+    let parameters = signed.values().filter_map(|value| {
+        let Value::At(Place::Query(name)) = value else { return None };
+        Some(format!("`{name}`"))
     });
     let parameters: Vec<_> = parameters.collect();
     if parameters.is_empty() {
