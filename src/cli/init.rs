@@ -125,8 +125,7 @@ fn auth(preset: &Preset, name: &str) -> String {
         let _ = writeln!(text, "secrets = [{{ id = \"current\", env = \"{}\" }}]", variable(name));
     }
     if preset.has_public_keys() {
-        let id = preset.key_id();
-        let _ = writeln!(text, "public_keys = [{{ id = \"{id}\", file = \"keys/{name}.pem\" }}]");
+        let _ = writeln!(text, "public_keys = [{{ id = \"{}\", file = \"keys/{name}.pem\" }}]", preset.key_id());
     }
     if !preset.parameters.is_empty() {
         text.push_str("\n[auth.parameters]\n");

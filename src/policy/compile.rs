@@ -287,11 +287,14 @@ impl Compiler<'_, '_> {
         if let Some(advice) = code.and_then(|kind| kind.advice(&parameters(config))) {
             self.warning(auth.span.clone(), advice.to_owned(), "");
         }
-        let made = if let Some(kind) = code {
-            let settings = code::Settings { parameters: &parameters(config), trust_roots: &self.trust_roots(config)? };
-            kind.make(&keys, &settings).map(|code| Verifier::of_code(method.name(), code))
-        } else {
-            Verifier::new(method.name(), schemes, &keys)
+        let made = match code {
+            Some(kind) => kind
+                .make(
+                    &keys,
+                    &code::Settings { parameters: &parameters(config), trust_roots: &self.trust_roots(config)? },
+                )
+                .map(|code| Verifier::of_code(method.name(), code)),
+            None => Verifier::new(method.name(), schemes, &keys),
         };
         match made {
             Ok(verifier) => {
