@@ -106,7 +106,7 @@ fn a_policy_is_told_what_its_provider_has_no_use_for() {
         findings.retain(|finding| !finding.contains("[event.schema]"));
         match expected {
             Some(expected) => {
-                assert!(findings.iter().any(|finding| finding.contains(expected)), "{auth}: {findings:?}")
+                assert!(findings.iter().any(|finding| finding.contains(expected)), "{auth}: {findings:?}");
             }
             None => assert!(findings.is_empty(), "{auth}: {findings:?}"),
         }

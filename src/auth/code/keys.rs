@@ -67,7 +67,7 @@ pub(super) fn decode(text: &str, encoding: Encoding, bytes: usize) -> Option<Mac
 
 /// What was signed, whichever key fitted and whatever keys the policy has.
 pub(super) fn digest(pieces: &[&[u8]]) -> SignedDigest {
-    pieces.iter().fold(Sha256::new(), |digest, piece| digest.chain_update(piece)).finalize().into()
+    pieces.iter().fold(Sha256::new(), Sha256::chain_update).finalize().into()
 }
 
 /// Where a signature does not cover the body, two bodies under one signature are two deliveries.
