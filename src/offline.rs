@@ -12,10 +12,12 @@ use http::{HeaderMap, Method};
 
 use crate::admit::Limits;
 use crate::admit::permit::Permit;
+use crate::auth::diagnosis::Finding;
 use crate::clock::UnixSeconds;
 use crate::delivery::{Answer, Ended, HostMatch, Routed, Sanitized};
 use crate::forward::request::{Attestation, Protocol, request};
 use crate::policy::{Policy, Source};
+use crate::reason::Reason;
 use crate::rejection::Rejection;
 use crate::sanitize::Edit;
 
@@ -98,6 +100,29 @@ pub fn judge<'p>(
         Err(Ended::Rejected(rejection)) => Verdict::Reject(rejection),
     };
     Judgement { source, steps, event, secret_id, verdict }
+}
+
+/// Why a credential was refused, as far as can be found out.
+#[derive(Debug, Default)]
+pub struct Explanation {
+    /// What would have fitted, or what it looks like.
+    pub found: Vec<Finding>,
+    /// The text that the scheme signs, piece by piece, by names and lengths.
+    pub signed: Vec<String>,
+}
+
+/// Looks into a refused credential as the gateway's diagnosis does, and with the body also where the head alone was refused. Empty for every
+/// other verdict.
+#[must_use]
+pub fn explain(policy: &Policy, judged: &Judgement<'_>, head: &Parts, body: &Bytes, now: UnixSeconds) -> Explanation {
+    let (Some(source), Verdict::Reject(rejection)) = (judged.source, &judged.verdict) else { return Explanation::default() };
+    match rejection.reason() {
+        Reason::CredentialMissing | Reason::CredentialMalformed | Reason::CredentialMismatch | Reason::SecretExpired => Explanation {
+            found: policy.diagnose(source, head, Some(body), now),
+            signed: source.signed_shape(head, body, now),
+        },
+        _other => Explanation::default(),
+    }
 }
 
 struct Trail<'p> {

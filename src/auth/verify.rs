@@ -24,6 +24,8 @@ use crate::rejection::{Fact, Rejection};
 pub struct Verifier {
     name: Box<str>,
     method: Method,
+    /// As they were configured: diagnosis reads them in other ways, when it has to. Copies of keys for every way would be kept for nothing.
+    secrets: Box<[NamedSecret]>,
 }
 
 #[derive(Debug)]
@@ -65,13 +67,13 @@ impl Verifier {
             let keys = secrets.iter().filter_map(|secret| Key::new(scheme, secret).transpose());
             Ok(Keyed { scheme: scheme.clone(), keys: keys.collect::<Result<_, _>>()? })
         });
-        Ok(Self { name: name.into(), method: Method::Schemes(keyed.collect::<Result<_, _>>()?) })
+        Ok(Self { name: name.into(), method: Method::Schemes(keyed.collect::<Result<_, _>>()?), secrets: secrets.into() })
     }
 
     /// A way to prove that only code can say.
     #[must_use]
     pub fn of_code(name: &str, code: Box<dyn Code>) -> Self {
-        Self { name: name.into(), method: Method::Code(code) }
+        Self { name: name.into(), method: Method::Code(code), secrets: Box::default() }
     }
 
     /// What the head presents for this source.
@@ -112,6 +114,11 @@ impl Verifier {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The secrets and keys as they were configured, for diagnosis; none where code judges.
+    pub(super) fn secrets(&self) -> &[NamedSecret] {
+        &self.secrets
     }
 
     fn keyed(&self, position: usize) -> Option<&Keyed> {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::request::Parts;
 
 use super::client::Client;
+use super::diagnose::Refused;
 use super::{Arrival, Gateway, Shared, Upstream};
 use crate::delivery::{Authenticated, Ended, Received, Validated};
 use crate::forward::Forwarded;
@@ -104,9 +105,9 @@ impl<'d, U: Upstream> Draft<'d, U> {
         self.upstream = Some(upstream);
     }
 
-    /// Writes the record and makes the answer.
-    pub(super) fn finish(mut self, ended: Result<Forwarded, Ended>) -> Reply {
-        match ended {
+    /// Makes the answer and writes the record, unless the refusal is to be looked into: then that writes it.
+    pub(super) fn finish(mut self, ended: Result<Forwarded, Ended>) -> (Reply, Option<Refused>) {
+        let reply = match ended {
             Ok(forwarded) => {
                 self.write(Some(forwarded.status.as_u16()), Outcome::Forwarded);
                 reply::forwarded(forwarded)
@@ -117,10 +118,34 @@ impl<'d, U: Upstream> Draft<'d, U> {
             }
             Err(Ended::Rejected(rejection)) => {
                 self.count_failure(rejection.reason());
-                self.write(rejection.status().map(|status| status.as_u16()), Outcome::Rejected(&rejection));
-                reply::refused(&rejection, self.id.encode(&mut [0; DeliveryId::LENGTH]))
+                let reply = reply::refused(&rejection, self.id.encode(&mut [0; DeliveryId::LENGTH]));
+                return (reply, self.refuse(rejection));
             }
-        }
+        };
+        (reply, None)
+    }
+
+    /// Hands a refused delivery over to be looked into, where there is room for it; else writes its record.
+    fn refuse(&mut self, rejection: Rejection) -> Option<Refused> {
+        let clock = &self.gateway.shared().clock;
+        let room = self.source.zip(self.gateway.diagnosis()).and_then(|(source, diagnosis)| {
+            diagnosis.room(&rejection, source, self.body.as_ref().map_or(0, Bytes::len), clock.monotonic())
+        });
+        let Some(room) = room else {
+            self.write(rejection.status().map(|status| status.as_u16()), Outcome::Rejected(&rejection));
+            return None;
+        };
+        self.written = true;
+        Some(Refused {
+            ts: self.ts,
+            id: self.id,
+            peer: self.peer(),
+            body: self.body.take(),
+            elapsed: clock.monotonic().saturating_sub(self.started),
+            now: clock.unix_seconds(),
+            rejection,
+            _room: room,
+        })
     }
 
     /// A fault of authentication counts against the client's budget at this source.

@@ -13,7 +13,7 @@ use super::diagnostic::{Diagnostic, Diagnostics, SourceFile};
 use super::preset::{self, Preset, Signing};
 use super::secrets::{Resolved, Resolver};
 use super::source::{
-    ContentTypes, EventRules, ForwardRules, HandshakeRules, Methods, OnDuplicate, PayloadKind, ReplayRule, Source, Unlisted,
+    self, ContentTypes, EventRules, ForwardRules, HandshakeRules, Methods, OnDuplicate, PayloadKind, ReplayRule, Source, Unlisted,
 };
 use super::source_config::{
     AuthMethod, HandshakeMode, LimitConfig, MediaType, PayloadWord, SecretPlace, SecretReference, SourceConfig,
@@ -99,6 +99,7 @@ pub(super) fn compile(
         verifier: verifier?,
         handshakes: handshakes?,
         limits,
+        diagnoses: source::diagnoses(),
         replay,
         event: event?,
         delivery_id: preset.map(|preset| preset.delivery_id.clone()).unwrap_or_default(),
