@@ -115,15 +115,21 @@ pub struct Explanation {
 /// other verdict.
 #[must_use]
 pub fn explain(policy: &Policy, judged: &Judgement<'_>, head: &Parts, body: &Bytes, now: UnixSeconds) -> Explanation {
-    let (Some(source), Verdict::Reject(rejection)) = (judged.source, &judged.verdict) else { return Explanation::default() };
-    match rejection.reason() {
-        Reason::CredentialMissing | Reason::CredentialMalformed | Reason::CredentialMismatch | Reason::SecretExpired => Explanation {
-            found: policy.diagnose(source, head, Some(body), now),
-            signed: source.signed_shape(head, body, now),
-        },
-        _other => Explanation::default(),
+    let (Some(source), Verdict::Reject(rejection)) = (judged.source, &judged.verdict) else {
+        return Explanation::default();
+    };
+    if !EXPLAINED.contains(&rejection.reason()) {
+        return Explanation::default();
+    }
+    Explanation {
+        found: policy.diagnose(source, head, Some(body), now),
+        signed: source.signed_shape(head, body, now),
     }
 }
+
+/// What is looked into offline: all that the credential itself can be blamed for.
+const EXPLAINED: [Reason; 4] =
+    [Reason::CredentialMissing, Reason::CredentialMalformed, Reason::CredentialMismatch, Reason::SecretExpired];
 
 struct Trail<'p> {
     source: Option<&'p Source>,

@@ -139,7 +139,17 @@ impl Server {
         };
         let workers = listeners.into_iter().enumerate().map(spawn).collect::<io::Result<_>>();
         let workers = workers.map_err(StartFault::Worker)?;
-        Ok(Self { shared, store, telemetry: startup.telemetry, draining, workers, diagnosis, diagnostician, https, http })
+        Ok(Self {
+            shared,
+            store,
+            telemetry: startup.telemetry,
+            draining,
+            workers,
+            diagnosis,
+            diagnostician,
+            https,
+            http,
+        })
     }
 
     /// What all workers share: the policy in force, limits, the time.

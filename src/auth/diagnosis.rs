@@ -39,7 +39,7 @@ use crate::reason::Reason;
 /// How many other sources' secrets are tried.
 pub const OTHERS_MAX: usize = 64;
 
-/// How many bytes of bodies one diagnosis may put through hashes: about ten milliseconds of a processor.
+/// How many bytes of bodies one diagnosis may put through hashes, and keep as changed bodies: some ten milliseconds of a processor.
 pub const WORK_BYTES_MAX: usize = 16 << 20;
 
 /// What one attempt costs besides its body, in bytes: preparing keys, reading the head.
@@ -61,7 +61,7 @@ pub struct Case<'c> {
 /// Finds out why a credential was refused. `others` are other sources by name, likely ones first; of those that prove the same way, the first
 /// [`OTHERS_MAX`] are tried. Nothing found: none of the usual mistakes explains it.
 pub fn diagnose<'c>(case: &Case<'c>, others: impl IntoIterator<Item = (&'c str, &'c Verifier)>) -> Vec<Finding> {
-    let mut attempts = Attempts { case, work_bytes_left: WORK_BYTES_MAX, found: Vec::new() };
+    let mut attempts = Attempts { case, work_bytes_left: WORK_BYTES_MAX, bodies: Vec::new(), found: Vec::new() };
     let scheme = case.scheme();
     if let Some(scheme) = scheme {
         signature::look(scheme, &mut attempts);
@@ -95,6 +95,8 @@ impl<'c> Case<'c> {
 struct Attempts<'a, 'c> {
     case: &'a Case<'c>,
     work_bytes_left: usize,
+    /// Bodies that were tried: one that comes about in two ways is told as the simpler one.
+    bodies: Vec<Bytes>,
     found: Vec<Finding>,
 }
 
@@ -102,9 +104,9 @@ impl<'c> Attempts<'_, 'c> {
     /// Whether a verifier takes the credential with this head and this body.
     fn fits(&mut self, verifier: &Verifier, head: Head<'_>, body: &Bytes) -> Option<Fitted> {
         let now = self.case.now;
-        let credential = verifier.read(head, now).ok()?;
         let cost = (body.len() + ATTEMPT_BYTES).saturating_mul(verifier.secrets().len().max(1));
         self.work_bytes_left = self.work_bytes_left.checked_sub(cost)?;
+        let credential = verifier.read(head, now).ok()?;
         match credential.verify(verifier, body, now) {
             Ok(proof) => Some(Fitted { secret: proof.secret_id().into(), validity: Validity::Live }),
             Err(rejection) if rejection.reason() == Reason::SecretExpired => {
@@ -114,10 +116,15 @@ impl<'c> Attempts<'_, 'c> {
         }
     }
 
-    /// Whether the source's own verifier takes another body.
-    fn fits_body(&mut self, body: &Bytes) -> Option<Fitted> {
+    /// Whether the source's own verifier takes another body, which was not tried yet.
+    fn fits_body(&mut self, body: Bytes) -> Option<Fitted> {
+        if self.bodies.contains(&body) {
+            return None;
+        }
         let Case { verifier, head, .. } = *self.case;
-        self.fits(verifier, head, body)
+        let fitted = self.fits(verifier, head, &body);
+        self.bodies.push(body);
+        fitted
     }
 
     /// Whether a scheme with these secrets takes the request as it is.

@@ -211,7 +211,10 @@ fn diagnosis(explanation: &Explanation, out: &mut impl Write) -> io::Result<()> 
     }
     for finding in found {
         let facts = finding.facts();
-        let facts = facts.iter().skip(1).map(|(name, fact)| format!("{name} {}", serde_json::to_string(fact).unwrap_or_default()));
+        let facts = facts
+            .iter()
+            .skip(1)
+            .map(|(name, fact)| format!("{name} {}", serde_json::to_string(fact).unwrap_or_default()));
         writeln!(out, "      diagnosis: {} ({})", finding.word(), facts.collect::<Vec<_>>().join(", "))?;
         writeln!(out, "        {}", finding.hint())?;
     }

@@ -101,7 +101,13 @@ impl Diagnosis {
     }
 
     /// Room for a refused delivery, if it is one to diagnose, and if its source and all sources together had few of them lately.
-    pub(super) fn room(&self, rejection: &Rejection, source: &Source, body_bytes: usize, now: Duration) -> Option<Room> {
+    pub(super) fn room(
+        &self,
+        rejection: &Rejection,
+        source: &Source,
+        body_bytes: usize,
+        now: Duration,
+    ) -> Option<Room> {
         if !is_diagnosable(rejection) {
             return None;
         }

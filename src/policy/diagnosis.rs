@@ -10,7 +10,7 @@ use crate::auth::diagnosis::{Case, Finding, diagnose, signed_shape};
 use crate::auth::{Head, Verifier};
 use crate::clock::UnixSeconds;
 use crate::reason::Reason;
-use crate::rejection::{Fact, Rejection};
+use crate::rejection::Rejection;
 
 impl Policy {
     /// Why this source refused this request at `now`. Without a body, only what the head alone tells.
@@ -51,20 +51,17 @@ impl Source {
 /// Whether finding out more about a refusal can help: the credential is there, and it is not as it should be.
 #[must_use]
 pub fn is_diagnosable(rejection: &Rejection) -> bool {
-    match rejection.reason() {
-        // A challenge that came as a delivery says so itself.
-        Reason::CredentialMismatch => rejection.text("found").is_none(),
-        Reason::CredentialMalformed => true,
-        _other => false,
-    }
+    // A challenge that came as a delivery says so itself.
+    let is_challenge = rejection.text("found").is_some();
+    matches!(rejection.reason(), Reason::CredentialMismatch | Reason::CredentialMalformed) && !is_challenge
 }
 
 /// The rejection with what was found, and the first finding's hint.
 #[must_use]
 pub fn explained(rejection: Rejection, found: &[Finding]) -> Rejection {
     let Some(first) = found.first() else {
-        return rejection.fact("diagnosis", Fact::Rows(vec![vec![("finding", "none".into())]]));
+        return rejection.explained(vec![vec![("finding", "none".into())]]);
     };
     let hint = first.hint();
-    rejection.fact("diagnosis", Fact::Rows(found.iter().map(Finding::facts).collect())).hint(hint)
+    rejection.explained(found.iter().map(Finding::facts).collect()).hint(hint)
 }

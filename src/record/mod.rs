@@ -243,7 +243,13 @@ impl Recorder {
         let now = delivery.ended_at();
         let source = sources.find(delivery.source, &self.core.registry);
         let origin = Origin { slot: source.slot, name: delivery.source.map(|_| &source.block.source) };
-        let Verdict::Write { suppressed } = suppression.admit(origin, reason, peer, now) else {
+        // What was looked into was few enough before, and explains the others: it would be a pity if they kept it out.
+        let verdict = if rejection.is_explained() {
+            Verdict::Write { suppressed: 0 }
+        } else {
+            suppression.admit(origin, reason, peer, now)
+        };
+        let Verdict::Write { suppressed } = verdict else {
             self.shard.count_suppressed();
             return;
         };

@@ -84,11 +84,17 @@ impl BodyChange {
 
     pub(super) const fn hint(self) -> &'static str {
         match self {
-            Self::NewlineRemoved => "the body came with a line end more than was signed: something on the way, or the sender's tool, adds it",
-            Self::NewlineAdded => "the body came without the line end that was signed: something on the way, or the sender's tool, cuts it off",
+            Self::NewlineRemoved => {
+                "the body came with a line end more than was signed: something on the way, or the sender's tool, adds it"
+            }
+            Self::NewlineAdded => {
+                "the body came without the line end that was signed: something on the way, or the sender's tool, cuts it off"
+            }
             Self::CrlfToLf => "LF was signed and CRLF came: something on the way changes line ends",
             Self::LfToCrlf => "CRLF was signed and LF came: something on the way changes line ends",
-            Self::Json(..) => "the JSON was written anew after it was signed: let the proxy in front, or the sender's code, pass on the bytes as they are",
+            Self::Json(..) => {
+                "the JSON was written anew after it was signed: let the proxy in front, or the sender's code, pass on the bytes as they are"
+            }
         }
     }
 }
@@ -131,24 +137,28 @@ impl JsonStrings {
     }
 }
 
+/// Ways to change a text's line ends; `None` where there is nothing to change.
+type Change = fn(&Bytes) -> Option<Bytes>;
+
+const LINE_ENDS: [(BodyChange, Change); 5] = [
+    (BodyChange::NewlineRemoved, |body| {
+        let end = body.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n')).map_or(0, |position| position + 1);
+        (end < body.len()).then(|| body.slice(..end))
+    }),
+    (BodyChange::NewlineAdded, |body| Some([body, &b"\n"[..]].concat().into())),
+    (BodyChange::NewlineAdded, |body| Some([body, &b"\r\n"[..]].concat().into())),
+    (BodyChange::CrlfToLf, |body| memchr::memmem::find(body, b"\r\n").map(|_| with_line_ends(body, b"\n"))),
+    (BodyChange::LfToCrlf, |body| memchr::memchr(b'\n', body).map(|_| with_line_ends(body, b"\r\n"))),
+];
+
 /// Tries other line ends.
 pub(super) fn try_line_ends(body: &Bytes, attempts: &mut Attempts<'_, '_>) {
-    let end = body.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n')).map_or(0, |position| position + 1);
-    let mut changed: Vec<(BodyChange, Bytes)> = Vec::new();
-    if end < body.len() {
-        changed.push((BodyChange::NewlineRemoved, body.slice(..end)));
-    }
-    for added in [&b"\n"[..], b"\r\n"] {
-        changed.push((BodyChange::NewlineAdded, [body, added].concat().into()));
-    }
-    if memchr::memmem::find(body, b"\r\n").is_some() {
-        changed.push((BodyChange::CrlfToLf, with_line_ends(body, b"\n")));
-    }
-    if memchr::memchr(b'\n', body).is_some() {
-        changed.push((BodyChange::LfToCrlf, with_line_ends(body, b"\r\n")));
-    }
-    for (change, body) in changed {
-        if let Some(fitted) = attempts.fits_body(&body) {
+    for (change, changed) in LINE_ENDS {
+        // A body that cannot be tried any more is not written.
+        if body.len() > attempts.work_bytes_left {
+            return;
+        }
+        if let Some(fitted) = changed(body).and_then(|body| attempts.fits_body(body)) {
             attempts.found(Finding::Body { change, fitted });
         }
     }
@@ -170,23 +180,21 @@ fn with_line_ends(body: &[u8], line_end: &[u8]) -> Bytes {
 
 /// Tries the same JSON as serialisers write it.
 pub(super) fn try_json(body: &Bytes, attempts: &mut Attempts<'_, '_>) {
-    // A text that takes all the work once is not written sixteen times.
-    if body.len() > attempts.work_bytes_left {
-        return;
-    }
     let Ok(document) = Document::read(body.clone(), JsonLimits::default()) else { return };
-    let mut tried = vec![body.clone()];
+    attempts.bodies.push(body.clone());
     for &(layout, strings) in WRITTEN {
-        let mut writer = Writer { layout, strings, bytes_max: 4 * body.len() + 4096, text: Vec::with_capacity(body.len()) };
+        if body.len() > attempts.work_bytes_left {
+            return;
+        }
+        let mut writer =
+            Writer { layout, strings, bytes_max: 4 * body.len() + 4096, text: Vec::with_capacity(body.len()) };
         writer.value(document.root(), 0);
-        if writer.text.len() >= writer.bytes_max || tried.iter().any(|tried| *tried == writer.text) {
+        if writer.text.len() >= writer.bytes_max {
             continue;
         }
-        let text = Bytes::from(writer.text);
-        if let Some(fitted) = attempts.fits_body(&text) {
+        if let Some(fitted) = attempts.fits_body(writer.text.into()) {
             attempts.found(Finding::Body { change: BodyChange::Json(layout, strings), fitted });
         }
-        tried.push(text);
     }
 }
 
@@ -208,7 +216,9 @@ impl Writer {
             Kind::Null | Kind::Bool | Kind::Number => self.text.extend_from_slice(node.raw()),
             Kind::String => match self.strings {
                 JsonStrings::AsReceived => self.text.extend_from_slice(node.raw()),
-                _escaped => self.string(&node.as_str().unwrap_or_default()),
+                JsonStrings::Plain | JsonStrings::Ascii | JsonStrings::AsciiAndSlash | JsonStrings::Html => {
+                    self.string(&node.as_str().unwrap_or_default());
+                }
             },
             Kind::Array => {
                 self.text.push(b'[');
@@ -227,7 +237,9 @@ impl Writer {
                             let raw = node.document().source().get(member.key.span());
                             self.text.extend_from_slice(raw.unwrap_or_default());
                         }
-                        _escaped => self.string(&member.key.name()),
+                        JsonStrings::Plain | JsonStrings::Ascii | JsonStrings::AsciiAndSlash | JsonStrings::Html => {
+                            self.string(&member.key.name());
+                        }
                     }
                     self.text.push(b':');
                     self.text.extend_from_slice(self.layout.space());
@@ -316,4 +328,5 @@ pub(super) fn look(headers: &HeaderMap, body: &[u8], attempts: &mut Attempts<'_,
 const COMPRESSED: [&[u8]; 2] = [&[0x1f, 0x8b, 0x08], &[0x28, 0xb5, 0x2f, 0xfd]];
 
 /// What proxies and platforms call the encoding or length that a body had before they decompressed it.
-const DECOMPRESSED: [&str; 3] = ["x-original-content-encoding", "x-encoded-content-encoding", "x-original-content-length"];
+const DECOMPRESSED: [&str; 3] =
+    ["x-original-content-encoding", "x-encoded-content-encoding", "x-original-content-length"];

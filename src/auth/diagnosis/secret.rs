@@ -68,11 +68,17 @@ impl SecretSpelling {
     pub(super) const fn hint(self) -> &'static str {
         match self {
             Self::AsText => "the sender signs with the secret's text as it is, the policy's scheme decodes it first",
-            Self::WithoutPrefix => "the sender signs with the secret without its `whsec_`: configure it without, or let the scheme cut it off",
+            Self::WithoutPrefix => {
+                "the sender signs with the secret without its `whsec_`: configure it without, or let the scheme cut it off"
+            }
             Self::WithPrefix => "the configured secret has lost the `whsec_` that the sender signs with",
-            Self::FromBase64 => "the sender signs with what the secret spells in base64: the scheme has to decode it, see [auth.scheme] secret",
+            Self::FromBase64 => {
+                "the sender signs with what the secret spells in base64: the scheme has to decode it, see [auth.scheme] secret"
+            }
             Self::ToBase64 => "the configured secret was decoded from base64, and the sender signs with the base64",
-            Self::FromHex => "the sender signs with what the secret spells in hex: the scheme has to decode it, see [auth.scheme] secret",
+            Self::FromHex => {
+                "the sender signs with what the secret spells in hex: the scheme has to decode it, see [auth.scheme] secret"
+            }
             Self::ToHex => "the configured secret was decoded from hex, and the sender signs with the hex",
             Self::Trimmed => "the configured secret has white space or quotes around it that the provider's has not",
             Self::NewlineAdded => "the provider's secret ends in a line end: somebody pasted it with one",

@@ -34,9 +34,8 @@ pub(super) fn look(scheme: &Scheme, attempts: &mut Attempts<'_, '_>) {
     let view = body.as_ref().map_or(View::of_head(case.head), |body| View::of_head(case.head).with_body(body));
     let text = match scheme.credential.read(&view) {
         Ok(Some(text)) if !text.is_empty() && text.len() <= TEXT_BYTES_MAX => text,
-        Ok(Some(_)) => return,
         Ok(None) => return look_for_another_header(scheme, attempts),
-        Err(_) => return,
+        Ok(Some(_)) | Err(_) => return,
     };
     let mut looks_like = None;
     for (shape, signature, place) in readings(&scheme.shape, &text) {
@@ -123,7 +122,11 @@ fn spellings(own: Algorithm, signature: &str) -> Vec<(Algorithm, Encoding)> {
         Algorithm::Hmac(_) => Algorithm::Hmac(hash),
         Algorithm::Digest(Hash::Keccak256) if hash == Hash::Sha256 => own,
         Algorithm::Digest(_) => Algorithm::Digest(hash),
-        other @ (Algorithm::PublicKey(_) | Algorithm::Jwt | Algorithm::JwsDetached | Algorithm::Token | Algorithm::Basic) => other,
+        other @ (Algorithm::PublicKey(_)
+        | Algorithm::Jwt
+        | Algorithm::JwsDetached
+        | Algorithm::Token
+        | Algorithm::Basic) => other,
     };
     let is_hex = signature.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
     let mut found = Vec::new();
