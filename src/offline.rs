@@ -121,10 +121,7 @@ pub fn explain(policy: &Policy, judged: &Judgement<'_>, head: &Parts, body: &Byt
     if !EXPLAINED.contains(&rejection.reason()) {
         return Explanation::default();
     }
-    Explanation {
-        found: policy.diagnose(source, head, Some(body), now),
-        signed: source.signed_shape(head, body, now),
-    }
+    Explanation { found: policy.diagnose(source, head, Some(body), now), signed: source.signed_shape(head, body, now) }
 }
 
 /// What is looked into offline: all that the credential itself can be blamed for.
