@@ -60,7 +60,7 @@
 //! ```compile_fail,E0451
 //! # use hookward::auth::Proof;
 //! fn forge() -> Proof<'static> {
-//!     Proof { scheme: "github", secret_id: "x", signed_at_millis: None, digest: None, claims: None }
+//!     Proof { scheme: "github", secret_id: "x", signed_at_millis: None, fresh_for: None, digests: None, claims: None }
 //! }
 //! ```
 
@@ -76,7 +76,7 @@ use crate::admit::Limits;
 use crate::admit::claims::{Claim, Reservation};
 use crate::admit::permit::{Permit, Slot};
 use crate::auth::facts::{self, Covered};
-use crate::auth::handshake::{Answered, Handshake, ProofNeeded, is_challenge};
+use crate::auth::handshake::{Answered, Handshake, ProofNeeded};
 use crate::auth::place::View;
 use crate::auth::template::{Filling, Signer};
 use crate::auth::{self, Credential, Head, Proof};
@@ -392,10 +392,6 @@ impl<'d> Received<'d> {
         let Presented { routed, permit, credential } = self.presented;
         let proof = match (credential, &routed.source.verifier) {
             (Presentation::Credential(credential), Some(verifier)) => {
-                // What is signed for strangers in a handshake is never a delivery.
-                if routed.source.handshakes.signs_for_strangers() && is_challenge(&self.body) {
-                    return Err(Rejection::new(Reason::CredentialMismatch).fact("found", "a challenge, not a delivery").into());
-                }
                 Some(credential.verify(verifier, &self.body, now)?)
             }
             (Presentation::Missing(fault), _) => return Err(meet(&routed, &self.body, fault)),
@@ -421,6 +417,9 @@ fn meet(routed: &Routed<'_>, body: &Bytes, fault: Rejection) -> Ended {
 
 /// The longest body that is read of a request without a credential, where it may be a handshake, in bytes.
 const CHALLENGE_BODY_BYTES_MAX: usize = 16 * 1024;
+
+/// The longest a claim is kept: a token that is fresh for years must not hold its place so long.
+const CLAIM_TIME_MAX: Duration = Duration::from_secs(2 * 24 * 60 * 60);
 
 impl<'d> Authenticated<'d> {
     /// The source.
@@ -463,9 +462,12 @@ impl<'d> Authenticated<'d> {
     }
 
     fn claim(&self, limits: &Limits, now: Duration) -> Result<Novelty, Rejection> {
-        let Some(digest) = self.proof.as_ref().and_then(Proof::digest) else { return Ok(Novelty::Unknown) };
+        let Some(proof) = &self.proof else { return Ok(Novelty::Unknown) };
         let source = self.routed.source;
-        let reservation = limits.claims().reserve(source.limits.id(), digest, source.replay.window, now);
+        // A token may be fresh for longer than the window; a timestamp from the edge of the future is, by its last second.
+        let window = source.replay.window.max(proof.fresh_for().unwrap_or_default().min(CLAIM_TIME_MAX));
+        let reservation = limits.claims().reserve_all(source.limits.id(), proof.digests(), window, now);
+        let Some(reservation) = reservation.transpose() else { return Ok(Novelty::Unknown) };
         match (reservation, source.replay.on_duplicate) {
             (Ok(Reservation::New(claim)), _) => Ok(Novelty::New(claim)),
             (Ok(Reservation::Duplicate | Reservation::InFlight), OnDuplicate::Forward) => Ok(Novelty::Duplicate),

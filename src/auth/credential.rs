@@ -11,7 +11,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use super::key::Mac64;
 use super::list::Layout;
 use super::place::{Head, Place, Unreadable, View};
-use super::scheme::{Algorithm, Encoding, JsonType, Scheme, Shape, TimestampRule, TimestampUnit};
+use super::scheme::{Algorithm, Encoding, JsonType, PublicKeyAlgorithm, Scheme, Shape, TimestampRule, TimestampUnit};
 use super::template::Missing;
 use super::token::{Payload, Token};
 use crate::clock::UnixSeconds;
@@ -94,7 +94,7 @@ impl<T> OneOrMore<T> {
         std::iter::once(&self.first).chain(&self.more)
     }
 
-    fn map<U>(self, turn: impl Fn(T) -> U) -> OneOrMore<U> {
+    pub(super) fn map<U>(self, turn: impl Fn(T) -> U) -> OneOrMore<U> {
         OneOrMore { first: turn(self.first), more: self.more.into_iter().map(turn).collect() }
     }
 }
@@ -356,8 +356,23 @@ fn signatures<'t>(scheme: &Scheme, encoded: impl Iterator<Item = &'t str>) -> Op
             });
             OneOrMore::collect(macs).map(Evidence::Macs)
         }
-        None => OneOrMore::collect(encoded.filter_map(|text| decode(text, scheme.encoding))).map(Evidence::Signatures),
+        None => OneOrMore::collect(encoded.filter_map(|text| decode_signature(text, scheme))).map(Evidence::Signatures),
     }
+}
+
+fn decode_signature(encoded: &str, scheme: &Scheme) -> Option<Vec<u8>> {
+    decode(encoded, scheme.encoding).filter(|signature| has_form(scheme.algorithm, signature))
+}
+
+/// Whether bytes are as long as a signature of this algorithm; one in DER says itself how long it is (X.690 §8.1.3.4).
+fn has_form(algorithm: Algorithm, signature: &[u8]) -> bool {
+    let Algorithm::PublicKey(algorithm) = algorithm else { return false };
+    let is_whole = match (algorithm, signature) {
+        (PublicKeyAlgorithm::EcdsaP256, [0x30, length, rest @ ..]) => usize::from(*length) == rest.len(),
+        (PublicKeyAlgorithm::EcdsaP256, _) => false,
+        (_, _) => true,
+    };
+    is_whole && algorithm.signature_bytes().contains(&signature.len())
 }
 
 fn malformed(scheme: &Scheme, found_bytes: usize) -> Rejection {

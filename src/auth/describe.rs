@@ -27,6 +27,9 @@ pub struct Line {
     pub text: String,
 }
 
+/// What is told of the time where none is signed.
+pub const NO_TIME: &str = "none is signed: a captured delivery is as good tomorrow as today";
+
 /// How many members of a [`Place::Member`] are named.
 const MEMBERS_NAMED_MAX: usize = 3;
 
@@ -72,7 +75,11 @@ pub fn proves(scheme: &Scheme) -> String {
         let whom = "that whoever sent it knows the secret, and nothing more";
         return format!("{whom}: who has seen one delivery can send any other");
     }
-    let whom = if scheme.has_public_keys() { "that the owner of the private key" } else { "that somebody who knows the secret" };
+    let whom = if scheme.has_public_keys() {
+        "that the owner of the private key"
+    } else {
+        "that somebody who knows the secret"
+    };
     let mut text = format!("{whom} signed");
     text.push_str(if scheme.covers_body() { " exactly this body" } else { " what is named below, but not this body" });
     match (&scheme.timestamp, scheme.algorithm) {
@@ -148,10 +155,15 @@ pub fn credential(scheme: &Scheme) -> String {
             let separator = named(layout.separator);
             match &layout.signatures {
                 Signatures::Named { pair, item } => {
-                    format!("{place}: {group} separated by {separator}, of which any `{item}{pair}` with {spelled} may fit")
+                    format!(
+                        "{place}: {group} separated by {separator}, of which any `{item}{pair}` with {spelled} may fit"
+                    )
                 }
                 Signatures::From(position) => {
-                    format!("{place}: {group} separated by {separator}, of which any from item {} on may fit: {spelled}", position + 1)
+                    format!(
+                        "{place}: {group} separated by {separator}, of which any from item {} on may fit: {spelled}",
+                        position + 1
+                    )
                 }
             }
         }
@@ -167,11 +179,19 @@ pub fn secret(scheme: &Scheme) -> String {
         Algorithm::PublicKey(_) | Algorithm::Jwt | Algorithm::JwsDetached if scheme.has_public_keys() => {
             let named = match scheme.algorithm {
                 Algorithm::Jwt | Algorithm::JwsDetached => "; where the token names a key, the one of that id",
-                Algorithm::PublicKey(_) | Algorithm::Hmac(_) | Algorithm::Digest(_) | Algorithm::Token | Algorithm::Basic => "",
+                Algorithm::PublicKey(_)
+                | Algorithm::Hmac(_)
+                | Algorithm::Digest(_)
+                | Algorithm::Token
+                | Algorithm::Basic => "",
             };
             return format!("none: the provider's public key, in `public_keys`{named}");
         }
-        Algorithm::Hmac(_) | Algorithm::Digest(_) | Algorithm::PublicKey(_) | Algorithm::Jwt | Algorithm::JwsDetached => {}
+        Algorithm::Hmac(_)
+        | Algorithm::Digest(_)
+        | Algorithm::PublicKey(_)
+        | Algorithm::Jwt
+        | Algorithm::JwsDetached => {}
     }
     let mut rest = if scheme.secret.prefix.is_empty() {
         "the whole secret".to_owned()
@@ -194,11 +214,12 @@ pub fn secret(scheme: &Scheme) -> String {
 pub fn time(scheme: &Scheme) -> String {
     if scheme.algorithm == Algorithm::Jwt {
         let leeway = scheme.token.leeway_seconds;
-        let age = scheme.token.age_seconds_max.map(|age| format!("; issued (`iat`) at most {age} s ago")).unwrap_or_default();
+        let age =
+            scheme.token.age_seconds_max.map(|age| format!("; issued (`iat`) at most {age} s ago")).unwrap_or_default();
         return format!("the token's `exp`, `nbf` and `iat`, with a leeway of {leeway} s{age}");
     }
     let Some(rule) = &scheme.timestamp else {
-        return "none is signed: a captured delivery is as good tomorrow as today".to_owned();
+        return NO_TIME.to_owned();
     };
     let place = match &rule.at {
         Place::Item(name) => format!("item `{name}` of the credential"),
@@ -235,10 +256,11 @@ fn required(requirement: &Requirement) -> String {
 fn shaken(handshake: &Handshake) -> String {
     let conditions: Vec<_> = handshake.when.iter().map(|condition| format!("`{condition}`")).collect();
     let proof = match handshake.proof {
-        ProofNeeded::Required => "once it is authentic",
-        ProofNeeded::None => "without proof, under the client's rate",
+        ProofNeeded::Required => "once it is authentic,",
+        ProofNeeded::None => "without proof, under the client's rate,",
     };
-    let answer = if handshake.answer.is_empty() { "an empty body".to_owned() } else { format!("`{}`", handshake.answer) };
+    let answer =
+        if handshake.answer.is_empty() { "an empty body".to_owned() } else { format!("`{}`", handshake.answer) };
     let learn = match &handshake.learn {
         Some(place) => format!("; its secret ({}) is kept while `hookward learn` has opened it", location(place)),
         None => String::new(),
@@ -391,59 +413,86 @@ fn spelled(scheme: &Scheme) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::scheme::{SecretForm, TimestampRule};
+    use crate::auth::condition::Condition;
+    use crate::auth::list::Layout;
+    use crate::auth::scheme::{JsonType, SecretForm, TimestampRule, TokenAlgorithm, TokenRule};
+    use crate::auth::template::{Filter, Part};
     use crate::payload::Pointer;
     use http::HeaderName;
 
-    fn header(name: &'static str) -> FactLocation {
-        FactLocation::Header(HeaderName::from_static(name))
+    fn header(name: &'static str) -> Template {
+        Template::of_place(Place::header(HeaderName::from_static(name)))
     }
 
-    fn pointer(text: &str) -> FactLocation {
-        FactLocation::Pointer(Pointer::parse(text).unwrap())
+    fn pointer(text: &str) -> Template {
+        Template::of_place(Place::Json(Pointer::parse(text).unwrap()))
+    }
+
+    fn value(value: Value) -> Part {
+        Part::Value(value, Box::default())
     }
 
     /// HMAC-SHA256 of these parts, in hex in `x-signature`.
     fn scheme(parts: Vec<Part>) -> Scheme {
         Scheme {
-            algorithm: Algorithm::HmacSha256,
-            credential: Location::Header(HeaderName::from_static("x-signature")),
+            when: Box::default(),
+            algorithm: Algorithm::Hmac(Hash::Sha256),
+            credential: Place::header(HeaderName::from_static("x-signature")),
             shape: Shape::Whole { prefix: "sha256=".into() },
             encoding: Encoding::Hex,
-            secret: SecretForm { encoding: SecretEncoding::Text, prefix: Box::default() },
+            secret: SecretForm::default(),
             signed: Template::new(parts),
             timestamp: None,
+            require: Box::default(),
+            token: TokenRule::default(),
         }
     }
 
     fn timed() -> Scheme {
-        let parts = vec![Part::Value(Value::Timestamp), Part::Text("{.".into()), Part::Value(Value::Body)];
-        let at = TimestampLocation::Item("t".into());
-        let timestamp = Some(TimestampRule { at, unit: TimestampUnit::Seconds, tolerance_seconds: 300 });
-        let shape = Shape::List { separator: ',', pair: '=', item: "v1".into() };
-        Scheme { shape, timestamp, ..scheme(parts) }
+        let parts = vec![value(Value::Timestamp), Part::Text("{.".into()), value(Value::Body)];
+        let signatures = Signatures::Named { pair: '=', item: "v1".into() };
+        let shape = Shape::List(Layout { group: None, separator: ',', signatures });
+        Scheme { shape, timestamp: timed_at(Place::Item("t".into())), ..scheme(parts) }
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "as the field has it")]
-    fn timed_in(header: &'static str) -> Option<TimestampRule> {
-        let at = TimestampLocation::Header(HeaderName::from_static(header));
-        Some(TimestampRule { at, unit: TimestampUnit::Seconds, tolerance_seconds: 300 })
+    fn timed_at(at: Place) -> Option<TimestampRule> {
+        let (unit, json_type) = (TimestampUnit::Seconds, JsonType::Number);
+        Some(TimestampRule { at, unit, tolerance_seconds: 300, json_type })
     }
 
     fn token() -> Scheme {
         let shape = Shape::Whole { prefix: Box::default() };
-        let credential = Location::Bearer;
+        let credential = Place::Bearer;
         Scheme { algorithm: Algorithm::Token, credential, shape, encoding: Encoding::Text, ..scheme(Vec::new()) }
+    }
+
+    /// A token that names the body's hash.
+    fn jwt() -> Scheme {
+        let bound = Requirement {
+            value: Place::Claim("payload_hash".into()),
+            must: Must::EqualAny(Box::from([Template::new(vec![Part::Value(
+                Value::Body,
+                Box::from([Filter::Sha256]),
+            )])])),
+            presence: Presence::Mandatory,
+        };
+        let token = TokenRule {
+            algorithms: Box::from([TokenAlgorithm::Rs256, TokenAlgorithm::Es256]),
+            leeway_seconds: 5,
+            age_seconds_max: Some(60),
+        };
+        Scheme { algorithm: Algorithm::Jwt, require: Box::from([bound]), token, ..self::token() }
     }
 
     #[test]
     fn what_is_not_covered_is_named() {
-        let body = || vec![Part::Value(Value::Body)];
-        let with = |mut parts: Vec<Part>, value| {
-            parts.push(Part::Value(value));
+        let body = || vec![value(Value::Body)];
+        let with = |mut parts: Vec<Part>, named| {
+            parts.push(value(named));
             scheme(parts)
         };
-        let id = HeaderName::from_static("x-id");
+        let id = Place::header(HeaderName::from_static("x-id"));
         let rows = [
             (
                 "body alone",
@@ -452,7 +501,7 @@ mod tests {
             ),
             (
                 "body and id",
-                with(body(), Value::Header(id)),
+                with(body(), Value::At(id)),
                 "the method; the URL and its query; the time; the event's name (`x-event`); all headers but `x-id`",
             ),
             (
@@ -462,7 +511,7 @@ mod tests {
             ),
             (
                 "a parameter and no body",
-                with(Vec::new(), Value::Query("q".into())),
+                with(Vec::new(), Value::At(Place::Query("q".into()))),
                 "the body; the method; the URL and its query, but for `q`; the time; the event's name (`x-event`); the delivery's id (`x-id`); all headers",
             ),
             (
@@ -472,7 +521,7 @@ mod tests {
             ),
             (
                 "the time in a header",
-                Scheme { timestamp: timed_in("x-time"), ..timed() },
+                Scheme { timestamp: timed_at(Place::header(HeaderName::from_static("x-time"))), ..timed() },
                 "the method; the URL and its query; the event's name (`x-event`); the delivery's id (`x-id`); all headers but `x-time`",
             ),
             (
@@ -489,17 +538,17 @@ mod tests {
     #[test]
     fn an_event_of_the_body_is_as_well_covered_as_the_body() {
         let places = [pointer("/event/type"), pointer("/type")];
-        let signed = fact(&timed(), &places);
+        let signed = fact(&[timed()], &places);
         assert_eq!(signed, "`/event/type` in the body, else `/type` in the body; covered by the signature");
-        assert_eq!(fact(&token(), &places[..1]), "`/event/type` in the body; not covered");
-        let mixed = fact(&timed(), &[header("x-event"), pointer("/type")]);
+        assert_eq!(fact(&[token()], &places[..1]), "`/event/type` in the body; not covered");
+        let mixed = fact(&[timed()], &[header("x-event"), pointer("/type")]);
         assert_eq!(mixed, "header `x-event` (not covered), else `/type` in the body (covered by the signature)");
-        assert_eq!(fact(&timed(), &[]), "none");
+        assert_eq!(fact(&[timed()], &[]), "none");
     }
 
     #[test]
     fn many_members_are_counted_instead_of_listed() {
-        let members = |names: &[&str]| FactLocation::Member(names.iter().map(|name| Box::from(*name)).collect());
+        let members = |names: &[&str]| Place::Member(names.iter().map(|name| Box::from(*name)).collect());
         let rows = [
             (members(&["a", "b", "c"]), "the name of the body's member (`a`, `b`, `c`)"),
             (members(&["a", "b", "c", "d"]), "the name of the body's member (`a`, `b`, `c` and 1 more)"),
@@ -512,7 +561,7 @@ mod tests {
     #[test]
     fn a_description_says_what_the_scheme_does() {
         let said: Vec<_> =
-            lines(&timed(), &[], &[]).into_iter().map(|line| format!("{}: {}", line.label, line.text)).collect();
+            lines(&[timed()], &[], &[], &[]).into_iter().map(|line| format!("{}: {}", line.label, line.text)).collect();
         let expected = [
             "proves: that somebody who knows the secret signed exactly this body, within 300 s of now",
             "not covered: the method; the URL and its query; all headers",
@@ -528,13 +577,42 @@ mod tests {
     }
 
     #[test]
+    fn a_token_is_described_by_its_own_rules() {
+        let said: Vec<_> =
+            lines(&[jwt()], &[], &[], &[]).into_iter().map(|line| format!("{}: {}", line.label, line.text)).collect();
+        let expected = [
+            "proves: that the owner of the private key signed exactly this body, for the time that the token names",
+            "not covered: the method; the URL and its query; all headers",
+            "signed: a JSON Web Token (RS256, ES256)",
+            "credential: header `authorization: Bearer …`: the token",
+            "secret: none: the provider's public key, in `public_keys`; where the token names a key, the one of that id",
+            "time: the token's `exp`, `nbf` and `iat`, with a leeway of 5 s; issued (`iat`) at most 60 s ago",
+            "and: claim `payload_hash` must be `{body|sha256}`",
+            "replays: answered 200 and not forwarded again, for as long as `[replay] window_seconds` says",
+            "event: none",
+            "delivery id: none",
+        ];
+        assert_eq!(said, expected);
+    }
+
+    /// Where a source has several schemes, the reader is told which requests each is for.
+    #[test]
+    fn several_schemes_say_what_they_are_for() {
+        let media = Condition::Media("application/json".into());
+        let first = Scheme { when: Box::from([media, Condition::Absent(Place::Query("x".into()))]), ..timed() };
+        let told = lines(&[first, timed()], &[], &[], &[]);
+        let requests: Vec<_> = told.iter().filter(|line| line.label == "requests").map(|line| &*line.text).collect();
+        assert_eq!(requests, ["with `media=application/json` and `!query:x`", "all others"]);
+    }
+
+    #[test]
     fn a_static_secret_is_never_called_a_signature() {
-        for line in lines(&token(), &[header("x-event")], &[]) {
+        for line in lines(&[token()], &[], &[header("x-event")], &[]) {
             assert!(!line.text.contains("signature"), "{}: {}", line.label, line.text);
         }
         assert_eq!(signed(&token()), "nothing: the secret itself is sent along");
         assert_eq!(time(&token()), "none is signed: a captured delivery is as good tomorrow as today");
         assert!(replays(&token()).starts_with("not recognised"));
-        assert!(replays(&scheme(vec![Part::Value(Value::Body)])).starts_with("forwarded"));
+        assert!(replays(&scheme(vec![value(Value::Body)])).starts_with("forwarded"));
     }
 }

@@ -3,8 +3,8 @@
 //! They are data, as schemes are: when a request is one, what it must hold, what it is answered. Most come authentic and are recognised after
 //! authentication; a few cannot carry a signature, and those are met before it, under the client's rate.
 //!
-//! **Invariant:** a handshake is never a signing oracle. What a challenge without proof gets signed is a short word that no body may be
-//! ([`is_challenge`]): the verifier refuses such bodies, so the two can never meet.
+//! **Invariant:** a handshake is never a signing oracle. What a challenge without proof gets signed is a short word ([`is_challenge`]), and where a
+//! source signs such words its verifier takes no delivery whose signed text is one: the two can never meet.
 //!
 //! **Invariant:** what is given back is short, printable ASCII, and never HTML.
 
@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::condition::Condition;
 use super::place::{Place, View};
-use super::scheme::{Requirement, signs_with_the_secret};
+use super::scheme::{Must, Requirement, signs_with_the_secret};
 use super::template::{Filling, Template, Value};
 use crate::payload::{Document, JsonLimits};
 use crate::reason::Reason;
@@ -101,6 +101,15 @@ impl Handshake {
         std::iter::once(&self.answer).chain(headers).any(signs_with_the_secret)
     }
 
+    /// Whether it must hold the operator's verification token.
+    #[must_use]
+    pub fn wants_verify_token(&self) -> bool {
+        self.require.iter().any(|requirement| match &requirement.must {
+            Must::EqualAny(texts) => texts.iter().any(|text| text.names(&Value::VerifyToken)),
+            Must::Exist | Must::Match(_) => false,
+        })
+    }
+
     /// The same with every `{parameter:…}` replaced.
     ///
     /// # Errors
@@ -177,7 +186,7 @@ fn learned(place: &Place, view: &View<'_>) -> Option<Secret> {
 
 /// A word that may be signed for whoever asks: short, of characters that neither JSON objects nor forms are made of, and no JSON text.
 ///
-/// No delivery's body may be such a word where a source signs challenges, see [`Verifier`](super::Verifier).
+/// Where a source signs challenges, no delivery's signed text may be one, see [`Verifier`](super::Verifier).
 #[must_use]
 pub fn is_challenge(text: &[u8]) -> bool {
     let is_known = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(byte);

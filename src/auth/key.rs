@@ -143,6 +143,21 @@ impl Material {
         }
     }
 
+    /// Whether it is an RSA key of fewer than 2,048 bits, which some providers still sign with.
+    pub(super) fn is_short_rsa(&self) -> bool {
+        match self {
+            // The library keeps keys as SubjectPublicKeyInfo: 294 bytes for 2,048 bits, and at most 120 for any elliptic curve.
+            Self::Public(key) => (120..290).contains(&key.as_ref().len()),
+            Self::HmacSha1(_)
+            | Self::HmacSha256(_)
+            | Self::HmacSha384(_)
+            | Self::HmacSha512(_)
+            | Self::Digest(..)
+            | Self::Static(_)
+            | Self::Token(_) => false,
+        }
+    }
+
     /// What checks tokens of this algorithm.
     pub(super) fn for_token(&self, algorithm: TokenAlgorithm) -> Option<&Self> {
         match self {

@@ -7,12 +7,15 @@
 //! **Invariant:** a scheme names exactly one algorithm (a token scheme: a fixed list) and one place for the credential; no request can choose
 //! another. Where a provider has several schemes, the request's own form picks one, and nothing is tried in turn.
 
+use std::ops::RangeInclusive;
+
 use http::HeaderName;
 
 use super::condition::Condition;
 use super::list::Layout;
 use super::place::Place;
 use super::template::{Filter, Part, Template, Value};
+use crate::clock::UnixSeconds;
 
 /// One way to prove who sent a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -300,7 +303,38 @@ pub const TOKEN_ALGORITHMS: &[(&str, TokenAlgorithm)] = &[
     ("EdDSA", TokenAlgorithm::EdDsa),
 ];
 
+impl TimestampRule {
+    /// The first second in which a timestamp is too old.
+    #[must_use]
+    pub fn stale_from(&self, unix_millis: i64) -> UnixSeconds {
+        unix_millis.div_euclid(1_000).saturating_add(i64::from(self.tolerance_seconds) + 1)
+    }
+}
+
+impl PublicKeyAlgorithm {
+    /// How many bytes its signatures may have. Of RSA it is the key's own length that counts, which is of 1,024 to 8,192 bits.
+    #[must_use]
+    pub const fn signature_bytes(self) -> RangeInclusive<usize> {
+        match self {
+            Self::Ed25519 => 64..=64,
+            Self::EcdsaP256 => 8..=72,
+            Self::RsaSha1 | Self::RsaSha256 | Self::RsaSha512 => 128..=1_024,
+        }
+    }
+}
+
 impl TokenAlgorithm {
+    /// How many bytes its signatures may have; RSA keys are of 2,048 to 8,192 bits (RFC 7518 §3.3).
+    #[must_use]
+    pub const fn signature_bytes(self) -> RangeInclusive<usize> {
+        match self {
+            Self::Hs256 => 32..=32,
+            Self::Hs384 => 48..=48,
+            Self::Hs512 | Self::Es256 | Self::EdDsa => 64..=64,
+            Self::Rs256 | Self::Rs512 => 256..=1_024,
+        }
+    }
+
     /// Whether it is computed with a secret that both sides have.
     #[must_use]
     pub const fn is_symmetric(self) -> bool {

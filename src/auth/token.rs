@@ -75,8 +75,8 @@ impl<'d> Token<'d> {
             return Err(malformed("a header without crit"));
         }
         let signature = decoded(&text[payload_end + 1..]).ok_or_else(|| malformed("a signature of base64url"))?;
-        if signature.is_empty() {
-            return Err(malformed("a signature"));
+        if !algorithm.signature_bytes().contains(&signature.len()) {
+            return Err(malformed("a signature as long as those of its alg"));
         }
         let key_id = member("kid").map(|id| Box::from(&*id));
         Ok(Self { header_end, payload_end, algorithm, key_id, signature, text })
@@ -124,7 +124,7 @@ impl<'d> Token<'d> {
         let document = payload.and_then(document).ok_or_else(|| {
             Rejection::new(Reason::CredentialMalformed).fact("expected", "claims as a JSON object")
         })?;
-        let claims = Claims { issued_millis: None, document };
+        let claims = Claims { issued_millis: None, stale_from: None, document };
         claims.judge(rule, now)
     }
 }
@@ -134,6 +134,8 @@ pub(super) struct Claims {
     pub document: Document,
     /// `iat`, in milliseconds since the epoch.
     pub issued_millis: Option<i64>,
+    /// The first second in which the token is refused as too old.
+    pub stale_from: Option<UnixSeconds>,
 }
 
 impl Claims {
@@ -142,11 +144,13 @@ impl Claims {
         let skewed = |reason, at: i64| {
             Rejection::new(reason).fact("skew_seconds", now - at).fact("tolerance_seconds", leeway)
         };
-        if let Some(expires) = self.seconds("exp")?
+        let expires = self.seconds("exp")?;
+        if let Some(expires) = expires
             && now >= expires.saturating_add(leeway)
         {
             return Err(skewed(Reason::TimestampStale, expires).fact("claim", "exp"));
         }
+        let mut stale_from = expires.map(|expires| expires.saturating_add(leeway));
         if let Some(begins) = self.seconds("nbf")?
             && now < begins.saturating_sub(leeway)
         {
@@ -165,8 +169,10 @@ impl Claims {
             if issued < oldest {
                 return Err(skewed(Reason::TimestampStale, issued).fact("claim", "iat"));
             }
+            let aged = issued.saturating_add(i64::from(age_max)).saturating_add(leeway).saturating_add(1);
+            stale_from = Some(stale_from.map_or(aged, |stale_from| stale_from.min(aged)));
         }
-        Ok(Self { issued_millis: issued.and_then(|issued| issued.checked_mul(1000)), ..self })
+        Ok(Self { issued_millis: issued.and_then(|issued| issued.checked_mul(1000)), stale_from, ..self })
     }
 
     /// A claim that is a time (RFC 7519 §2, `NumericDate`); fractions are cut.

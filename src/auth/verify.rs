@@ -3,12 +3,15 @@
 //! **Invariant:** a [`Proof`] is made here and nowhere else, after a comparison in constant time over the algorithm's whole length, or by the
 //! library's own verification of a signature, and after every side condition held.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use super::code::{Code, Found};
-use super::credential::{self, Credential, Evidence, Presented, Timestamp, list_view};
+use super::credential::{self, Credential, Evidence, OneOrMore, Presented, Timestamp, list_view};
+use super::handshake::is_challenge;
 use super::key::{Key, KeyFault, Mac64, Material, NamedSecret};
 use super::place::{Body, Head, View};
 use super::scheme::{Algorithm, Scheme};
@@ -24,8 +27,18 @@ use crate::rejection::{Fact, Rejection};
 pub struct Verifier {
     name: Box<str>,
     method: Method,
+    challenges: Challenges,
     /// As they were configured: diagnosis reads them in other ways, when it has to. Copies of keys for every way would be kept for nothing.
     secrets: Box<[NamedSecret]>,
+}
+
+/// Whether the source's keys also sign what strangers ask for in a handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Challenges {
+    /// They sign deliveries alone.
+    None,
+    /// They sign short words for whoever asks; no delivery may be one.
+    Signed,
 }
 
 #[derive(Debug)]
@@ -50,7 +63,8 @@ pub struct Proof<'d> {
     scheme: &'d str,
     secret_id: &'d str,
     signed_at_millis: Option<i64>,
-    digest: Option<SignedDigest>,
+    fresh_for: Option<Duration>,
+    digests: Option<OneOrMore<SignedDigest>>,
     claims: Option<Box<Document>>,
 }
 
@@ -67,13 +81,20 @@ impl Verifier {
             let keys = secrets.iter().filter_map(|secret| Key::new(scheme, secret).transpose());
             Ok(Keyed { scheme: scheme.clone(), keys: keys.collect::<Result<_, _>>()? })
         });
-        Ok(Self { name: name.into(), method: Method::Schemes(keyed.collect::<Result<_, _>>()?), secrets: secrets.into() })
+        let method = Method::Schemes(keyed.collect::<Result<_, _>>()?);
+        Ok(Self { name: name.into(), method, challenges: Challenges::None, secrets: secrets.into() })
+    }
+
+    /// The same for a source whose handshakes get something signed, or not.
+    #[must_use]
+    pub fn with_challenges(self, challenges: Challenges) -> Self {
+        Self { challenges, ..self }
     }
 
     /// A way to prove that only code can say.
     #[must_use]
     pub fn of_code(name: &str, code: Box<dyn Code>) -> Self {
-        Self { name: name.into(), method: Method::Code(code), secrets: Box::default() }
+        Self { name: name.into(), method: Method::Code(code), challenges: Challenges::None, secrets: Box::default() }
     }
 
     /// What the head presents for this source.
@@ -108,6 +129,16 @@ impl Verifier {
         }
         .iter()
         .map(|keyed| &keyed.scheme)
+    }
+
+    /// The names of RSA keys that are shorter than they should be today.
+    pub fn short_keys(&self) -> impl Iterator<Item = &str> {
+        let keyed = match &self.method {
+            Method::Schemes(schemes) => schemes.as_slice(),
+            Method::Code(_) => &[],
+        };
+        let keys = keyed.iter().flat_map(|keyed| &keyed.keys);
+        keys.filter(|key| key.material.is_short_rsa()).map(|key| &*key.id)
     }
 
     /// The preset's name, or `custom`.
@@ -164,7 +195,8 @@ impl<'d> Credential<'d> {
         if let Method::Code(code) = &verifier.method {
             let Found { key, digest, signed_at_millis } = code.verify(&view, now)?;
             let secret_id = code.keys().get(key).copied().unwrap_or_default();
-            return Ok(Proof { scheme: name, secret_id, signed_at_millis, digest, claims: None });
+            let digests = digest.map(|first| OneOrMore { first, more: Vec::new() });
+            return Ok(Proof { scheme: name, secret_id, signed_at_millis, fresh_for: None, digests, claims: None });
         }
         let Some(keyed) = verifier.keyed(self.scheme) else { return Err(Reason::CredentialMismatch.into()) };
         let scheme = &keyed.scheme;
@@ -178,10 +210,15 @@ impl<'d> Credential<'d> {
         let mut outcome = Outcome::Mismatch;
         for group in presented.iter() {
             match keyed.judge(group, &view, now)? {
-                Outcome::Fits { key, digest, requirements } => {
-                    let digest = digest.map(|digest| keyed.bound(digest, &body));
-                    let Met { signed_at_millis, claims } = requirements;
-                    return Ok(Proof { scheme: name, secret_id: &key.id, signed_at_millis, digest, claims });
+                Outcome::Fits { .. } if verifier.challenges == Challenges::Signed && keyed.is_challenge(group, &view) => {
+                    return Err(Rejection::new(Reason::CredentialMismatch).fact("found", "a challenge, not a delivery"));
+                }
+                Outcome::Fits { key, digests, requirements } => {
+                    let digests = digests.map(|digests| digests.map(|digest| keyed.bound(digest, &body)));
+                    let Met { signed_at_millis, stale_from, claims } = requirements;
+                    let fresh_for = stale_from.and_then(|stale_from| u64::try_from(stale_from.saturating_sub(now)).ok());
+                    let fresh_for = fresh_for.map(Duration::from_secs);
+                    return Ok(Proof { scheme: name, secret_id: &key.id, signed_at_millis, fresh_for, digests, claims });
                 }
                 Outcome::Mismatch => {}
                 expired @ Outcome::Expired(_) => outcome = expired,
@@ -206,7 +243,7 @@ fn require_of_body(scheme: &Scheme, view: &View<'_>) -> Result<(), Rejection> {
 
 /// What became of one group of signatures.
 enum Outcome<'k> {
-    Fits { key: &'k Key, digest: Option<SignedDigest>, requirements: Met },
+    Fits { key: &'k Key, digests: Option<OneOrMore<SignedDigest>>, requirements: Met },
     Expired(&'k Key),
     Mismatch,
 }
@@ -214,6 +251,7 @@ enum Outcome<'k> {
 /// What was learnt while side conditions were checked.
 struct Met {
     signed_at_millis: Option<i64>,
+    stale_from: Option<UnixSeconds>,
     claims: Option<Box<Document>>,
 }
 
@@ -238,12 +276,19 @@ impl Keyed {
         for key in live {
             let Some(found) = fits(&key) else { continue };
             let requirements = self.require(group, &filling, now)?;
-            let digest = self.digest(key, found, &filling);
-            return Ok(Outcome::Fits { key, digest, requirements });
+            let digests = self.digests(key, found, &filling);
+            return Ok(Outcome::Fits { key, digests, requirements });
         }
         let mut expired = self.candidates(&group.evidence).filter(|key| !key.is_live(now));
         let found = expired.find(|key| fits(key).is_some());
         Ok(found.map_or(Outcome::Mismatch, Outcome::Expired))
+    }
+
+    /// Whether the signed text is one that a handshake would have signed for anybody.
+    fn is_challenge(&self, group: &Presented<'_>, view: &View<'_>) -> bool {
+        let view = list_view(&self.scheme, view, group.list.as_deref());
+        let timestamp = group.timestamp.as_ref().map(|timestamp| &*timestamp.text);
+        is_challenge(&self.scheme.signed.fill(&Filling { timestamp, ..Filling::of(view) }))
     }
 
     /// The keys that may have made it: all, or the one of the id that a token names. A public key that a token names and the policy has not is
@@ -289,19 +334,16 @@ impl Keyed {
         if let Some(rule) = scheme.timestamp.as_ref().filter(|_| scheme.judges_time_last()) {
             signed_at = Some(Timestamp::read(rule, &filling.view, now)?.unix_millis);
         }
-        match (scheme.algorithm, &group.evidence) {
-            (Algorithm::Jwt, Evidence::Token(token)) => {
-                let claims = token.claims(&scheme.token, now)?;
-                let view = filling.view;
-                self.conditions(&Filling { view: view.with_claims(Some(&claims.document)), ..*filling })?;
-                let Claims { document, issued_millis } = claims;
-                Ok(Met { signed_at_millis: signed_at.or(issued_millis), claims: Some(Box::new(document)) })
-            }
-            (_, _) => {
-                self.conditions(filling)?;
-                Ok(Met { signed_at_millis: signed_at, claims: None })
-            }
+        if let (Algorithm::Jwt, Evidence::Token(token)) = (scheme.algorithm, &group.evidence) {
+            let claims = token.claims(&scheme.token, now)?;
+            let view = filling.view;
+            self.conditions(&Filling { view: view.with_claims(Some(&claims.document)), ..*filling })?;
+            let Claims { document, issued_millis, stale_from } = claims;
+            return Ok(Met { signed_at_millis: signed_at.or(issued_millis), stale_from, claims: Some(Box::new(document)) });
         }
+        self.conditions(filling)?;
+        let stale_from = scheme.timestamp.as_ref().zip(signed_at).map(|(rule, signed_at)| rule.stale_from(signed_at));
+        Ok(Met { signed_at_millis: signed_at, stale_from, claims: None })
     }
 
     fn conditions(&self, filling: &Filling<'_>) -> Result<(), Rejection> {
@@ -313,16 +355,18 @@ impl Keyed {
         }
     }
 
-    /// What was signed: the MAC under the first secret, whichever matched (the same delivery signed with the old and the new secret is one
-    /// delivery), or the digest of the signed text (a signature with a public key has many forms).
-    fn digest(&self, matched: &Key, found: Match, filling: &Filling<'_>) -> Option<SignedDigest> {
+    /// What was signed: the digest of the signed text (a signature with a public key has many forms), or its MAC under every secret, whichever
+    /// matched: the same delivery signed with the old and the new secret is one delivery, also for a policy that has only one of the two.
+    fn digests(&self, matched: &Key, found: Match, filling: &Filling<'_>) -> Option<OneOrMore<SignedDigest>> {
         match found {
             Match::Secret => None,
-            Match::Signature(text) => Some(Sha256::digest(text).into()),
-            Match::Mac(mac) => {
-                let first = self.keys.first()?;
-                let mac = if std::ptr::eq(first, matched) { mac } else { first.material.mac(&self.scheme.signed, filling)? };
-                mac.first_chunk().copied()
+            Match::Signature(text) => Some(OneOrMore { first: Sha256::digest(text).into(), more: Vec::new() }),
+            Match::Mac(known) => {
+                let mac = |key: &Key| {
+                    let mac = if std::ptr::eq(key, matched) { known } else { key.material.mac(&self.scheme.signed, filling)? };
+                    mac.first_chunk().copied()
+                };
+                OneOrMore::collect(self.keys.iter().filter_map(mac))
             }
         }
     }
@@ -372,6 +416,12 @@ impl<'d> Proof<'d> {
         self.signed_at_millis
     }
 
+    /// How long the same credential would still be taken, from the second on in which it was verified; `None` where nothing signed tells.
+    #[must_use]
+    pub const fn fresh_for(&self) -> Option<Duration> {
+        self.fresh_for
+    }
+
     /// The claims of a token.
     #[must_use]
     pub fn claims(&self) -> Option<&Document> {
@@ -380,7 +430,12 @@ impl<'d> Proof<'d> {
 
     /// What was signed; `None` for static credentials.
     #[must_use]
-    pub const fn digest(&self) -> Option<&SignedDigest> {
-        self.digest.as_ref()
+    pub fn digest(&self) -> Option<&SignedDigest> {
+        self.digests().next()
+    }
+
+    /// All that stands for what was signed: one under each secret of the source, where secrets make it; none for static credentials.
+    pub fn digests(&self) -> impl Iterator<Item = &SignedDigest> {
+        self.digests.iter().flat_map(OneOrMore::iter)
     }
 }

@@ -27,6 +27,7 @@ use crate::admit::networks::Networks;
 use crate::admit::rate::Rate;
 use crate::admit::source::{RateMode, SourceRules};
 use crate::auth::Verifier;
+use crate::auth::verify::Challenges;
 use crate::auth::code::{self, CodeKind};
 use crate::auth::describe;
 use crate::auth::facts::{self, Covered};
@@ -66,6 +67,9 @@ pub(super) fn compile(
     let schemes = compiler.schemes(&config, &method);
     let handshakes = compiler.handshakes(&config, &method);
     let verifier = schemes.as_ref().and_then(|schemes| compiler.verifier(&config, &method, schemes));
+    let signs_for_strangers = handshakes.as_ref().is_some_and(HandshakeRules::signs_for_strangers);
+    let challenges = if signs_for_strangers { Challenges::Signed } else { Challenges::None };
+    let verifier = verifier.map(|verifier| verifier.map(|verifier| verifier.with_challenges(challenges)));
     let schemes = schemes.unwrap_or_default();
     let preset = method.preset();
     let event = compiler.event(&config, preset, &schemes);
@@ -282,7 +286,14 @@ impl Compiler<'_, '_> {
             }
         };
         match made {
-            Ok(verifier) => Some(Some(verifier)),
+            Ok(verifier) => {
+                for id in verifier.short_keys() {
+                    let reference = auth.public_keys.iter().find(|reference| reference.id.value == id);
+                    let span = reference.map(|reference| reference.span.clone());
+                    self.warning(span, format!("public key `{id}` has fewer than 2,048 bits"), "ask the provider for a longer one");
+                }
+                Some(Some(verifier))
+            }
             Err(fault) => {
                 let references = auth.secrets.iter().chain(&auth.public_keys);
                 let reference = references.into_iter().find(|reference| *reference.id.value == *fault.id);

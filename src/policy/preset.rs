@@ -179,6 +179,30 @@ impl Preset {
         }
     }
 
+    /// Whether it is checked with secrets.
+    #[must_use]
+    pub fn has_secrets(&self) -> bool {
+        match &self.signing {
+            Signing::Schemes(schemes) => schemes.iter().any(Scheme::has_secrets),
+            Signing::Code(kind) => kind.has_secrets(),
+        }
+    }
+
+    /// Whether it is checked with public keys.
+    #[must_use]
+    pub fn has_public_keys(&self) -> bool {
+        match &self.signing {
+            Signing::Schemes(schemes) => schemes.iter().any(Scheme::has_public_keys),
+            Signing::Code(kind) => kind.has_public_keys(),
+        }
+    }
+
+    /// Whether it signs the URL, which then has to be known.
+    #[must_use]
+    pub fn covers_url(&self) -> bool {
+        self.signing.schemes().iter().any(Scheme::covers_url)
+    }
+
     /// Everything there is to say of how it signs.
     #[must_use]
     pub fn lines(&self) -> Vec<Line> {

@@ -29,8 +29,8 @@ use crate::auth::handshake::{Handshake, ProofNeeded};
 use crate::auth::list::{Layout, Signatures};
 use crate::auth::place::Place;
 use crate::auth::scheme::{
-    ALGORITHMS, Algorithm, Encoding, JsonType, Must, Presence, Requirement, Scheme, SecretEncoding, SecretForm, Shape, TOKEN_ALGORITHMS,
-    TimestampRule, TimestampUnit, TokenRule,
+    ALGORITHMS, Algorithm, Encoding, JsonType, Must, Presence, Requirement, Scheme, SecretEncoding, SecretForm, Shape,
+    TOKEN_ALGORITHMS, TimestampRule, TimestampUnit, TokenRule,
 };
 use crate::auth::template::{FILTERS, Filter, Part, Template, Value};
 use crate::payload::Pointer;
@@ -61,14 +61,18 @@ pub const ENTRIES_MAX: usize = 16;
 /// Reads `scheme`: one table, or several of which the first that a request is for counts. All faults are reported to the reader.
 pub fn read_schemes(table: &mut Reader<'_>) -> Option<Vec<Scheme>> {
     if !table.is_array("scheme") {
-        return table.table("scheme", |scheme| {
-            scheme.refuse(&["when"], "is for [[scheme]], where there are several");
-            read_scheme(scheme)
-        }).flatten().map(|scheme| vec![scheme]);
+        return table
+            .table("scheme", |scheme| {
+                scheme.refuse(&["when"], "is for [[scheme]], where there are several");
+                read_scheme(scheme)
+            })
+            .flatten()
+            .map(|scheme| vec![scheme]);
     }
     let schemes = table.tables("scheme", ENTRIES_MAX, read_scheme)?;
     let count = schemes.value.len();
-    if let Some(position) = schemes.value.iter().take(count.saturating_sub(1)).position(|scheme| scheme.when.is_empty()) {
+    if let Some(position) = schemes.value.iter().take(count.saturating_sub(1)).position(|scheme| scheme.when.is_empty())
+    {
         let fault = Fault::new(format!("scheme[{position}] has no \"when\", so no scheme after it is ever used"));
         table.error(Some(schemes.span), fault);
         return None;
@@ -117,7 +121,8 @@ fn read_static(table: &mut Reader<'_>, algorithm: Algorithm) -> Option<Scheme> {
         Some(Spanned { value: Place::Basic, .. }) if is_basic => Place::Basic,
         Some(Spanned { value: place, .. }) if !is_basic && place != Place::Basic && is_for_credentials(&place) => place,
         Some(Spanned { span, value }) => {
-            let place = if is_basic { "is always at \"basic\"".to_owned() } else { format!("cannot be at \"{value}\"") };
+            let place =
+                if is_basic { "is always at \"basic\"".to_owned() } else { format!("cannot be at \"{value}\"") };
             table.error(Some(span), Fault::new(format!("the credential of algorithm {name:?} {place}")));
             return None;
         }
@@ -150,7 +155,8 @@ fn read_token_rule(rule: &mut Reader<'_>) -> Option<TokenRule> {
     let leeway_seconds = rule.bound(&LEEWAY).count();
     let age_seconds_max = rule.number(&AGE).map(|age| u32::try_from(age.value).unwrap_or(u32::MAX));
     rule.refuse_empty("algorithms", ", so no token would ever be accepted");
-    let algorithms = rule.list("algorithms", TOKEN_ALGORITHMS.len(), |text| choose("algorithm", text, TOKEN_ALGORITHMS))?;
+    let algorithms =
+        rule.list("algorithms", TOKEN_ALGORITHMS.len(), |text| choose("algorithm", text, TOKEN_ALGORITHMS))?;
     let symmetric = algorithms.value.iter().filter(|algorithm| algorithm.value.is_symmetric()).count();
     if symmetric != 0 && symmetric != algorithms.value.len() {
         let fault = Fault::new("algorithms with secrets and with public keys cannot stand together");
@@ -196,7 +202,9 @@ fn read_signature(table: &mut Reader<'_>, algorithm: Algorithm) -> Option<Scheme
         require: require?,
         ..blank(algorithm, credential?)
     };
-    if !scheme.covers_body() && let Some(signed) = &signed {
+    if !scheme.covers_body()
+        && let Some(signed) = &signed
+    {
         let fault = Fault::new("signed does not cover the body, which anybody could then change");
         table.warning(Some(signed.span.clone()), fault.hint("add {body}, if the provider signs it"));
     }
@@ -224,8 +232,11 @@ fn check_signed(table: &Reader<'_>, signed: &Spanned<String>, template: &Templat
     let error = |fault: Fault| table.error(Some(signed.span.clone()), fault);
     let is_digest = matches!(algorithm, Algorithm::Digest(_));
     if is_digest && !template.names(&Value::Secret) {
-        let fault = Fault::new(format!("algorithm {:?} has no key, and signed does not name {{secret}}", algorithm.name()));
-        error(fault.hint("anybody could compute it; add {secret} where the provider has it, or use an hmac-… algorithm"));
+        let fault =
+            Fault::new(format!("algorithm {:?} has no key, and signed does not name {{secret}}", algorithm.name()));
+        error(
+            fault.hint("anybody could compute it; add {secret} where the provider has it, or use an hmac-… algorithm"),
+        );
     }
     if !is_digest && template.names(&Value::Secret) {
         error(Fault::new("{secret} is for plain digests; elsewhere the secret is the key"));
@@ -356,7 +367,9 @@ fn check_timestamp(
     let Some(rule) = rule else { return };
     let in_body = rule.value.at.is_in_body();
     if in_body && is_signed && !body_is_read_early {
-        let fault = Fault::new("a timestamp inside of the body is judged after the signature, so signed cannot name {timestamp}");
+        let fault = Fault::new(
+            "a timestamp inside of the body is judged after the signature, so signed cannot name {timestamp}",
+        );
         table.error(Some(rule.span.clone()), fault.hint(format!("write {{{}}} or {{body}}", rule.value.at)));
     }
     let is_signed_in_place = template.names(&Value::At(rule.value.at.clone()));
@@ -421,9 +434,16 @@ fn read_requirement(one: &mut Reader<'_>) -> Option<Requirement> {
         (None, None, None) => Must::Exist,
     };
     if must == Must::Exist && optional {
-        one.error(one.key_span("optional"), Fault::new("nothing is required: neither equals, any nor matches, and it is optional"));
+        one.error(
+            one.key_span("optional"),
+            Fault::new("nothing is required: neither equals, any nor matches, and it is optional"),
+        );
     }
-    Some(Requirement { value: value?.value, must, presence: if optional { Presence::Optional } else { Presence::Mandatory } })
+    Some(Requirement {
+        value: value?.value,
+        must,
+        presence: if optional { Presence::Optional } else { Presence::Mandatory },
+    })
 }
 
 /// Reads `[[handshake]]`.
@@ -443,10 +463,13 @@ fn read_handshake(one: &mut Reader<'_>) -> Option<Handshake> {
     let answer = one.string("answer").map(|text| read_answer(one, &text));
     let headers = one.table("headers", |headers| {
         let entries = headers.entries(ENTRIES_MAX, |text| Ok(text.to_owned()));
-        entries.into_iter().map(|(name, text)| {
-            let name = parse_header_name(&name.value).map_err(|fault| headers.error(Some(name.span), fault)).ok();
-            Some((name?, read_answer(headers, &text)?))
-        }).collect::<Option<Vec<_>>>()
+        entries
+            .into_iter()
+            .map(|(name, text)| {
+                let name = parse_header_name(&name.value).map_err(|fault| headers.error(Some(name.span), fault)).ok();
+                Some((name?, read_answer(headers, &text)?))
+            })
+            .collect::<Option<Vec<_>>>()
     });
     let learn = one.parsed("learn", parse_place);
     Some(Handshake {
@@ -595,15 +618,18 @@ pub fn parse_place(text: &str) -> Result<Place, Fault> {
         Some(("item", name)) => parse_name(name).map(Place::Item),
         Some(("position", number)) => {
             let position = number.parse().ok().filter(|position| *position < 64);
-            position.map(Place::Position).ok_or_else(|| Fault::new(format!("{number:?} is not a position from 0 to 63")))
+            position
+                .map(Place::Position)
+                .ok_or_else(|| Fault::new(format!("{number:?} is not a position from 0 to 63")))
         }
         Some(("claim", name)) => parse_name(name).map(Place::Claim),
         Some(("member", names)) => names.split('|').map(parse_name).collect::<Result<_, _>>().map(Place::Member),
         _ => match text {
             "bearer" => Ok(Place::Bearer),
             "basic" => Ok(Place::Basic),
-            _ => Err(Fault::new(format!("unknown place {text:?}"))
-                .hint("use \"header:NAME\", \"query:NAME\", \"json:/POINTER\", \"form:NAME\", \"bearer\" or \"basic\"")),
+            _ => Err(Fault::new(format!("unknown place {text:?}")).hint(
+                "use \"header:NAME\", \"query:NAME\", \"json:/POINTER\", \"form:NAME\", \"bearer\" or \"basic\"",
+            )),
         },
     }
 }
@@ -621,7 +647,12 @@ pub fn parse_fact(text: &str) -> Result<Template, Fault> {
 
 fn parse_timestamp_place(text: &str) -> Result<Place, Fault> {
     match parse_place(text)? {
-        place @ (Place::Header(_) | Place::Item(_) | Place::Position(_) | Place::Json(_) | Place::Form(_) | Place::Query(_)) => Ok(place),
+        place @ (Place::Header(_)
+        | Place::Item(_)
+        | Place::Position(_)
+        | Place::Json(_)
+        | Place::Form(_)
+        | Place::Query(_)) => Ok(place),
         other => Err(Fault::new(format!("a timestamp cannot be at \"{other}\""))
             .hint("use \"header:NAME\", \"item:NAME\", \"position:N\" or \"json:/POINTER\"")),
     }
@@ -683,220 +714,4 @@ const TIMESTAMP_UNITS: &[(&str, TimestampUnit)] = &[
 ];
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::policy::table::{findings, read};
-    use proptest::prelude::*;
-
-    fn check(text: &str) -> (Option<Scheme>, Vec<String>) {
-        let (scheme, found) = findings(text, |file, found| read(file, found, read_scheme));
-        (scheme.flatten(), found)
-    }
-
-    const GOOD: &str = r#"
-algorithm  = "hmac-sha256"
-credential = "header:X-Acme-Signature"
-list       = { separator = ",", pair = "=", item = "v1" }
-encoding   = "hex"
-secret     = { encoding = "base64", prefix = "whsec_" }
-signed     = "{timestamp}.{body}"
-timestamp  = { at = "item:t", unit = "milliseconds", tolerance_seconds = 60 }
-"#;
-
-    #[test]
-    fn a_scheme_is_read_with_all_its_words() {
-        let expected = Scheme {
-            algorithm: Algorithm::HmacSha256,
-            credential: Location::Header(HeaderName::from_static("x-acme-signature")),
-            shape: Shape::List { separator: ',', pair: '=', item: Box::from("v1") },
-            encoding: Encoding::Hex,
-            secret: SecretForm { encoding: SecretEncoding::Base64, prefix: Box::from("whsec_") },
-            signed: Template::new(vec![
-                Part::Value(Value::Timestamp),
-                Part::Text(Box::from(".")),
-                Part::Value(Value::Body),
-            ]),
-            timestamp: Some(TimestampRule {
-                at: TimestampLocation::Item(Box::from("t")),
-                unit: TimestampUnit::Milliseconds,
-                tolerance_seconds: 60,
-            }),
-        };
-        assert_eq!(check(GOOD), (Some(expected), Vec::new()));
-    }
-
-    #[test]
-    fn what_is_left_out_has_its_default() {
-        let (scheme, found) = check(
-            "algorithm = 'hmac-sha1'\ncredential = 'bearer'\nencoding = 'base64url'\nsigned = '{body}{header:x-t}'\n\
-             timestamp = { at = 'header:x-t' }",
-        );
-        let scheme = scheme.unwrap();
-        assert_eq!(found, Vec::<String>::new());
-        assert_eq!(scheme.shape, Shape::Whole { prefix: Box::default() });
-        assert_eq!(scheme.secret, SecretForm { encoding: SecretEncoding::Text, prefix: Box::default() });
-        let timestamp = scheme.timestamp.unwrap();
-        assert_eq!((timestamp.unit, timestamp.tolerance_seconds), (TimestampUnit::Seconds, 300));
-    }
-
-    #[test]
-    fn static_credentials_need_no_more_than_their_place() {
-        let rows = [
-            (
-                "algorithm = 'token'\ncredential = 'header:x-token'",
-                Location::Header(HeaderName::from_static("x-token")),
-                "",
-            ),
-            ("algorithm = 'token'\ncredential = 'query:key'\nprefix = 'k '", Location::Query(Box::from("key")), "k "),
-            ("algorithm = 'token'\ncredential = 'bearer'", Location::Bearer, ""),
-            ("algorithm = 'basic'", Location::Basic, ""),
-            ("algorithm = 'basic'\ncredential = 'basic'", Location::Basic, ""),
-        ];
-        for (text, credential, prefix) in rows {
-            let (scheme, found) = check(text);
-            let scheme = scheme.unwrap();
-            assert_eq!(found, Vec::<String>::new(), "{text}");
-            assert_eq!((scheme.credential, scheme.encoding), (credential, Encoding::Text), "{text}");
-            assert_eq!(scheme.shape, Shape::Whole { prefix: Box::from(prefix) }, "{text}");
-        }
-    }
-
-    /// Each row replaces one line of [`GOOD`] (or adds one at its end) and names what is then found.
-    #[test]
-    fn each_fault_is_told_at_its_place() {
-        let rows: &[(&str, &str, &[&str])] = &[
-            ("algorithm", "algorithm = 'hmac-md5'", &["2:13: unknown algorithm \"hmac-md5\""]),
-            ("algorithm", "", &["missing key \"algorithm\""]),
-            ("credential", "", &["missing key \"credential\""]),
-            ("credential", "credential = 'x-acme'", &["3:14: unknown place \"x-acme\""]),
-            ("credential", "credential = 'header:x acme'", &["3:14: \"x acme\" is not the name of a header field"]),
-            ("credential", "credential = 'query:'", &["3:14: must be of 1 to 256 bytes without control characters"]),
-            ("credential", "credential = 'basic'", &["3:14: a signature cannot be at \"basic\""]),
-            ("encoding", "", &["missing key \"encoding\""]),
-            ("encoding", "encoding = 'b64'", &["5:12: unknown encoding \"b64\""]),
-            ("secret", "secret = 'base64'", &["6:10: secret must be a table, got a string"]),
-            ("secret", "secret = { encoding = 'b64' }", &["6:23: unknown encoding \"b64\""]),
-            ("secret", "secret = { enc = 'hex' }", &["6:12: unknown key \"enc\" in secret"]),
-            ("signed", "", &["missing key \"signed\""]),
-            ("signed", "signed = ''", &["7:10: signed must be of 1 to 1024 bytes"]),
-            ("signed", "signed = '{timestamp}.{bdy}'", &["7:23: unknown placeholder \"{bdy}\""]),
-            (
-                "signed",
-                "signed = '{}{body}{query:}'",
-                &["7:11: unknown placeholder \"{}\"", "7:19: must be of 1 to 256 bytes without control characters"],
-            ),
-            ("signed", "signed = '{timestamp}.{body'", &["7:23: a brace is not closed"]),
-            ("signed", "signed = \"{timestamp}\\u002e{bdy}\"", &["7:10: unknown placeholder \"{bdy}\""]),
-            (
-                "signed",
-                "signed = '{timestamp}'",
-                &["7:10: warning: signed does not cover the body, which anybody could then change"],
-            ),
-            ("signed", "signed = '{body}'", &["8:21: the timestamp is not part of signed, so anybody could renew it"]),
-            (
-                "signed",
-                "signed = '{{timestamp}.{body}'",
-                &["8:21: the timestamp is not part of signed, so anybody could renew it"],
-            ),
-            ("timestamp", "", &["7:15: signed names {timestamp}, but there is no timestamp table"]),
-            ("timestamp", "timestamp = { at = 't' }", &["8:20: unknown place \"t\""]),
-            ("timestamp", "timestamp = { at = 'item:v1' }", &["8:20: item \"v1\" is the signature already"]),
-            ("timestamp", "timestamp = { at = 'item:a=b' }", &["8:20: item \"a=b\" holds the list's own ',' or '='"]),
-            ("timestamp", "timestamp = { at = 'item:t', unit = 'minutes' }", &["8:37: unknown unit \"minutes\""]),
-            (
-                "timestamp",
-                "timestamp = { at = 'item:t', tolerance_seconds = 0 }",
-                &["8:50: tolerance_seconds is 0, must be 1..=86_400"],
-            ),
-            ("timestamp", "timestamp = { at = 'item:t', tolerance_seconds = 1 }", &[]),
-            ("timestamp", "timestamp = { at = 'item:t', tolerance_seconds = 86_400 }", &[]),
-            (
-                "timestamp",
-                "timestamp = { at = 'item:t', tolerance_seconds = 86_401 }",
-                &["8:50: tolerance_seconds is 86401, must be 1..=86_400"],
-            ),
-            ("list", "", &["8:21: timestamp is at \"item:t\", but the credential is no list"]),
-            ("list", "list = { item = '' }", &["4:17: must be of 1 to 256 bytes without control characters"]),
-            ("list", "list = { item = 'a,b' }", &["4:17: item \"a,b\" holds the list's own ',' or '='"]),
-            ("list", "list = { pair = ',', item = 'v1' }", &["4:8: separator and pair are both ','"]),
-            ("list", "list = { separator = ', ', item = 'v1' }", &["4:22: must be one character, got \", \""]),
-            ("list", "list = {}", &["4:8: missing key \"item\" in list"]),
-            ("end", "prefix = 'sha256='", &["4:1: prefix and list cannot stand together"]),
-            ("end", "digest = 'x'", &["9:1: unknown key \"digest\""]),
-        ];
-        for (replaced, line, expected) in rows {
-            let mut lines: Vec<_> =
-                GOOD.lines().map(|good| if good.starts_with(replaced) { *line } else { good }).collect();
-            if *replaced == "end" {
-                lines.push(line);
-            }
-            assert_eq!(check(&lines.join("\n")).1, *expected, "{line:?} for {replaced}");
-        }
-    }
-
-    #[test]
-    fn static_credentials_refuse_the_words_of_signatures() {
-        let rows: &[(&str, &[&str])] = &[
-            ("algorithm = 'token'", &["missing key \"credential\""]),
-            (
-                "algorithm = 'token'\ncredential = 'basic'",
-                &["2:14: the credential of algorithm \"token\" cannot be at \"basic\""],
-            ),
-            (
-                "algorithm = 'basic'\ncredential = 'bearer'",
-                &["2:14: the credential of algorithm \"basic\" is always at \"basic\""],
-            ),
-            (
-                "algorithm = 'basic'\nsigned = '{body}'\nencoding = 'hex'",
-                &[
-                    "2:1: \"signed\" has no meaning beside algorithm \"basic\", which signs nothing",
-                    "3:1: \"encoding\" has no meaning beside algorithm \"basic\", which signs nothing",
-                ],
-            ),
-            (
-                "algorithm = 'basic'\ntimestamp = { at = 'header:x' }",
-                &["2:1: \"timestamp\" has no meaning beside algorithm \"basic\", which signs nothing"],
-            ),
-        ];
-        for (text, expected) in rows {
-            assert_eq!(check(text).1, *expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn templates_hold_fixed_text_and_values() {
-        let fixed = |text: &str| Part::Text(Box::from(text));
-        let rows = [
-            (
-                "v0:{timestamp}:{body}",
-                vec![fixed("v0:"), Part::Value(Value::Timestamp), fixed(":"), Part::Value(Value::Body)],
-            ),
-            ("{{{body}}", vec![fixed("{"), Part::Value(Value::Body), fixed("}")]),
-            ("{{body}", vec![fixed("{body}")]),
-            ("{url}{method}", vec![Part::Value(Value::Url), Part::Value(Value::Method)]),
-            (
-                "{header:X-A}{query:q}",
-                vec![
-                    Part::Value(Value::Header(HeaderName::from_static("x-a"))),
-                    Part::Value(Value::Query(Box::from("q"))),
-                ],
-            ),
-            ("é{body}ü", vec![fixed("é"), Part::Value(Value::Body), fixed("ü")]),
-        ];
-        for (text, parts) in rows {
-            assert_eq!(parse_template(text), Ok(Template::new(parts)), "{text}");
-        }
-        assert!(parse_template(&"a".repeat(TEMPLATE_BYTES_MAX)).is_ok());
-        assert!(parse_template(&"a".repeat(TEMPLATE_BYTES_MAX + 1)).is_err());
-    }
-
-    proptest! {
-        #[test]
-        fn no_template_can_make_the_reader_panic(text in "[{}a-z:é]{0,40}") {
-            for fault in parse_template(&text).err().into_iter().flatten() {
-                let within = fault.within.unwrap_or_default();
-                prop_assert!(text.get(within).is_some());
-            }
-        }
-    }
-}
+mod tests;

@@ -156,7 +156,7 @@ impl HandshakeRules {
         self.mode == HandshakeMode::Answer && self.list.iter().any(|handshake| handshake.method() == Some(method))
     }
 
-    /// Whether somebody who proved nothing gets a short word signed: then no body may be such a word.
+    /// Whether somebody who proved nothing gets a short word signed: then no delivery may be such a word.
     #[must_use]
     pub fn signs_for_strangers(&self) -> bool {
         self.mode == HandshakeMode::Answer && self.list.iter().any(Handshake::signs_for_strangers)

@@ -515,5 +515,14 @@ pub(super) fn findings<T>(text: &str, read: impl FnOnce(&SourceFile, &mut Diagno
     (value, heads.map(|line| line.trim_start().replacen("error: ", "", 1)).collect())
 }
 
+/// What a text without a finding is read as.
+#[cfg(test)]
+pub(crate) fn read_text<T>(text: &str, build: impl FnOnce(&mut Reader<'_>) -> T) -> Option<T> {
+    let (value, found) = findings(text, |file, found| read(file, found, build));
+    let errors: Vec<_> = found.iter().filter(|found| !found.contains("warning: ")).collect();
+    assert!(errors.is_empty(), "{errors:?}");
+    value
+}
+
 #[cfg(test)]
 mod tests;

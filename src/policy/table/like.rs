@@ -110,3 +110,113 @@ fn table<'t, 'a>(value: &'t mut DeValue<'a>) -> Option<&'t mut DeTable<'a>> {
         | DeValue::Array(_) => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::table::{Reader, findings, read_like};
+
+    /// Presets that are like one another, the last of them too deep.
+    fn presets(name: &str) -> Option<&'static str> {
+        Some(match name {
+            "base" => {
+                "title = 'base'\nheaders = ['a', 'b']\nmethods = ['POST']\n[scheme]\nalgorithm = 'hmac'\nprefix = 'p'\nlist = { item = 'v1', pair = '=' }"
+            }
+            "one" => "title = 'one'\nlike = 'base'\n[scheme]\nprefix = 'q'",
+            "two" => "title = 'two'\nlike = 'one'",
+            "three" => "title = 'three'\nlike = 'two'",
+            "four" => "title = 'four'\nlike = 'three'",
+            "five" => "title = 'five'\nlike = 'four'",
+            "itself" => "title = 'itself'\nlike = 'itself'",
+            _ => return None,
+        })
+    }
+
+    /// Everything that a preset says, `key=value` in order.
+    fn told(top: &mut Reader<'_>) -> String {
+        top.inherited();
+        let mut told = Vec::new();
+        told.extend(top.string("title").map(|title| format!("title={}", title.value)));
+        for key in ["headers", "methods"] {
+            let list = top.list(key, 9, |text| Ok(text.to_owned()));
+            told.extend(list.map(|list| {
+                let words: Vec<_> = list.value.into_iter().map(|word| word.value).collect();
+                format!("{key}={}", words.join("+"))
+            }));
+        }
+        let scheme = top.table("scheme", |scheme| {
+            scheme.inherited();
+            let mut told = Vec::new();
+            for key in ["algorithm", "prefix"] {
+                told.extend(scheme.string(key).map(|word| format!("{key}={}", word.value)));
+            }
+            let item = scheme.table("list", |list| {
+                list.string("pair");
+                list.string("item").map(|item| format!("item={}", item.value)).unwrap_or_default()
+            });
+            told.extend(item);
+            told
+        });
+        told.extend(scheme.unwrap_or_default());
+        told.join(" ")
+    }
+
+    fn check(text: &str, like: Like) -> (String, Vec<String>) {
+        let (told, found) = findings(text, |file, found| read_like(file, found, like, told));
+        (told.unwrap_or_default(), found)
+    }
+
+    #[test]
+    fn a_preset_inherits_its_scheme_word_by_word_and_all_else_key_by_key() {
+        let rows = [
+            ("like = 'base'", "title=base headers=a+b methods=POST algorithm=hmac prefix=p item=v1"),
+            ("title = 't'\nlike = 'base'", "title=t headers=a+b methods=POST algorithm=hmac prefix=p item=v1"),
+            ("like = 'base'\nheaders = ['c']", "title=base headers=c methods=POST algorithm=hmac prefix=p item=v1"),
+            ("like = 'base'\nheaders = []", "title=base headers= methods=POST algorithm=hmac prefix=p item=v1"),
+            ("like = 'base'\n[scheme]\nprefix = 'q'", "title=base headers=a+b methods=POST algorithm=hmac prefix=q item=v1"),
+            ("like = 'base'\n[scheme]\nlist = { item = 'v2' }", "title=base headers=a+b methods=POST algorithm=hmac prefix=p item=v2"),
+            ("like = 'base'\n[scheme]\nlist = false", "title=base headers=a+b methods=POST algorithm=hmac prefix=p"),
+            ("like = 'base'\nmethods = false", "title=base headers=a+b algorithm=hmac prefix=p item=v1"),
+            ("like = 'two'", "title=two headers=a+b methods=POST algorithm=hmac prefix=q item=v1"),
+            ("title = 't'", "title=t"),
+        ];
+        for (text, expected) in rows {
+            assert_eq!(check(text, Like::Preset(presets)), (expected.to_owned(), Vec::new()), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_chain_ends() {
+        assert_eq!(check("like = 'five'", Like::Preset(presets)).0.matches("algorithm").count(), 0, "five in a row");
+        assert_eq!(check("like = 'four'", Like::Preset(presets)).0.matches("algorithm").count(), 1, "four in a row");
+        assert_eq!(check("like = 'itself'", Like::Preset(presets)).0, "title=itself");
+        assert_eq!(check("title = 't'\nlike = 'nobody'", Like::Preset(presets)).0, "title=t");
+    }
+
+    #[test]
+    fn a_policys_scheme_may_be_like_a_presets() {
+        let scheme = |top: &mut Reader<'_>| top.table("auth", told);
+        let words = |text: &str, like: Like| {
+            let (told, found) = findings(text, |file, found| read_like(file, found, like, scheme));
+            (told.flatten().unwrap_or_default(), found)
+        };
+        let text = "[auth.scheme]\nlike = 'base'\nprefix = 'q'";
+        let expected = "algorithm=hmac prefix=q item=v1".to_owned();
+        assert_eq!(words(text, Like::Policy(presets)), (expected, Vec::new()));
+        assert_eq!(words(text, Like::Nowhere), ("prefix=q".to_owned(), Vec::new()));
+    }
+
+    #[test]
+    fn what_is_wrong_with_an_inherited_word_is_told_where_it_says_like() {
+        let read = |top: &mut Reader<'_>| {
+            top.inherited();
+            top.one_of("title", &[("right", 1)]);
+            top.list("headers", 1, |text| Ok(text.to_owned()));
+            top.string("methods");
+            top.table("scheme", |scheme| scheme.string("algorithm"));
+        };
+        let (_, found) = findings("\nlike = 'base'", |file, found| read_like(file, found, Like::Preset(presets), read));
+        assert!(found.len() >= 4, "{found:?}");
+        assert!(found.iter().all(|found| found.starts_with("2:8: ")), "{found:?}");
+    }
+}
