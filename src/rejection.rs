@@ -19,7 +19,6 @@ pub struct Rejection {
     retry_after: Option<Duration>,
     detail: Vec<(&'static str, Fact)>,
     hint: Option<Cow<'static, str>>,
-    explained: bool,
 }
 
 /// One fact about a refused delivery, as it stands in the record's `detail`.
@@ -40,7 +39,7 @@ impl Rejection {
     /// A rejection without facts; the table's own hint stands.
     #[must_use]
     pub const fn new(reason: Reason) -> Self {
-        Self { reason, status: None, retry_after: None, detail: Vec::new(), hint: None, explained: false }
+        Self { reason, status: None, retry_after: None, detail: Vec::new(), hint: None }
     }
 
     /// Adds one fact for the operator.
@@ -55,19 +54,6 @@ impl Rejection {
     pub fn hint(mut self, hint: impl Into<Cow<'static, str>>) -> Self {
         self.hint = Some(hint.into());
         self
-    }
-
-    /// Adds what was found out about it afterwards, as rows of `detail.diagnosis`.
-    #[must_use]
-    pub fn explained(mut self, rows: Vec<Vec<(&'static str, Fact)>>) -> Self {
-        self.explained = true;
-        self.fact("diagnosis", Fact::Rows(rows))
-    }
-
-    /// Whether it was looked into.
-    #[must_use]
-    pub const fn is_explained(&self) -> bool {
-        self.explained
     }
 
     /// When the sender may try again; rounded up to whole seconds in `Retry-After`.

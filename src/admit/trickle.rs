@@ -26,6 +26,13 @@ impl Trickle {
         Self { full_at: AtomicU64::new(0), interval_micros, tolerance_micros }
     }
 
+    /// Whether there is a token at `now`; another may take it first.
+    #[must_use]
+    pub fn has_token(&self, now: Duration) -> bool {
+        let now = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
+        self.full_at.load(Ordering::Relaxed).saturating_sub(now) <= self.tolerance_micros
+    }
+
     /// Takes a token, if there is one at `now`.
     pub fn take(&self, now: Duration) -> Option<Token> {
         let now = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
@@ -59,6 +66,7 @@ mod tests {
         let taken = |millis: u64| (0..10).filter(|_| trickle.take(Duration::from_millis(millis)).is_some()).count();
         let rows = [(5_000, 3), (5_999, 0), (6_000, 1), (6_999, 0), (8_000, 2), (60_000, 3)];
         for (millis, count) in rows {
+            assert_eq!(trickle.has_token(Duration::from_millis(millis)), count > 0, "at {millis} ms");
             assert_eq!(taken(millis), count, "at {millis} ms");
         }
     }

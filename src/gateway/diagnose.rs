@@ -27,7 +27,7 @@ use crate::clock::UnixSeconds;
 use crate::policy::diagnosis::{explained, is_diagnosable};
 use crate::policy::{Policy, Source};
 use crate::reason::Reason;
-use crate::record::{Delivery, DeliveryId, Outcome, Recorder};
+use crate::record::{Delivery, DeliveryId, Outcome, Recorder, Reserved};
 use crate::rejection::Rejection;
 
 /// How many deliveries may wait for their diagnosis.
@@ -79,6 +79,8 @@ pub(super) struct Refused {
     pub elapsed: Duration,
     pub now: UnixSeconds,
     pub rejection: Rejection,
+    /// Its place in the rejected log; taken when it is written.
+    pub place: Option<Reserved>,
     /// Held as long as the delivery waits.
     pub _room: Room,
 }
@@ -100,17 +102,13 @@ impl Diagnosis {
         (diagnosis, Diagnostician { receiver })
     }
 
-    /// Room for a refused delivery, if it is one to diagnose, and if its source and all sources together had few of them lately.
-    pub(super) fn room(
-        &self,
-        rejection: &Rejection,
-        source: &Source,
-        body_bytes: usize,
-        now: Duration,
-    ) -> Option<Room> {
-        if !is_diagnosable(rejection) {
-            return None;
-        }
+    /// Whether a refused delivery is one to diagnose, and its source and all sources together had few of them lately.
+    pub(super) fn is_due(&self, rejection: &Rejection, source: &Source, now: Duration) -> bool {
+        is_diagnosable(rejection) && source.diagnoses.has_token(now) && self.total.has_token(now)
+    }
+
+    /// Room for a delivery that is due, if nobody was faster.
+    pub(super) fn room(&self, source: &Source, body_bytes: usize, now: Duration) -> Option<Room> {
         let _of_source = source.diagnoses.take(now)?;
         let _of_all = self.total.take(now)?;
         let room = Room { bytes: body_bytes.saturating_add(HEAD_BYTES), all: Arc::clone(&self.bytes) };
@@ -155,7 +153,8 @@ impl Drop for Job {
     fn drop(&mut self) {
         let Self { recorder, policy, head, refused } = self;
         let source = policy.route(head.uri.path());
-        recorder.delivery(&Delivery {
+        let place = refused.place.take();
+        let delivery = Delivery {
             ts: refused.ts,
             id: refused.id,
             source: source.map(|source| &*source.name),
@@ -172,7 +171,11 @@ impl Drop for Job {
             status: refused.rejection.status().map(|status| status.as_u16()),
             upstream: None,
             outcome: Outcome::Rejected(&refused.rejection),
-        });
+        };
+        match place {
+            Some(place) => recorder.reserved(&delivery, place),
+            None => recorder.delivery(&delivery),
+        }
     }
 }
 

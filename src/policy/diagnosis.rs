@@ -10,7 +10,7 @@ use crate::auth::diagnosis::{Case, Finding, diagnose, signed_shape};
 use crate::auth::{Head, Verifier};
 use crate::clock::UnixSeconds;
 use crate::reason::Reason;
-use crate::rejection::Rejection;
+use crate::rejection::{Fact, Rejection};
 
 impl Policy {
     /// Why this source refused this request at `now`. Without a body, only what the head alone tells.
@@ -60,8 +60,8 @@ pub fn is_diagnosable(rejection: &Rejection) -> bool {
 #[must_use]
 pub fn explained(rejection: Rejection, found: &[Finding]) -> Rejection {
     let Some(first) = found.first() else {
-        return rejection.explained(vec![vec![("finding", "none".into())]]);
+        return rejection.fact("diagnosis", Fact::Rows(vec![vec![("finding", "none".into())]]));
     };
     let hint = first.hint();
-    rejection.explained(found.iter().map(Finding::facts).collect()).hint(hint)
+    rejection.fact("diagnosis", Fact::Rows(found.iter().map(Finding::facts).collect())).hint(hint)
 }
