@@ -618,6 +618,26 @@ fn a_diagnosed_record_is_written_however_many_others_were_counted_only() {
     assert_eq!(log.lines().map(refusals).sum::<u64>(), 100, "{log}");
 }
 
+/// What is only counted spends no token.
+#[test]
+fn a_flood_from_one_network_leaves_the_diagnosis_to_others() {
+    let mut house = House::new();
+    let flood = |house: &mut House| {
+        for _ in 0..30 {
+            house.clients = 0;
+            house.send(&forged());
+        }
+    };
+    flood(&mut house);
+    house.clock.advance(Duration::from_secs(1));
+    flood(&mut house);
+    house.send(&github("{}").with_body("{}\n"));
+    house.diagnose();
+    let log = house.log();
+    assert_eq!(counts(&log).1, 6, "{log}");
+    assert!(log.contains("body_newline_removed"), "{log}");
+}
+
 /// Twenty at once of all sources together.
 #[test]
 fn all_sources_together_have_a_budget_too() {

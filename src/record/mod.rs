@@ -264,23 +264,15 @@ impl Recorder {
         }
     }
 
-    fn rejected(
-        &self,
-        state: &mut State,
-        delivery: &Delivery<'_>,
-        rejection: &Rejection,
-        place: Option<Reserved>,
-    ) {
+    fn rejected(&self, state: &mut State, delivery: &Delivery<'_>, rejection: &Rejection, place: Option<Reserved>) {
         let State { sources, suppression, lines } = state;
         let (reason, peer, style) = (rejection.reason(), delivery.peer, self.core.style);
         // Not when it began: deliveries that drip in slowly would set the budgets' clock back.
         let now = delivery.ended_at();
         let source = sources.find(delivery.source, &self.core.registry);
         let origin = Origin { slot: source.slot, name: delivery.source.map(|_| &source.block.source) };
-        let verdict = match place {
-            Some(Reserved { suppressed }) => Verdict::Write { suppressed },
-            None => suppression.admit(origin, reason, peer, now),
-        };
+        let reserved = |Reserved { suppressed }| Verdict::Write { suppressed };
+        let verdict = place.map_or_else(|| suppression.admit(origin, reason, peer, now), reserved);
         let Verdict::Write { suppressed } = verdict else {
             self.shard.count_suppressed();
             return;
