@@ -22,6 +22,7 @@ use hookward::gateway::{Arrival, Commitment, Gateway, Settings, Shared};
 use hookward::policy::Policy;
 use hookward::policy::gateway_config::PoliciesConfig;
 use hookward::policy::load::{self, Loaded};
+use hookward::policy::reload::Reload;
 use hookward::policy::secrets::{Resolved, Resolver, SecretFault};
 use hookward::policy::source_config::SecretPlace;
 use hookward::policy::table::Spanned;
@@ -31,6 +32,7 @@ use hookward::reply::Reply;
 use hookward::secret::Secret;
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use http_body_util::Full;
+use tokio::sync::Semaphore;
 use tower::Service;
 
 #[global_allocator]
@@ -102,7 +104,8 @@ fn gateway(diagnosis: Option<Diagnosis>) -> Arc<Gateway<Answering>> {
         response_bytes_max: 1 << 20,
         trusted_proxies: Networks::default(),
     };
-    let shared = Arc::new(Shared { policy, limits, clock: Clock::system(), settings });
+    let (reload, learning) = (Reload::default(), Semaphore::new(1));
+    let shared = Arc::new(Shared { policy, limits, clock: Clock::system(), settings, reload, learning });
     match diagnosis {
         Some(diagnosis) => Gateway::diagnosing(shared, Answering, telemetry.recorder(), diagnosis),
         None => Gateway::new(shared, Answering, telemetry.recorder()),

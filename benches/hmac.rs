@@ -14,7 +14,7 @@ use sha2::Sha256;
 const SECRET: &[u8] = b"a-secret-for-the-benchmark";
 
 fn hmac(criterion: &mut Criterion) {
-    let [scheme] = preset::find("github").expect("the preset").signing.schemes() else { panic!("one scheme") };
+    let scheme = preset::find("github").expect("the preset").signing.schemes().first().expect("its scheme");
     let secret = || {
         let secret = Secret::new(SECRET.to_vec());
         NamedSecret { id: "bench".into(), secret, expires: None, kind: KeyKind::Secret }

@@ -25,6 +25,7 @@ use hookward::policy::Policy;
 use hookward::policy::gateway_config::PoliciesConfig;
 use hookward::policy::load::{self, Loaded};
 use hookward::policy::preset;
+use hookward::policy::reload::Reload;
 use hookward::policy::secrets::{Resolved, Resolver, SecretFault};
 use hookward::policy::source_config::SecretPlace;
 use hookward::policy::table::Spanned;
@@ -33,6 +34,7 @@ use hookward::record::{self, Colour, Format, Telemetry};
 use hookward::secret::Secret;
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use http_body_util::Full;
+use tokio::sync::Semaphore;
 use tower::Service;
 
 #[global_allocator]
@@ -129,6 +131,8 @@ fn gateway() -> Arc<Gateway<Answering>> {
             response_bytes_max: 1 << 20,
             trusted_proxies: Networks::default(),
         },
+        reload: Reload::default(),
+        learning: Semaphore::new(1),
     };
     Gateway::new(Arc::new(shared), Answering, telemetry.expect("telemetry").recorder())
 }
@@ -156,7 +160,7 @@ fn headers(body: &Bytes) -> HeaderMap {
     headers.insert("content-length", HeaderValue::from(body.len()));
     let secret = Secret::new(SECRET.into());
     let secret = NamedSecret { id: "bench".into(), secret, expires: None, kind: KeyKind::Secret };
-    let [scheme] = preset::find("github").expect("the preset").signing.schemes() else { panic!("one scheme") };
+    let scheme = preset::find("github").expect("the preset").signing.schemes().first().expect("its scheme");
     let unsigned = Unsigned {
         method: Method::POST,
         uri: "/hooks/github".parse().expect("a path"),

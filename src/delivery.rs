@@ -98,7 +98,7 @@ pub enum Ended {
     /// It was refused.
     Rejected(Rejection),
     /// The gateway itself answered it: an event that is only acknowledged, a handshake.
-    Answered(Answer),
+    Answered(Box<Answer>),
 }
 
 /// An answer of the gateway's own, with status 200, to a good request that the upstream never sees.
@@ -174,6 +174,7 @@ pub struct Authenticated<'d> {
     permit: Permit,
     body: Bytes,
     proof: Option<Proof<'d>>,
+    at: UnixSeconds,
 }
 
 /// A proven delivery that is new and that its source has room for.
@@ -248,8 +249,7 @@ impl<'d> Routed<'d> {
         }
         let purpose = if source.methods.contains(&head.method) { Purpose::Delivery } else { Purpose::Handshake };
         if purpose == Purpose::Handshake && !source.handshakes.takes(&head.method) {
-            return Err(Rejection::new(Reason::MethodNotAllowed)
-                .fact("allowed", source.methods.allow().to_str().unwrap_or_default().to_owned()));
+            return Err(Rejection::new(Reason::MethodNotAllowed).fact("allowed", source.allowed()));
         }
         let media_type = media_type(head)?;
         if purpose == Purpose::Handshake {
@@ -304,7 +304,7 @@ impl<'d> Routed<'d> {
         }
         let signer = self.source.verifier.as_ref().map(|verifier| verifier as &dyn Signer);
         let verify_token = rules.verify_token.as_ref().map(Secret::expose);
-        match handshake.answer(&Filling { signer, verify_token, ..Filling::of(view) }) {
+        match handshake.answer(&Filling { verify_token, signer, ..Filling::of(view) }) {
             Ok(Answered { headers, body, learned }) => Answer { headers, body, why: "handshake", learned }.into(),
             Err(rejection) => rejection.into(),
         }
@@ -400,7 +400,7 @@ impl<'d> Received<'d> {
             // The policy says `provider = "none"` and why.
             (Presentation::Unasked, None) => None,
         };
-        Ok(Authenticated { routed, permit, body: self.body, proof })
+        Ok(Authenticated { routed, permit, body: self.body, proof, at: now })
     }
 }
 
@@ -466,7 +466,10 @@ impl<'d> Authenticated<'d> {
         let source = self.routed.source;
         // A token may be fresh for longer than the window; a timestamp from the edge of the future is, by its last second.
         let window = source.replay.window.max(proof.fresh_for().unwrap_or_default().min(CLAIM_TIME_MAX));
-        let reservation = limits.claims().reserve_all(source.limits.id(), proof.digests(), window, now);
+        let claims = limits.claims();
+        // Only what a timestamp makes stale can become fresh again.
+        let time = if proof.fresh_for().is_some() { claims.time(now, self.at) } else { now };
+        let reservation = claims.reserve_all(source.limits.id(), proof.digests(), window, time);
         let Some(reservation) = reservation.transpose() else { return Ok(Novelty::Unknown) };
         match (reservation, source.replay.on_duplicate) {
             (Ok(Reservation::New(claim)), _) => Ok(Novelty::New(claim)),
@@ -545,7 +548,7 @@ impl From<Rejection> for Ended {
 
 impl From<Answer> for Ended {
     fn from(answer: Answer) -> Self {
-        Self::Answered(answer)
+        Self::Answered(Box::new(answer))
     }
 }
 

@@ -10,6 +10,7 @@ mod client;
 mod detach;
 pub mod diagnose;
 mod draft;
+mod learn;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use http::header::{EXPECT, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Version};
 use http_body::Body;
+use tokio::sync::Semaphore;
 use tower::Service;
 
 pub use detach::{Commitment, Detachable};
@@ -33,6 +35,7 @@ use crate::forward::Forwarded;
 use crate::forward::pool::{Exchange, ExchangeFault, Outbound};
 use crate::forward::request::{self, Attestation, Protocol};
 use crate::policy::Policy;
+use crate::policy::reload::Reload;
 use crate::reason::Reason;
 use crate::receive;
 use crate::record::{DeliveryId, Recorder, Upstream as UpstreamFacts};
@@ -63,6 +66,10 @@ pub struct Shared {
     pub clock: Clock,
     /// Limits of a request.
     pub settings: Settings,
+    /// How a worker asks for the next policy.
+    pub reload: Reload,
+    /// One at a time keeps a secret that a provider hands over.
+    pub learning: Semaphore,
 }
 
 /// Limits of a request that no policy sets, from `[edge]` and `[listen]`.
@@ -136,7 +143,10 @@ impl<U: Upstream> Gateway<U> {
         let version = head.version;
         let policy = self.shared.policy.load_full();
         let mut draft = Draft::new(self, &head, arrival);
-        let ended = self.judge(&policy, &head, &mut body, arrival, commitment, &mut draft).await;
+        let ended = match self.judge(&policy, &head, &mut body, arrival, commitment, &mut draft).await {
+            Err(Ended::Answered(answer)) => self.learn(answer.into(), &draft, commitment).await,
+            ended => ended,
+        };
         let (reply, refused) = draft.finish(ended);
         if let (Some(refused), Some(diagnosis)) = (refused, &self.diagnosis) {
             diagnosis.submit(Job { recorder: self.recorder.clone(), policy, head, refused });

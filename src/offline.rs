@@ -96,7 +96,7 @@ pub fn judge<'p>(
     let Trail { source, steps, event, secret_id } = trail;
     let verdict = match ended {
         Ok(forwardable) => Verdict::Accept(Box::new(forwardable)),
-        Err(Ended::Answered(answer)) => Verdict::Answer(answer),
+        Err(Ended::Answered(answer)) => Verdict::Answer(*answer),
         Err(Ended::Rejected(rejection)) => Verdict::Reject(rejection),
     };
     Judgement { source, steps, event, secret_id, verdict }

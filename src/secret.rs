@@ -1,8 +1,9 @@
 //! Secrets: bytes that nothing may print.
 
 use std::fmt;
+use std::io::{self, Read};
 
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 /// A secret's bytes. `Debug` prints `***`; there is no `Display` and no `Serialize`, and the memory is cleared on drop.
 ///
@@ -30,6 +31,37 @@ impl Secret {
             }
         }
         Self::new(bytes)
+    }
+
+    /// Takes the bytes over and clears the place where they stood.
+    #[must_use]
+    pub fn take(bytes: &mut [u8]) -> Self {
+        let secret = Self::new(bytes.to_vec());
+        bytes.zeroize();
+        secret
+    }
+
+    /// Reads a secret file to its end; one trailing line end is dropped. `None`: it is longer than `bytes_max`.
+    ///
+    /// The buffer never grows, since growing leaves copies behind.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn read(file: impl Read, bytes_max: u32) -> io::Result<Option<Self>> {
+        let mut buffer = Zeroizing::new(Vec::with_capacity(bytes_max as usize + 1));
+        file.take(u64::from(bytes_max) + 1).read_to_end(&mut buffer)?;
+        if buffer.len() > bytes_max as usize {
+            return Ok(None);
+        }
+        Ok(Some(Self::from_file_bytes(buffer.to_vec())))
+    }
+
+    /// The secret that a decoder makes of another text: it writes into a buffer of at most `bytes_max`, and says how many bytes it wrote.
+    /// `None` if the decoder fails; what it wrote until then is cleared.
+    pub fn decoded(bytes_max: usize, decode: impl FnOnce(&mut [u8]) -> Option<usize>) -> Option<Self> {
+        let mut buffer = Zeroizing::new(vec![0; bytes_max]);
+        let length = decode(&mut buffer)?;
+        buffer.get(..length).map(|bytes| Self::new(bytes.to_vec()))
     }
 
     /// The bytes themselves, to make a key of.
@@ -74,6 +106,36 @@ mod tests {
         for (file, secret) in rows {
             assert_eq!(Secret::from_file_bytes(file.to_vec()).expose(), secret, "{file:?}");
         }
+    }
+
+    #[test]
+    fn a_file_is_read_up_to_its_bound() {
+        let read = |bytes: &[u8]| Secret::read(bytes, 8).unwrap().map(|secret| secret.expose().to_vec());
+        assert_eq!(read(b"12345678"), Some(b"12345678".to_vec()));
+        assert_eq!(read(b"1234567\n"), Some(b"1234567".to_vec()));
+        assert_eq!(read(b"123456789"), None);
+        assert_eq!(read(b""), Some(Vec::new()));
+    }
+
+    #[test]
+    fn a_decoder_fills_as_much_as_it_says() {
+        let decoded = |length: Option<usize>| {
+            let secret = Secret::decoded(4, |buffer| {
+                buffer.copy_from_slice(b"abcd");
+                length
+            });
+            secret.map(|secret| secret.expose().to_vec())
+        };
+        assert_eq!(decoded(Some(3)), Some(b"abc".to_vec()));
+        assert_eq!(decoded(Some(5)), None);
+        assert_eq!(decoded(None), None);
+    }
+
+    #[test]
+    fn what_is_taken_over_is_cleared_where_it_stood() {
+        let mut bytes = *b"hunter2";
+        assert_eq!(Secret::take(&mut bytes).expose(), b"hunter2");
+        assert_eq!(bytes, [0; 7]);
     }
 
     #[test]

@@ -28,6 +28,7 @@ use crate::gateway::diagnose::Diagnosis;
 use crate::gateway::{self, Gateway, Shared};
 use crate::policy::Policy;
 use crate::policy::gateway_config::EdgeConfig;
+use crate::policy::reload::Reload;
 use crate::record::Telemetry;
 
 /// What a gateway is started with.
@@ -113,6 +114,8 @@ impl Server {
             limits: startup.limits,
             clock: startup.clock,
             settings: request_settings(&startup.edge, startup.trusted_proxies),
+            reload: Reload::default(),
+            learning: Semaphore::new(1),
         });
         let (draining, drained) = watch::channel(false);
         let settings = Arc::new(connection_settings(&startup.edge));

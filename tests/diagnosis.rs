@@ -27,6 +27,7 @@ use hookward::gateway::diagnose::{Diagnosis, Diagnostician, QUEUE_BYTES_MAX, QUE
 use hookward::gateway::{Arrival, Commitment, Gateway, Settings, Shared};
 use hookward::policy::gateway_config::PoliciesConfig;
 use hookward::policy::load::{self, Loaded};
+use hookward::policy::reload::Reload;
 use hookward::policy::secrets::{Resolved, Resolver, SecretFault};
 use hookward::policy::source_config::SecretPlace;
 use hookward::policy::table::Spanned;
@@ -37,6 +38,7 @@ use hookward::secret::Secret;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use http_body_util::{BodyExt as _, Full};
+use tokio::sync::Semaphore;
 use tower::Service;
 
 const NOW: i64 = 1_782_907_200;
@@ -513,7 +515,8 @@ impl House {
             trusted_proxies: Networks::default(),
         };
         let policy = ArcSwap::from_pointee(policy(&limits));
-        let shared = Arc::new(Shared { policy, limits, clock: clock.clone(), settings });
+        let (reload, learning) = (Reload::default(), Semaphore::new(1));
+        let shared = Arc::new(Shared { policy, limits, clock: clock.clone(), settings, reload, learning });
         let (diagnosis, diagnostician) = Diagnosis::new();
         let gateway = Gateway::diagnosing(shared, Answering, telemetry.recorder(), diagnosis.clone());
         Self { gateway, diagnosis, diagnostician: Some(diagnostician), telemetry, written, clock, clients: 0 }

@@ -520,7 +520,23 @@ fn a_step_of_the_wall_clock_reopens_no_window_and_loses_no_claim() {
     }
 }
 
-/// A window is over when the monotonic clock says so, to the second, wherever the wall clock was in between.
+/// Set back and left there, the wall clock makes old timestamps fresh again: their claims stand until it has caught up.
+#[test]
+fn a_wall_clock_that_was_set_back_brings_no_delivery_back() {
+    let house = House::new();
+    let policy = house.policy(&secrets(&[NEW]), REFUSE);
+    let delivery = Delivery::listed(NEW, NOW, BODY);
+    assert_eq!(house.send(&policy, &delivery), "accept");
+    house.clock.advance(Duration::from_secs(60));
+    house.clock.set_wall(NOW + 60 - HOUR);
+    house.clock.advance(Duration::from_secs(3_540));
+    for (seconds, expected) in [(0, "replayed"), (300, "replayed"), (1, "timestamp_stale")] {
+        house.clock.advance(Duration::from_secs(seconds));
+        assert_eq!(house.send(&policy, &delivery), expected, "{seconds} s later");
+    }
+}
+
+/// A window without timestamps is over when the monotonic clock says so, to the second, wherever the wall clock was in between.
 #[test]
 fn a_window_is_over_on_time_whatever_the_wall_clock_did() {
     for step in [0, HOUR, -HOUR] {

@@ -17,11 +17,13 @@
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use super::source::SourceId;
 use super::{RETRY_SOON, overloaded};
 use crate::bounded::{Bounded, Full};
+use crate::clock::UnixSeconds;
 use crate::rejection::Rejection;
 
 /// The claims of all sources. Clones share them; they outlive every policy.
@@ -29,7 +31,23 @@ use crate::rejection::Rejection;
 pub struct Claims {
     table: Arc<Bounded<Key, State>>,
     claims_max: NonZeroU32,
+    pace: Arc<Pace>,
 }
+
+/// How far the wall clock was ahead of the monotonic one at most.
+///
+/// A timestamp is judged by the wall clock. Were that set back, old timestamps would be fresh again, and their claims must still stand: so claims end
+/// by the slower of the two clocks.
+#[derive(Debug)]
+struct Pace {
+    /// In milliseconds.
+    ahead_most: AtomicI64,
+    /// When that was seen, in milliseconds of monotonic time.
+    seen: AtomicI64,
+}
+
+/// No timestamp that was taken before is fresh after so long a time, in milliseconds: a clock that was ahead once is forgotten.
+const PACE_MILLIS_MAX: i64 = 48 * 3_600_000;
 
 /// What became of a reservation.
 #[must_use]
@@ -78,7 +96,25 @@ impl Claims {
     #[must_use]
     pub fn new(claims_max: NonZeroU32) -> Self {
         let places = claims_max.saturating_add(6 * SHARDS_ROOT * claims_max.get().isqrt());
-        Self { table: Arc::new(Bounded::new(places)), claims_max }
+        let pace = Pace { ahead_most: AtomicI64::new(i64::MIN), seen: AtomicI64::new(0) };
+        Self { table: Arc::new(Bounded::new(places)), claims_max, pace: Arc::new(pace) }
+    }
+
+    /// The time by which claims end: `now`, which is monotonic, less what the wall clock was set back by since a claim may have been made.
+    #[must_use]
+    pub fn time(&self, now: Duration, wall: UnixSeconds) -> Duration {
+        let millis = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+        let ahead = wall.saturating_mul(1000).saturating_sub(millis);
+        let Pace { ahead_most, seen } = &*self.pace;
+        let most = ahead_most.load(Ordering::Relaxed);
+        if ahead >= most || millis.saturating_sub(seen.load(Ordering::Relaxed)) > PACE_MILLIS_MAX {
+            ahead_most.store(ahead, Ordering::Relaxed);
+            seen.store(millis, Ordering::Relaxed);
+            return now;
+        }
+        // Wall time comes in whole seconds: less than one is no step.
+        let behind = u64::try_from(most.saturating_sub(ahead)).unwrap_or(u64::MAX) / 1000;
+        now.saturating_sub(Duration::from_secs(behind))
     }
 
     /// Reserves what was signed. `digest` is the MAC of the signed text, or its SHA-256; `window` is how long a claim
@@ -280,6 +316,35 @@ mod tests {
         }
         assert!(matches!(all(&[3], 599), Some(Reservation::New(_))), "3 was not claimed beside a duplicate");
         assert!(matches!(all(&[2, 1], 600), Some(Reservation::New(_))), "the window of both is over");
+    }
+
+    #[test]
+    fn claims_end_by_the_slower_of_two_clocks() {
+        let claims = claims(100);
+        // Each row: monotonic time, wall time, the time of claims.
+        let rows = [
+            ("steady", 0, 1_000_000, 0),
+            ("steady", 600, 1_000_600, 600),
+            ("an hour ahead", 700, 1_004_300, 700),
+            ("and back", 800, 1_000_800, 0),
+            ("an hour later it has caught up", 4_400, 1_004_400, 800),
+            ("still a day later", 90_000, 1_090_000, 86_400),
+            (
+                "after two days the step is forgotten",
+                700 + 48 * 3_600 + 1,
+                1_000_701 + 48 * 3_600,
+                700 + 48 * 3_600 + 1,
+            ),
+        ];
+        for (name, monotonic, wall, expected) in rows {
+            assert_eq!(claims.time(at(monotonic), wall), at(expected), "{name}");
+        }
+        fresh(&claims, 1, 0).commit(at(700));
+        let back = claims.time(at(200_000), 1_000_000);
+        assert!(
+            matches!(claims.reserve(GITHUB, &digest(1), WINDOW, back), Ok(Reservation::Duplicate)),
+            "set back by days"
+        );
     }
 
     #[test]

@@ -63,6 +63,17 @@ pub(super) enum Evidence<'d> {
     Token(Box<Token<'d>>),
 }
 
+/// How far from now a timestamp may lie.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tolerance {
+    /// In the past, inclusive.
+    pub past_millis: i64,
+    /// In the future, inclusive.
+    pub future_millis: i64,
+    /// What is said of it.
+    pub seconds: u32,
+}
+
 /// The timestamp as sent, and what it means.
 #[derive(Debug, Clone)]
 pub(super) struct Timestamp<'d> {
@@ -104,14 +115,20 @@ impl<T> OneOrMore<T> {
 /// # Errors
 /// `credential_missing`, `credential_duplicated`, `credential_malformed`, `timestamp_missing`, `timestamp_malformed`,
 /// `timestamp_stale`, `timestamp_future`, in this order.
-pub(super) fn read<'d>(scheme: &'d Scheme, view: &View<'d>, now: UnixSeconds) -> Result<OneOrMore<Presented<'d>>, Rejection> {
+pub(super) fn read<'d>(
+    scheme: &'d Scheme,
+    view: &View<'d>,
+    now: UnixSeconds,
+) -> Result<OneOrMore<Presented<'d>>, Rejection> {
     let presented = if matches!(scheme.credential, Place::HeaderPrefix(_) | Place::Json(_)) {
         several(scheme, view)?
     } else {
         let text = present(scheme.credential.read(view), &scheme.credential)?;
         match text {
             Cow::Borrowed(text) => one(scheme, Cow::Borrowed(text))?,
-            Cow::Owned(text) if matches!(scheme.shape, Shape::List(_)) => one(scheme, Cow::Borrowed(&text))?.map(Presented::into_owned),
+            Cow::Owned(text) if matches!(scheme.shape, Shape::List(_)) => {
+                one(scheme, Cow::Borrowed(&text))?.map(Presented::into_owned)
+            }
             Cow::Owned(text) => one(scheme, Cow::Owned(text))?,
         }
     };
@@ -156,7 +173,9 @@ fn stamp<'d>(
 ) -> Result<Timestamp<'d>, Rejection> {
     match &group.list {
         Some(Cow::Borrowed(text)) => Timestamp::read(rule, &list_view(scheme, view, Some(*text)), now),
-        Some(Cow::Owned(text)) => Timestamp::read(rule, &list_view(scheme, view, Some(text)), now).map(Timestamp::into_owned),
+        Some(Cow::Owned(text)) => {
+            Timestamp::read(rule, &list_view(scheme, view, Some(text)), now).map(Timestamp::into_owned)
+        }
         None => Timestamp::read(rule, view, now),
     }
 }
@@ -183,18 +202,12 @@ impl<'d> Timestamp<'d> {
             Ok(_) => return Err(expected(Reason::TimestampMissing)),
             Err(Unreadable::Duplicated | Unreadable::Malformed) => return Err(expected(Reason::TimestampMalformed)),
         };
-        let is_of_type = rule.at.json_kind(view).is_none_or(|kind| (kind == Kind::Number) == (rule.json_type == JsonType::Number));
-        let unix_millis = unix_millis(&text, rule.unit).filter(|_| is_of_type).ok_or_else(|| {
-            Rejection::new(Reason::TimestampMalformed).fact("expected", unit_name(rule.unit))
-        })?;
-        let age_millis = now.saturating_mul(1000).saturating_sub(unix_millis);
-        let tolerance_millis = i64::from(rule.tolerance_seconds) * 1000;
-        if age_millis > tolerance_millis {
-            return Err(skewed(Reason::TimestampStale, age_millis, rule.tolerance_seconds));
+        let is_of_type =
+            rule.at.json_kind(view).is_none_or(|kind| (kind == Kind::Number) == (rule.json_type == JsonType::Number));
+        if !is_of_type {
+            return Err(Rejection::new(Reason::TimestampMalformed).fact("expected", unit_name(rule.unit)));
         }
-        if age_millis < -tolerance_millis {
-            return Err(skewed(Reason::TimestampFuture, age_millis, rule.tolerance_seconds));
-        }
+        let unix_millis = time(&text, rule.unit, Tolerance::of_seconds(rule.tolerance_seconds), now)?;
         Ok(Self { text, unix_millis })
     }
 
@@ -214,6 +227,37 @@ impl Presented<'_> {
         let list = self.list.map(|text| Cow::Owned(text.into_owned()));
         Presented { evidence, timestamp: self.timestamp.map(Timestamp::into_owned), list }
     }
+}
+
+impl Tolerance {
+    /// As far in the past as in the future.
+    pub(super) const fn of_seconds(seconds: u32) -> Self {
+        // `From` is not const.
+        let millis = seconds as i64 * 1000;
+        Self { past_millis: millis, future_millis: millis, seconds }
+    }
+
+    /// The first second in which a timestamp is too old.
+    pub(super) const fn stale_from(self, unix_millis: i64) -> UnixSeconds {
+        unix_millis.saturating_add(self.past_millis).div_euclid(1_000).saturating_add(1)
+    }
+}
+
+/// What a timestamp says, in milliseconds since the epoch.
+///
+/// # Errors
+/// `timestamp_malformed`, `timestamp_stale`, `timestamp_future`.
+pub(super) fn time(text: &str, unit: TimestampUnit, tolerance: Tolerance, now: UnixSeconds) -> Result<i64, Rejection> {
+    let unix_millis = unix_millis(text, unit)
+        .ok_or_else(|| Rejection::new(Reason::TimestampMalformed).fact("expected", unit_name(unit)))?;
+    let age_millis = now.saturating_mul(1000).saturating_sub(unix_millis);
+    if age_millis > tolerance.past_millis {
+        return Err(skewed(Reason::TimestampStale, age_millis, tolerance.seconds));
+    }
+    if age_millis < -tolerance.future_millis {
+        return Err(skewed(Reason::TimestampFuture, age_millis, tolerance.seconds));
+    }
+    Ok(unix_millis)
 }
 
 fn skewed(reason: Reason, age_millis: i64, tolerance_seconds: u32) -> Rejection {
@@ -265,7 +309,8 @@ fn lacking(missing: &Missing) -> Rejection {
 
 /// Where several values stand, all of them are presented: any signature may fit, all static secrets must.
 fn several<'d>(scheme: &Scheme, view: &View<'d>) -> Result<OneOrMore<Presented<'d>>, Rejection> {
-    let texts = scheme.credential.read_all(view).map_err(|unreadable| present(Err(unreadable), &scheme.credential).err());
+    let texts =
+        scheme.credential.read_all(view).map_err(|unreadable| present(Err(unreadable), &scheme.credential).err());
     let texts = texts.map_err(|rejection| rejection.unwrap_or_else(|| Reason::CredentialMalformed.into()))?;
     if texts.is_empty() || texts.iter().any(|text| text.is_empty()) {
         return Err(Rejection::new(Reason::CredentialMissing).fact("expected", named(&scheme.credential)));
@@ -308,7 +353,9 @@ fn one<'d>(scheme: &Scheme, text: Cow<'d, str>) -> Result<OneOrMore<Presented<'d
             })?;
             return Ok(alone(Evidence::Secrets(OneOrMore { first: Cow::Owned(decoded), more: Vec::new() })));
         }
-        Algorithm::Jwt => return Ok(alone(Evidence::Token(Box::new(Token::read(text, &scheme.token, Payload::Inside)?)))),
+        Algorithm::Jwt => {
+            return Ok(alone(Evidence::Token(Box::new(Token::read(text, &scheme.token, Payload::Inside)?))));
+        }
         Algorithm::JwsDetached => {
             return Ok(alone(Evidence::Token(Box::new(Token::read(text, &scheme.token, Payload::Detached)?))));
         }
@@ -398,7 +445,7 @@ fn secret<'d>(scheme: &Scheme, text: Cow<'d, str>) -> Result<Cow<'d, [u8]>, Reje
 }
 
 /// The bytes that a text spells, if they are exactly as many and spelled the one canonical way.
-fn decode_exactly(encoded: &str, encoding: Encoding, bytes: &mut [u8]) -> Option<()> {
+pub(super) fn decode_exactly(encoded: &str, encoding: Encoding, bytes: &mut [u8]) -> Option<()> {
     match encoding {
         Encoding::Text => return None,
         Encoding::Hex => {
@@ -444,7 +491,7 @@ fn decode(encoded: &str, encoding: Encoding) -> Option<Vec<u8>> {
 /// Milliseconds since the epoch.
 fn unix_millis(text: &str, unit: TimestampUnit) -> Option<i64> {
     if unit == TimestampUnit::Iso8601 {
-        return text.parse::<jiff::Timestamp>().ok().map(|timestamp| timestamp.as_millisecond());
+        return text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond);
     }
     let digits = !text.is_empty() && text.len() <= 18 && text.bytes().all(|byte| byte.is_ascii_digit());
     let count: i64 = if digits { text.parse().ok()? } else { return None };

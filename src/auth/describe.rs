@@ -27,6 +27,15 @@ pub struct Line {
     pub text: String,
 }
 
+/// Whether what is signed differs for any two honest deliveries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deliveries {
+    /// It does: a second one is a repetition.
+    Differ,
+    /// It need not.
+    LookAlike,
+}
+
 /// What is told of the time where none is signed.
 pub const NO_TIME: &str = "none is signed: a captured delivery is as good tomorrow as today";
 
@@ -55,8 +64,13 @@ pub fn lines(schemes: &[Scheme], handshakes: &[Handshake], event: &[Template], d
     }
     lines.push(line("event", fact(schemes, event)));
     lines.push(line("delivery id", fact(schemes, delivery_id)));
-    lines.extend(handshakes.iter().map(|handshake| line("handshake", shaken(handshake))));
+    lines.extend(self::handshakes(handshakes));
     lines
+}
+
+/// What there is to say of handshakes.
+pub fn handshakes(handshakes: &[Handshake]) -> impl Iterator<Item = Line> {
+    handshakes.iter().map(|handshake| Line { label: "handshake", text: shaken(handshake) })
 }
 
 /// Which requests a scheme is for, where there are several.
@@ -139,7 +153,14 @@ pub fn credential(scheme: &Scheme) -> String {
         Place::Bearer => "header `authorization: Bearer …`".to_owned(),
         Place::Basic => "header `authorization: Basic …`".to_owned(),
         Place::HeaderPrefix(prefix) => format!("each header `{prefix}*`, any of which may fit"),
-        other => location(other),
+        other @ (Place::Header(_)
+        | Place::Query(_)
+        | Place::Json(_)
+        | Place::Form(_)
+        | Place::Item(_)
+        | Place::Position(_)
+        | Place::Claim(_)
+        | Place::Member(_)) => location(other),
     };
     let spelled = spelled(scheme);
     match &scheme.shape {
@@ -224,7 +245,15 @@ pub fn time(scheme: &Scheme) -> String {
     let place = match &rule.at {
         Place::Item(name) => format!("item `{name}` of the credential"),
         Place::Position(position) => format!("item {} of the credential", position + 1),
-        other => location(other),
+        other @ (Place::Header(_)
+        | Place::HeaderPrefix(_)
+        | Place::Query(_)
+        | Place::Bearer
+        | Place::Basic
+        | Place::Json(_)
+        | Place::Form(_)
+        | Place::Claim(_)
+        | Place::Member(_)) => location(other),
     };
     let unit = match rule.unit {
         TimestampUnit::Seconds => "in seconds since 1970",
@@ -272,11 +301,19 @@ fn shaken(handshake: &Handshake) -> String {
 #[must_use]
 pub fn replays(scheme: &Scheme) -> &'static str {
     if scheme.is_static() {
-        "not recognised: nothing signed tells one delivery from another"
-    } else if tells_deliveries_apart(scheme) {
-        "answered 200 and not forwarded again, for as long as `[replay] window_seconds` says"
-    } else {
-        "forwarded with `x-hookward-duplicate: 1`: two honest deliveries of the same body look alike"
+        return "not recognised: nothing signed tells one delivery from another";
+    }
+    replays_where(if tells_deliveries_apart(scheme) { Deliveries::Differ } else { Deliveries::LookAlike })
+}
+
+/// The same where it is known what any two honest deliveries have signed.
+#[must_use]
+pub const fn replays_where(deliveries: Deliveries) -> &'static str {
+    match deliveries {
+        Deliveries::Differ => "answered 200 and not forwarded again, for as long as `[replay] window_seconds` says",
+        Deliveries::LookAlike => {
+            "forwarded with `x-hookward-duplicate: 1`: two honest deliveries of the same body look alike"
+        }
     }
 }
 
@@ -291,13 +328,19 @@ pub fn tells_deliveries_apart(scheme: &Scheme) -> bool {
 /// The places where a fact is looked for, in order, each with what covers it.
 #[must_use]
 pub fn fact(schemes: &[Scheme], places: &[Template]) -> String {
+    fact_by(places, |place| facts::coverage(place, schemes))
+}
+
+/// The same where something else tells what covers each.
+#[must_use]
+pub fn fact_by(places: &[Template], covers: impl Fn(&Template) -> Covered) -> String {
     let Some(first) = places.first() else { return "none".to_owned() };
-    let coverage = facts::coverage(first, schemes);
-    if places.iter().all(|place| facts::coverage(place, schemes) == coverage) {
+    let coverage = covers(first);
+    if places.iter().all(|place| covers(place) == coverage) {
         let places: Vec<_> = places.iter().map(said).collect();
         return format!("{}; {}", places.join(", else "), covered(coverage));
     }
-    let each = places.iter().map(|place| format!("{} ({})", said(place), covered(facts::coverage(place, schemes))));
+    let each = places.iter().map(|place| format!("{} ({})", said(place), covered(covers(place))));
     each.collect::<Vec<_>>().join(", else ")
 }
 
@@ -351,9 +394,9 @@ fn headers_not_covered(scheme: &Scheme) -> String {
 }
 
 fn url_not_covered(signed: &Template) -> String {
-    let parameters = signed.values().filter_map(|value| match value {
-        Value::At(Place::Query(name)) => Some(format!("`{name}`")),
-        _other => None,
+    let parameters = signed.values().filter_map(|value| {
+        let Value::At(Place::Query(name)) = value else { return None };
+        Some(format!("`{name}`"))
     });
     let parameters: Vec<_> = parameters.collect();
     if parameters.is_empty() {

@@ -2,7 +2,7 @@
 //!
 //! A fact is a template: mostly what stands at one place, sometimes two values joined (`{json:/webhook_type}/{json:/webhook_code}`).
 
-use super::place::View;
+use super::place::{Place, View};
 use super::scheme::Scheme;
 use super::template::{Filling, Template, Value};
 
@@ -30,6 +30,23 @@ fn read(fact: &Template, view: &View<'_>) -> Option<String> {
     }
     fact.require(view).ok()?;
     String::from_utf8(fact.fill(&Filling::of(*view))).ok().filter(|text| !text.is_empty())
+}
+
+/// Whether a fact is covered where what covers each place is known.
+#[must_use]
+pub fn coverage_by(fact: &Template, covers: impl Fn(&Place) -> Covered) -> Covered {
+    let is_covered = |value: &Value| match value {
+        Value::At(place) => covers(place) == Covered::Signed,
+        Value::Body
+        | Value::Form
+        | Value::Url
+        | Value::Timestamp
+        | Value::Method
+        | Value::Secret
+        | Value::VerifyToken
+        | Value::Parameter(_) => false,
+    };
+    if fact.values().all(is_covered) { Covered::Signed } else { Covered::Unsigned }
 }
 
 /// Whether a fact is covered by what every one of these schemes signs.

@@ -138,9 +138,9 @@ impl Handshake {
         let is_fit = if self.signs() { is_challenge } else { is_echo };
         let templates = self.headers.iter().map(|(_, template)| template);
         for template in std::iter::once(&self.answer).chain(templates) {
-            template.require(&filling.view).map_err(|missing| {
-                Rejection::new(Reason::HandshakeRefused).fact("expected", missing.what)
-            })?;
+            template
+                .require(&filling.view)
+                .map_err(|missing| Rejection::new(Reason::HandshakeRefused).fact("expected", missing.what))?;
             for place in places(template) {
                 let text = place.read(&filling.view).ok().flatten().unwrap_or_default();
                 if !is_fit(text.as_bytes()) {
@@ -154,7 +154,9 @@ impl Handshake {
         };
         let mut headers = HeaderMap::with_capacity(self.headers.len() + 2);
         for (name, template) in &self.headers {
-            let value = HeaderValue::from_bytes(&template.fill(filling)).map_err(|_| refused("a header value"))?;
+            let mut value = HeaderValue::from_bytes(&template.fill(filling)).map_err(|_| refused("a header value"))?;
+            // The echo of a secret: not for `Debug`, and not for the tables of HTTP/2.
+            value.set_sensitive(self.learn.is_some());
             headers.insert(name.clone(), value);
         }
         if let Some(content_type) = &self.content_type {

@@ -5,7 +5,7 @@
 
 use aws_lc_rs::signature::{self, ParsedPublicKey};
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+use base64::engine::general_purpose::{GeneralPurpose, STANDARD, STANDARD_NO_PAD};
 use hmac::{Hmac, Mac};
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
@@ -90,9 +90,13 @@ impl Key {
             }
             (Algorithm::Jwt | Algorithm::JwsDetached, kind) => token(scheme, named, kind)?,
             (Algorithm::PublicKey(_), KeyKind::Secret)
-            | (Algorithm::Hmac(_) | Algorithm::Digest(_) | Algorithm::Token | Algorithm::Basic, KeyKind::Public) => None,
+            | (Algorithm::Hmac(_) | Algorithm::Digest(_) | Algorithm::Token | Algorithm::Basic, KeyKind::Public) => {
+                None
+            }
             (Algorithm::Hmac(hash), KeyKind::Secret) => Some(hmac(hash, key_bytes(&scheme.secret, named)?.expose())),
-            (Algorithm::Digest(hash), KeyKind::Secret) => Some(Material::Digest(hash, key_bytes(&scheme.secret, named)?)),
+            (Algorithm::Digest(hash), KeyKind::Secret) => {
+                Some(Material::Digest(hash, key_bytes(&scheme.secret, named)?))
+            }
             (Algorithm::Token, KeyKind::Secret) => Some(still(&key_bytes(&scheme.secret, named)?)),
             (Algorithm::Basic, KeyKind::Secret) => {
                 let key = key_bytes(&scheme.secret, named)?;
@@ -129,6 +133,17 @@ impl Material {
                 })
             }
             Self::Static(_) | Self::Public(_) | Self::Token(_) => None,
+        }
+    }
+
+    /// The MAC of some pieces, one after the other, behind it zeros up to the longest length; `None` for keys that make none.
+    pub(super) fn mac_pieces(&self, pieces: &[&[u8]]) -> Option<Mac64> {
+        match self {
+            Self::HmacSha1(prepared) => Some(mac_of_pieces(prepared, pieces)),
+            Self::HmacSha256(prepared) => Some(mac_of_pieces(prepared, pieces)),
+            Self::HmacSha384(prepared) => Some(mac_of_pieces(prepared, pieces)),
+            Self::HmacSha512(prepared) => Some(mac_of_pieces(prepared, pieces)),
+            Self::Digest(..) | Self::Static(_) | Self::Public(_) | Self::Token(_) => None,
         }
     }
 
@@ -184,6 +199,14 @@ fn mac_of<M: Mac + Clone>(prepared: &M, signed: &Template, filling: &Filling<'_>
     padded(&mac.finalize().into_bytes())
 }
 
+fn mac_of_pieces<M: Mac + Clone>(prepared: &M, pieces: &[&[u8]]) -> Mac64 {
+    let mut mac = prepared.clone();
+    for piece in pieces {
+        mac.update(piece);
+    }
+    padded(&mac.finalize().into_bytes())
+}
+
 fn digest_of<D: sha2::Digest>(signed: &Template, filling: &Filling<'_>) -> Mac64 {
     let mut digest = D::new();
     signed.feed(filling, &mut |bytes| digest.update(bytes));
@@ -216,14 +239,17 @@ fn keyed<M: ::hmac::KeyInit>(key: &[u8]) -> M {
 
 /// What checks tokens with this key; `None` if none of the scheme's algorithms goes with its kind.
 fn token(scheme: &Scheme, named: &NamedSecret, kind: KeyKind) -> Result<Option<Material>, KeyFault> {
-    let wanted = scheme.token.algorithms.iter().filter(|algorithm| algorithm.is_symmetric() == (kind == KeyKind::Secret));
+    let wanted =
+        scheme.token.algorithms.iter().filter(|algorithm| algorithm.is_symmetric() == (kind == KeyKind::Secret));
     let mut list = Vec::new();
     for algorithm in wanted {
         match token_verification(*algorithm) {
             Check::Mac(hash) => list.push((*algorithm, hmac(hash, key_bytes(&scheme.secret, named)?.expose()))),
             // A key of one kind of algorithm is none of the others'.
             Check::Signature(verification) => {
-                list.extend(public(verification, &scheme.secret, named).ok().map(|key| (*algorithm, Material::Public(key))));
+                list.extend(
+                    public(verification, &scheme.secret, named).ok().map(|key| (*algorithm, Material::Public(key))),
+                );
             }
         }
     }
@@ -267,7 +293,8 @@ fn public(
     named: &NamedSecret,
 ) -> Result<ParsedPublicKey, KeyFault> {
     let text = KeyText(without_prefix(named.secret.expose(), &form.prefix));
-    parse_public_key(algorithm, text).ok_or_else(|| fault(named, "a public key of the scheme's algorithm (PEM, X.509, JWK, hex or base64)"))
+    parse_public_key(algorithm, text)
+        .ok_or_else(|| fault(named, "a public key of the scheme's algorithm (PEM, X.509, JWK, hex or base64)"))
 }
 
 fn fault(named: &NamedSecret, expected: &'static str) -> KeyFault {
@@ -289,17 +316,26 @@ pub(super) fn key_bytes(form: &SecretForm, named: &NamedSecret) -> Result<Secret
     let bytes = Secret::new(bytes);
     let key = match form.encoding {
         SecretEncoding::Text => bytes,
-        SecretEncoding::Sha1 => Secret::new(Sha1::digest(bytes.expose()).to_vec()),
-        SecretEncoding::Hex => Secret::new(hex::decode(bytes.expose()).map_err(|_| fault(named, "hex"))?),
-        SecretEncoding::Base64 => {
-            let decoded = STANDARD.decode(bytes.expose()).or_else(|_| STANDARD_NO_PAD.decode(bytes.expose()));
-            Secret::new(decoded.map_err(|_| fault(named, "base64"))?)
-        }
+        SecretEncoding::Sha1 => Secret::take(&mut Sha1::digest(bytes.expose())),
+        SecretEncoding::Hex => from_hex(bytes.expose()).ok_or_else(|| fault(named, "hex"))?,
+        SecretEncoding::Base64 => from_base64(bytes.expose()).ok_or_else(|| fault(named, "base64"))?,
     };
     if key.is_empty() {
         return Err(fault(named, "long enough: nothing is left of it"));
     }
     Ok(key)
+}
+
+fn from_hex(text: &[u8]) -> Option<Secret> {
+    let length = text.len() / 2;
+    Secret::decoded(length, |buffer| hex::decode_to_slice(text, buffer).ok().map(|()| length))
+}
+
+/// Base 64 with padding or without.
+fn from_base64(text: &[u8]) -> Option<Secret> {
+    let with =
+        |engine: &GeneralPurpose| Secret::decoded(text.len() + 3, |buffer| engine.decode_slice(text, buffer).ok());
+    with(&STANDARD).or_else(|| with(&STANDARD_NO_PAD))
 }
 
 /// The text without a prefix that may hold one `*` (letters, digits and `_`, at least one); the whole text where it has no such prefix.

@@ -363,7 +363,9 @@ impl Scheme {
     #[must_use]
     pub fn covers_body(&self) -> bool {
         let whole = self.signed.names(&Value::Body) || self.signed.names(&Value::Form);
-        whole || self.algorithm == Algorithm::JwsDetached || self.require.iter().any(|one| self.binds(one, &Value::Body))
+        whole
+            || self.algorithm == Algorithm::JwsDetached
+            || self.require.iter().any(|one| self.binds(one, &Value::Body))
     }
 
     /// Whether what it proves covers the URL.
@@ -379,7 +381,19 @@ impl Scheme {
             Place::Json(_) | Place::Form(_) | Place::Member(_) if self.covers_body() => true,
             Place::Query(_) if self.covers_url() => true,
             Place::Claim(_) => true,
-            _other => self.signed.values().any(|value| matches!(value, Value::At(named) if named == place || is_field_of(place, named))),
+            Place::Header(_)
+            | Place::HeaderPrefix(_)
+            | Place::Query(_)
+            | Place::Bearer
+            | Place::Basic
+            | Place::Json(_)
+            | Place::Form(_)
+            | Place::Item(_)
+            | Place::Position(_)
+            | Place::Member(_) => self
+                .signed
+                .values()
+                .any(|value| matches!(value, Value::At(named) if named == place || is_field_of(place, named))),
         }
     }
 
@@ -388,7 +402,15 @@ impl Scheme {
         let covered = match &requirement.value {
             Place::Claim(_) => self.algorithm == Algorithm::Jwt,
             Place::Query(_) => self.signed.names(&Value::Url),
-            other => self.signed.names(&Value::At(other.clone())),
+            other @ (Place::Header(_)
+            | Place::HeaderPrefix(_)
+            | Place::Bearer
+            | Place::Basic
+            | Place::Json(_)
+            | Place::Form(_)
+            | Place::Item(_)
+            | Place::Position(_)
+            | Place::Member(_)) => self.signed.names(&Value::At(other.clone())),
         };
         let tied = match &requirement.must {
             Must::EqualAny(templates) => templates.iter().all(|template| template.names(value)),

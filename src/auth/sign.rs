@@ -13,7 +13,7 @@ use super::key::{Key, KeyFault, NamedSecret};
 use super::list::Signatures;
 use super::place::{Body, Head, Place, View};
 use super::scheme::{Algorithm, Encoding, Must, Scheme, Shape, TimestampUnit, TokenAlgorithm};
-use super::template::Filling;
+use super::template::{Filling, Value};
 use crate::clock::UnixSeconds;
 
 /// A request to be signed: fields the scheme signs (a delivery id) are added where they are missing.
@@ -89,7 +89,7 @@ pub fn sign(scheme: &Scheme, secret: &NamedSecret, unsigned: Unsigned<'_>) -> Re
     let whole = Body::new(body, &headers);
     let head = Head { method: &method, uri: &uri, headers: &headers, public_url };
     let view = View::of_head(head).with_body(&whole);
-    let stamp = format!("{}", now);
+    let stamp = now.to_string();
     let items = stamp_items(scheme, timestamp.as_deref().unwrap_or(&stamp));
     let list = match &scheme.shape {
         Shape::List(layout) => Some(layout.list(&items)),
@@ -119,12 +119,14 @@ fn required_headers(scheme: &Scheme, filling: &Filling<'_>) -> Vec<(HeaderName, 
 /// The items of a credential's list that are not signatures.
 fn stamp_items(scheme: &Scheme, timestamp: &str) -> String {
     let Shape::List(layout) = &scheme.shape else { return String::new() };
-    let places = scheme.timestamp.iter().map(|rule| &rule.at).chain(scheme.signed.values().filter_map(|value| match value {
-        super::template::Value::At(place) => Some(place),
-        _other => None,
+    let places = scheme.timestamp.iter().map(|rule| &rule.at).chain(scheme.signed.values().filter_map(|value| {
+        let Value::At(place) = value else { return None };
+        Some(place)
     }));
     let items = places.filter_map(|place| match (place, &layout.signatures) {
-        (Place::Item(name), Signatures::Named { pair, .. }) => Some(format!("{name}{pair}{timestamp}{}", layout.separator)),
+        (Place::Item(name), Signatures::Named { pair, .. }) => {
+            Some(format!("{name}{pair}{timestamp}{}", layout.separator))
+        }
         (Place::Position(0), _) => Some(format!("{timestamp}{}", layout.separator)),
         (_, _) => None,
     });
@@ -162,7 +164,8 @@ fn credential(
 
 /// A token with the claims that the scheme wants.
 fn token(scheme: &Scheme, key: &Key, filling: &Filling<'_>, now: UnixSeconds) -> Result<String, SignFault> {
-    let symmetric = [(TokenAlgorithm::Hs256, "HS256"), (TokenAlgorithm::Hs384, "HS384"), (TokenAlgorithm::Hs512, "HS512")];
+    let symmetric =
+        [(TokenAlgorithm::Hs256, "HS256"), (TokenAlgorithm::Hs384, "HS384"), (TokenAlgorithm::Hs512, "HS512")];
     let offered = symmetric.iter().find(|(algorithm, _)| scheme.token.algorithms.contains(algorithm));
     let (algorithm, word) = offered.ok_or(SignFault::PrivateKey)?;
     let mut claims = serde_json::Map::new();

@@ -5,6 +5,8 @@
 //! **Invariant:** every value that a signed text names must be there and not be empty, or the credential is refused: a missing delivery id
 //! signs nothing.
 
+use std::fmt::Write as _;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::HeaderName;
@@ -186,18 +188,19 @@ impl Template {
 
     /// The header fields it names.
     pub fn headers(&self) -> impl Iterator<Item = &HeaderName> {
-        self.values().filter_map(|value| match value {
-            Value::At(place) => Some(place.headers()),
-            Value::Body
-            | Value::Timestamp
-            | Value::Url
-            | Value::Method
-            | Value::Secret
-            | Value::VerifyToken
-            | Value::Form
-            | Value::Parameter(_) => None,
-        })
-        .flatten()
+        self.values()
+            .filter_map(|value| match value {
+                Value::At(place) => Some(place.headers()),
+                Value::Body
+                | Value::Timestamp
+                | Value::Url
+                | Value::Method
+                | Value::Secret
+                | Value::VerifyToken
+                | Value::Form
+                | Value::Parameter(_) => None,
+            })
+            .flatten()
     }
 
     /// The same with every parameter replaced by its value.
@@ -346,7 +349,8 @@ fn json_string(text: &str) -> String {
             '"' => literal.push_str("\\\""),
             '\\' => literal.push_str("\\\\"),
             '<' | '>' | '&' | '\u{7f}'..='\u{9f}' | '\0'..='\u{1f}' => {
-                literal.push_str(&format!("\\u{:04x}", u32::from(character)));
+                // Writing into a string cannot fail.
+                let _ = write!(literal, "\\u{:04x}", u32::from(character));
             }
             other => literal.push(other),
         }
@@ -364,9 +368,10 @@ impl std::fmt::Display for Template {
                 Part::Value(value, filters) => {
                     write!(f, "{{{value}")?;
                     for filter in filters {
-                        match filter {
-                            Filter::Xml(name) => write!(f, "|xml:{name}")?,
-                            other => f.write_str("|").and_then(|()| f.write_str(word(other)))?,
+                        if let Filter::Xml(name) = filter {
+                            write!(f, "|xml:{name}")?;
+                        } else {
+                            write!(f, "|{}", word(filter))?;
                         }
                     }
                     f.write_str("}")?;

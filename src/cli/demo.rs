@@ -80,6 +80,7 @@ impl Resolver for DemoSecrets {
         match place {
             SecretPlace::Env(name) => Ok(Resolved::Secret(Secret::new(self.text(name).into_bytes()))),
             SecretPlace::File(path) => Err(SecretFault::Empty(path.display().to_string())),
+            SecretPlace::Credential(name) => Err(SecretFault::NoCredentials(name.clone())),
         }
     }
 }

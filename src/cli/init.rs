@@ -1,5 +1,6 @@
 //! `hookward init`: a starting policy for a provider.
 
+use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -121,16 +122,16 @@ deadline_ms = 10_000
 fn auth(preset: &Preset, name: &str) -> String {
     let mut text = format!("\n[auth]\nprovider = \"{}\"\n", preset.name);
     if preset.has_secrets() {
-        text.push_str(&format!("secrets = [{{ id = \"current\", env = \"{}\" }}]\n", variable(name)));
+        let _ = writeln!(text, "secrets = [{{ id = \"current\", env = \"{}\" }}]", variable(name));
     }
     if preset.has_public_keys() {
-        text.push_str(&format!("public_keys = [{{ id = \"current\", file = \"keys/{name}.pem\" }}]\n"));
+        let _ = writeln!(text, "public_keys = [{{ id = \"{}\", file = \"keys/{name}.pem\" }}]", preset.key_id());
     }
     if !preset.parameters.is_empty() {
         text.push_str("\n[auth.parameters]\n");
     }
     for (parameter, what) in &preset.parameters {
-        text.push_str(&format!("{parameter} = \"fill in\"   # {what}\n"));
+        let _ = writeln!(text, "{parameter} = \"fill in\"   # {what}");
     }
     text
 }
@@ -144,10 +145,13 @@ fn handshake(preset: &Preset, name: &str) -> String {
     text.push_str("mode = \"answer\"                                  # or \"forward\", or \"refuse\"\n");
     if preset.handshakes.iter().any(Handshake::wants_verify_token) {
         let variable = variable(name).replace("_WEBHOOK_SECRET", "_VERIFY_TOKEN");
-        text.push_str(&format!("verify_token = {{ env = \"{variable}\" }}\n"));
+        let _ = writeln!(text, "verify_token = {{ env = \"{variable}\" }}");
     }
     if preset.handshakes.iter().any(|handshake| handshake.learn.is_some()) {
-        text.push_str(&format!("# learn_secret = \"state/{name}.secret\"              # where the provider hands its secret over: `hookward learn {name}`\n"));
+        let _ = writeln!(
+            text,
+            "# learn_secret = \"state/{name}.secret\"              # where the provider hands its secret over: `hookward learn {name}`"
+        );
     }
     text
 }

@@ -6,6 +6,7 @@ pub mod client;
 pub mod completions;
 pub mod demo;
 pub mod init;
+pub mod learn;
 pub mod providers;
 pub mod rejects;
 pub mod send;
@@ -20,6 +21,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use self::setup::Trouble;
+use crate::clock::Clock;
 
 /// A webhook ingress gateway: proves who sent each webhook, checks and cleans what it carries, forwards the rest to your app, and says why it
 /// refused what it refused.
@@ -58,6 +60,8 @@ pub enum Verb {
     Init(init::Arguments),
     /// List the providers and what each one signs
     Providers(providers::Arguments),
+    /// Take a provider's secret, which it hands over itself (Asana, Notion)
+    Learn(learn::Arguments),
     /// Make a certificate for development
     Cert(cert::Arguments),
     /// Print the completions of a shell
@@ -78,6 +82,7 @@ pub fn main() -> ExitCode {
         Verb::Rejects(arguments) => rejects_of(&arguments, &config, &mut out),
         Verb::Init(arguments) => init::run(&arguments, &config, &mut out),
         Verb::Providers(arguments) => providers::run(&arguments, &mut out),
+        Verb::Learn(arguments) => learn::run(&arguments, &config, &Clock::system(), &mut out),
         Verb::Cert(arguments) => cert::run(&arguments, &mut out),
         Verb::Completions(arguments) => completions::run(&arguments, &mut out),
     };

@@ -1,5 +1,6 @@
 //! `hookward serve`: runs the gateway until it is told to stop.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use crate::edge::tls::Certificates;
 use crate::policy::diagnostic::Styles;
 use crate::policy::gateway_config::{GatewayConfig, ListenConfig, LogFormat, LogLevel, RejectsTarget};
 use crate::policy::load::{self, Loaded};
-use crate::policy::reload::Watch;
+use crate::policy::reload::{Watch, Watched};
 use crate::policy::secrets::SystemSecrets;
 use crate::reason::Level;
 use crate::record::{self, Colour, Format, Telemetry};
@@ -35,6 +36,7 @@ const REJECTS_FILE: &str = "logs/rejected.jsonl";
 pub fn run(_arguments: &Arguments, config_file: &Path) -> Result<(), Trouble> {
     let mut setup = Setup::read(config_file, &SystemSecrets);
     let certificates = setup.certificates(config_file);
+    let named = std::mem::take(&mut setup.loaded.watched);
     let (config, policy, limits) = setup.usable()?;
     let Some(listen) = config.listen.clone() else {
         return Err(Trouble::Other(format!(
@@ -68,7 +70,7 @@ pub fn run(_arguments: &Arguments, config_file: &Path) -> Result<(), Trouble> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Trouble::Other(format!("cannot start: {error}")))?;
     runtime.block_on(async {
-        control(&server, config_file, &config, admin).await?;
+        control(&server, config_file, watched(config_file, &config, named), admin).await?;
         telemetry.event(Level::Info, "draining", &[]);
         // The private listener goes on answering meanwhile.
         tokio::task::spawn_blocking(move || server.stop()).await.map_err(|error| Trouble::Other(error.to_string()))
@@ -118,7 +120,7 @@ fn telemetry(config: &GatewayConfig) -> Result<Telemetry, Trouble> {
 async fn control(
     server: &Server,
     config_file: &Path,
-    config: &GatewayConfig,
+    mut watched: Watched,
     admin: Option<std::net::TcpListener>,
 ) -> Result<(), Trouble> {
     let handler = |kind| signal(kind).map_err(|error| Trouble::Other(format!("cannot handle signals: {error}")));
@@ -128,7 +130,8 @@ async fn control(
         let admin = Admin { shared: Arc::clone(server.shared()), telemetry: server.telemetry().clone() };
         tokio::spawn(admin.serve(socket));
     }
-    let mut watch = watch(server, config_file, config);
+    let mut watch = watch(server, &watched);
+    let shared = server.shared();
     loop {
         let changed = async {
             match &mut watch {
@@ -136,23 +139,28 @@ async fn control(
                 None => std::future::pending().await,
             }
         };
-        tokio::select! {
+        let found = tokio::select! {
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
             _ = hangup.recv() => reload(server, config_file),
             () = changed => reload(server, config_file),
+            () = shared.reload.asked() => {
+                let found = reload(server, config_file);
+                shared.reload.done();
+                found
+            }
+        };
+        let is_whole = watch.as_ref().is_some_and(Watch::is_whole);
+        if let Some(found) = found.filter(|found| *found != watched || !is_whole) {
+            watched = found;
+            watch = self::watch(server, &watched);
         }
     }
 }
 
-/// Watches policies, certificates and the configuration; without it SIGHUP is left.
-fn watch(server: &Server, config_file: &Path, config: &GatewayConfig) -> Option<Watch> {
-    let mut files = vec![config_file.to_owned()];
-    for pair in certificate_files(config) {
-        files.extend([pair.certificate, pair.key]);
-    }
-    let trees: Vec<_> = config.policies.iter().map(|policies| policies.directory.value.clone()).collect();
-    match Watch::new(&files, &trees) {
+/// Watches; without it SIGHUP is left.
+fn watch(server: &Server, watched: &Watched) -> Option<Watch> {
+    match Watch::new(watched) {
         Ok(watch) => Some(watch),
         Err(error) => {
             let message = "cannot watch files: changes are seen on SIGHUP alone";
@@ -162,8 +170,20 @@ fn watch(server: &Server, config_file: &Path, config: &GatewayConfig) -> Option<
     }
 }
 
-/// Loads policies and certificates anew and swaps both in, or changes nothing and says why.
-fn reload(server: &Server, config_file: &Path) {
+/// The configuration, its certificates and policies, and the files that the policies name.
+fn watched(config_file: &Path, config: &GatewayConfig, named: BTreeSet<PathBuf>) -> Watched {
+    let mut files = named;
+    files.insert(config_file.to_owned());
+    for pair in certificate_files(config) {
+        files.extend([pair.certificate, pair.key]);
+    }
+    let trees = config.policies.iter().map(|policies| policies.directory.value.clone()).collect();
+    Watched { files, trees }
+}
+
+/// Loads policies and certificates anew and swaps both in, or changes nothing and says why. Hands out what is to be watched from now on, right or
+/// wrong, as far as the configuration can be read.
+fn reload(server: &Server, config_file: &Path) -> Option<Watched> {
     let telemetry = server.telemetry();
     let mut loaded = Loaded::default();
     let file = loaded.files.read(config_file, &mut loaded.diagnostics);
@@ -201,4 +221,5 @@ fn reload(server: &Server, config_file: &Path) {
             }
         }
     }
+    config.map(|config| watched(config_file, &config, loaded.watched))
 }

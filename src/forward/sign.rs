@@ -37,9 +37,9 @@ impl Signer {
     /// Never: an HMAC takes keys of any length.
     #[must_use]
     pub fn new(secret: &Secret) -> Self {
-        let bytes = secret.expose();
-        let key = bytes.strip_prefix(b"whsec_").and_then(|encoded| STANDARD.decode(encoded).ok());
-        let key = Secret::new(key.unwrap_or_else(|| bytes.to_vec()));
+        let decode = |text: &[u8]| Secret::decoded(text.len() + 3, |buffer| STANDARD.decode_slice(text, buffer).ok());
+        let decoded = secret.expose().strip_prefix(b"whsec_").and_then(decode);
+        let key = decoded.as_ref().unwrap_or(secret);
         let prepared = Hmac::new_from_slice(key.expose()).expect("invariant: an HMAC takes keys of any length");
         Self { prepared }
     }

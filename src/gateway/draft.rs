@@ -79,6 +79,11 @@ impl<'d, U: Upstream> Draft<'d, U> {
         self.client.protocol
     }
 
+    /// The source it belongs to.
+    pub(super) const fn source(&self) -> Option<&'d Source> {
+        self.source
+    }
+
     pub(super) fn routed(&mut self, source: &'d Source) -> &'d Source {
         self.source = Some(source);
         source

@@ -4,7 +4,8 @@
 //! now have to mean one thing only. [`document`] reads JSON in one pass into a compact tape of spans over the received
 //! bytes; [`instance`] shows that tape to the schema validator, [`bounds`] calculates with its numbers and [`formats`]
 //! checks its URLs; [`schema`] holds a source's compiled schemas, and [`declared`] what they declare, which decides what the
-//! sanitizer keeps and which names may stand in a log. [`lookup`] finds single values in bodies that are not validated.
+//! sanitizer keeps and which names may stand in a log. [`form`] reads the fields of
+//! forms.
 //!
 //! **Invariant:** nothing here waits, logs, or copies a body; every later stage looks at the same bytes through spans.
 //! **Invariant:** no byte of a sender reaches `serde_json`: with arbitrary precision switched on it gives member names of
@@ -21,7 +22,7 @@ pub mod formats;
 pub mod instance;
 mod names;
 pub mod node;
-mod number;
+pub(crate) mod number;
 pub mod pointer;
 mod reader;
 mod scan;

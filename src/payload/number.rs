@@ -10,7 +10,7 @@ use std::hash::{Hash, Hasher};
 
 /// A number as digits without zeros at either end, times a power of ten; zero has no digits.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Decimal<'n> {
+pub(crate) struct Decimal<'n> {
     negative: bool,
     /// The digits, in two parts since there may be a point between them.
     whole: &'n [u8],
@@ -21,7 +21,7 @@ pub(super) struct Decimal<'n> {
 
 impl<'n> Decimal<'n> {
     /// Takes a number of RFC 8259's grammar.
-    pub(super) fn parse(text: &'n str) -> Self {
+    pub(crate) fn parse(text: &'n str) -> Self {
         let text = text.as_bytes();
         let negative = text.first() == Some(&b'-');
         let unsigned = &text[usize::from(negative)..];

@@ -1,6 +1,6 @@
 //! One source: what a person typed, completed by its preset, becomes a [`Source`]. All findings go to the diagnostics.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,9 +11,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::diagnostic::{Diagnostic, Diagnostics, SourceFile};
 use super::preset::{self, Preset, Signing};
-use super::secrets::{Resolved, Resolver};
+use super::secrets::{Exposure, Resolved, Resolver, SecretFault};
 use super::source::{
-    self, ContentTypes, EventRules, ForwardRules, HandshakeRules, Methods, OnDuplicate, PayloadKind, ReplayRule, Source, Unlisted,
+    self, ContentTypes, EventRules, ForwardRules, HandshakeRules, Methods, OnDuplicate, PayloadKind, ReplayRule, Source,
+    Unlisted,
 };
 use super::source_config::{
     AuthMethod, HandshakeMode, LimitConfig, MediaType, PayloadWord, SecretPlace, SecretReference, SourceConfig,
@@ -27,7 +28,6 @@ use crate::admit::networks::Networks;
 use crate::admit::rate::Rate;
 use crate::admit::source::{RateMode, SourceRules};
 use crate::auth::Verifier;
-use crate::auth::verify::Challenges;
 use crate::auth::code::{self, CodeKind};
 use crate::auth::describe;
 use crate::auth::facts::{self, Covered};
@@ -36,9 +36,10 @@ use crate::auth::key::{KeyKind, NamedSecret};
 use crate::auth::place::Place;
 use crate::auth::scheme::Scheme;
 use crate::auth::template::Template;
+use crate::auth::verify::Challenges;
 use crate::forward::{HeaderRules, Signer, sign};
 use crate::payload::schema::{Schema, SchemaFault};
-use crate::secret::SECRET_BYTES_MIN;
+use crate::secret::{SECRET_BYTES_MIN, Secret};
 
 /// What compiling a source takes besides its file.
 pub(super) struct Context<'c> {
@@ -49,6 +50,8 @@ pub(super) struct Context<'c> {
     pub directory: &'c Path,
     pub schemas: Schemas,
     pub trust: tls::TrustCache,
+    /// Files whose change is a reason to load again.
+    pub watched: &'c mut BTreeSet<PathBuf>,
     pub diagnostics: &'c mut Diagnostics,
 }
 
@@ -75,6 +78,7 @@ pub(super) fn compile(
     let event = compiler.event(&config, preset, &schemes);
     let headers = compiler.headers(&config, preset, &schemes);
     let signer = compiler.signer(&config);
+    compiler.context.watched.extend(config.forward.trust_roots.iter().map(|root| root.value.clone()));
     let target = upstream::target(&config.forward, &mut compiler.context.trust)
         .map_err(|(span, message)| compiler.error(span, message))
         .ok();
@@ -83,9 +87,9 @@ pub(super) fn compile(
     let replay = compiler.replay(&config, &method, &schemes);
     compiler.url(&config, &schemes);
     compiler.body(&config);
-    let credential_parameters = schemes.iter().filter_map(|scheme| match &scheme.credential {
-        Place::Query(name) => Some(name.clone()),
-        _other => None,
+    let credential_parameters = schemes.iter().filter_map(|scheme| {
+        let Place::Query(name) = &scheme.credential else { return None };
+        Some(name.clone())
     });
     let credential_parameters = credential_parameters.collect();
     let limits = context.limits.source(name, limits(&config.limit, config.allow.as_ref()));
@@ -200,13 +204,15 @@ impl Compiler<'_, '_> {
             (Proving::Custom | Proving::Nothing, _) => &[],
         };
         let parameters = &config.auth.parameters;
-        let given = |name: &str| parameters.iter().find(|(found, _)| found.value == name).map(|(_, value)| &*value.value);
+        let given =
+            |name: &str| parameters.iter().find(|(found, _)| found.value == name).map(|(_, value)| &*value.value);
         let mut resolved = Vec::with_capacity(schemes.len());
         for scheme in schemes {
             match scheme.resolve(&given) {
                 Ok(scheme) => resolved.push(scheme),
                 Err(name) => {
-                    let declared = method.preset().and_then(|preset| preset.parameters.iter().find(|(known, _)| **known == *name));
+                    let declared =
+                        method.preset().and_then(|preset| preset.parameters.iter().find(|(known, _)| **known == *name));
                     let hint = declared.map(|(_, what)| format!("it is {what}")).unwrap_or_default();
                     let message = format!("parameter {name:?} is missing: [auth.parameters] {name} = \"…\"");
                     self.error_with(config.auth.span.clone(), message, hint);
@@ -224,17 +230,18 @@ impl Compiler<'_, '_> {
         let mut fault = false;
         for (name, value) in &config.auth.parameters {
             let place = match (relocatable, name.value.as_str()) {
-                (true, "header") => match HeaderName::try_from(value.value.as_str()) {
-                    Ok(header) => Some(Place::header(header)),
-                    Err(_) => {
+                (true, "header") => {
+                    let header = HeaderName::try_from(value.value.as_str()).ok();
+                    if header.is_none() {
                         self.error(Some(value.span.clone()), "not a header name".to_owned());
                         fault = true;
-                        None
                     }
-                },
+                    header.map(Place::header)
+                }
                 (true, "query") => Some(Place::Query(value.value.as_str().into())),
                 (_, other) => {
-                    let declared = method.preset().map(|preset| preset.parameters.iter().any(|(known, _)| known == other));
+                    let declared =
+                        method.preset().map(|preset| preset.parameters.iter().any(|(known, _)| known == other));
                     if declared == Some(false) || matches!(method, Proving::Nothing) {
                         let message = format!("provider {:?} has no parameter {other:?}", method.name());
                         self.error(Some(name.span.clone()), message);
@@ -265,7 +272,10 @@ impl Compiler<'_, '_> {
         {
             if wanted && references.is_empty() && !(learns && what == "secrets") {
                 let message = format!("no {what}: nothing could ever be accepted");
-                let hint = format!("{what} = [{{ id = \"2026-11\", {} }}]", if what == "secrets" { "env = \"…\"" } else { "file = \"…\"" });
+                let hint = format!(
+                    "{what} = [{{ id = \"2026-11\", {} }}]",
+                    if what == "secrets" { "env = \"…\"" } else { "file = \"…\"" }
+                );
                 self.error_with(auth.span.clone(), message, hint);
                 return None;
             }
@@ -275,29 +285,41 @@ impl Compiler<'_, '_> {
             }
         }
         let keys = self.keys(config)?;
+        if !code.is_some_and(CodeKind::has_trust_roots) {
+            self.refuse_trust_roots(config);
+        }
+        if let Some(advice) = code.and_then(|kind| kind.advice(&parameters(config))) {
+            self.warning(auth.span.clone(), advice.to_owned(), "");
+        }
         let made = match code {
-            Some(kind) => kind.make(&keys, &code::Settings {
-                parameters: &parameters(config),
-                trust_roots: &self.trust_roots(config)?,
-            }).map(|code| Verifier::of_code(method.name(), code)),
-            None => {
-                self.refuse_trust_roots(config);
-                Verifier::new(method.name(), schemes, &keys)
-            }
+            Some(kind) => kind
+                .make(
+                    &keys,
+                    &code::Settings { parameters: &parameters(config), trust_roots: &self.trust_roots(config)? },
+                )
+                .map(|code| Verifier::of_code(method.name(), code)),
+            None => Verifier::new(method.name(), schemes, &keys),
         };
         match made {
             Ok(verifier) => {
                 for id in verifier.short_keys() {
                     let reference = auth.public_keys.iter().find(|reference| reference.id.value == id);
                     let span = reference.map(|reference| reference.span.clone());
-                    self.warning(span, format!("public key `{id}` has fewer than 2,048 bits"), "ask the provider for a longer one");
+                    self.warning(
+                        span,
+                        format!("public key `{id}` has fewer than 2,048 bits"),
+                        "ask the provider for a longer one",
+                    );
                 }
                 Some(Some(verifier))
             }
             Err(fault) => {
                 let references = auth.secrets.iter().chain(&auth.public_keys);
                 let reference = references.into_iter().find(|reference| *reference.id.value == *fault.id);
-                self.error(reference.map(|reference| reference.span.clone()).or_else(|| auth.span.clone()), fault.to_string());
+                self.error(
+                    reference.map(|reference| reference.span.clone()).or_else(|| auth.span.clone()),
+                    fault.to_string(),
+                );
                 None
             }
         }
@@ -314,13 +336,38 @@ impl Compiler<'_, '_> {
                 Err(()) => complete = false,
             }
         }
-        let learnt = config.handshake.as_ref().and_then(|handshake| handshake.learn_secret.as_ref());
-        if let Some(path) = learnt
-            && let Ok(Resolved::Secret(secret)) = self.context.resolver.resolve(&SecretPlace::File(path.value.clone()))
-        {
-            keys.push(NamedSecret { id: "learnt".into(), secret, expires: None, kind: KeyKind::Secret });
+        let learn = config.handshake.as_ref().and_then(|handshake| handshake.learn_secret.as_ref());
+        match self.learnt(learn, &keys) {
+            Ok(learnt) => keys.extend(learnt),
+            Err(()) => complete = false,
         }
         complete.then_some(keys)
+    }
+
+    /// The secret that the provider handed over; `Ok(None)` as long as it has not, which is worth a word where there are no others.
+    fn learnt(&mut self, path: Option<&Spanned<PathBuf>>, others: &[NamedSecret]) -> Result<Option<NamedSecret>, ()> {
+        let Some(path) = path else { return Ok(None) };
+        let place = Spanned { value: SecretPlace::File(path.value.clone()), span: path.span.clone() };
+        self.context.watched.insert(path.value.clone());
+        let secret = match self.context.resolver.resolve(&place.value) {
+            Ok(Resolved::Secret(secret)) => secret,
+            Ok(Resolved::NotLookedFor) => return Ok(None),
+            Err(SecretFault::Unreadable { kind: std::io::ErrorKind::NotFound, .. } | SecretFault::Empty(_)) => {
+                if others.is_empty() {
+                    let message = "the provider has handed over no secret yet: every delivery is refused".to_owned();
+                    let name = self.file.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+                    let hint = format!("run `hookward learn {name}`, then make the webhook at the provider");
+                    self.warning(Some(place.span), message, &hint);
+                }
+                return Ok(None);
+            }
+            Err(fault) => {
+                self.error(Some(place.span), fault.to_string());
+                return Err(());
+            }
+        };
+        self.exposure(&place)?;
+        Ok(Some(NamedSecret { id: "learnt".into(), secret, expires: None, kind: KeyKind::Secret }))
     }
 
     fn refuse_trust_roots(&mut self, config: &SourceConfig) {
@@ -333,10 +380,14 @@ impl Compiler<'_, '_> {
     fn trust_roots(&mut self, config: &SourceConfig) -> Option<Vec<Vec<u8>>> {
         let mut roots = Vec::new();
         for root in &config.auth.trust_roots {
+            self.context.watched.insert(root.value.clone());
             match std::fs::read(&root.value) {
                 Ok(bytes) => roots.push(bytes),
                 Err(error) => {
-                    self.error(Some(root.span.clone()), format!("cannot read {}: {}", root.value.display(), error.kind()));
+                    self.error(
+                        Some(root.span.clone()),
+                        format!("cannot read {}: {}", root.value.display(), error.kind()),
+                    );
                     return None;
                 }
             }
@@ -344,18 +395,65 @@ impl Compiler<'_, '_> {
         Some(roots)
     }
 
+    /// What a reference leads to. `Ok(None)`: it was not looked for.
+    fn resolve(&mut self, place: &Spanned<SecretPlace>, kind: KeyKind) -> Result<Option<Secret>, ()> {
+        self.context.watched.extend(self.context.resolver.file(&place.value));
+        match self.context.resolver.resolve(&place.value) {
+            Ok(Resolved::Secret(secret)) => {
+                if kind == KeyKind::Secret {
+                    self.exposure(place)?;
+                }
+                Ok(Some(secret))
+            }
+            Ok(Resolved::NotLookedFor) => Ok(None),
+            Err(fault) => {
+                let hint = match fault {
+                    SecretFault::NoCredentials(_) => {
+                        "a service has it, with LoadCredential= or LoadCredentialEncrypted= in its unit; elsewhere set it to the folder of the file"
+                    }
+                    SecretFault::Unset(_)
+                    | SecretFault::NotText(_)
+                    | SecretFault::Unreadable { .. }
+                    | SecretFault::Empty(_)
+                    | SecretFault::TooLong(_) => {
+                        "set it where the gateway is started, or check the policies alone with `hookward check --no-secrets`"
+                    }
+                };
+                self.error_with(Some(place.span.clone()), fault.to_string(), hint.to_owned());
+                Err(())
+            }
+        }
+    }
+
+    /// A secret that others can read is no secret: a warning, or an error where the configuration is strict.
+    fn exposure(&mut self, place: &Spanned<SecretPlace>) -> Result<(), ()> {
+        let Some(exposure) = self.context.resolver.exposure(&place.value) else { return Ok(()) };
+        let file = self.context.resolver.file(&place.value).unwrap_or_default();
+        let (file, span) = (file.display(), Some(place.span.clone()));
+        let hint = format!("chmod 600 {file}");
+        match exposure {
+            Exposure::Everybody { mode } if self.context.strict => {
+                let message = format!("secret file {file} is open to everybody on this machine (mode {mode:03o})");
+                self.error_with(span, message, hint);
+                Err(())
+            }
+            Exposure::Everybody { mode } => {
+                let message = format!("secret file {file} is open to everybody on this machine (mode {mode:03o})");
+                self.warning(span, message, &hint);
+                Ok(())
+            }
+            Exposure::Group { mode } => {
+                let message = format!("secret file {file} is open to its group (mode {mode:03o})");
+                self.warning(span, message, &hint);
+                Ok(())
+            }
+        }
+    }
+
     /// Reads a secret. `Ok(None)`: it was not looked for.
     fn secret(&mut self, reference: &SecretReference, kind: KeyKind) -> Result<Option<NamedSecret>, ()> {
         let span = Some(reference.from.span.clone());
-        let secret = match self.context.resolver.resolve(&reference.from.value) {
-            Ok(Resolved::Secret(secret)) => secret,
-            Ok(Resolved::NotLookedFor) => return Ok(None),
-            Err(fault) => {
-                let hint = "set it where the gateway is started, or check the policies alone with `hookward check --no-secrets`";
-                self.error_with(span, fault.to_string(), hint.to_owned());
-                return Err(());
-            }
-        };
+        let Some(secret) = self.resolve(&reference.from, kind)? else { return Ok(None) };
         if secret.len() < SECRET_BYTES_MIN && kind == KeyKind::Secret {
             let message =
                 format!("secret `{}` has {} bytes, fewer than {SECRET_BYTES_MIN}", reference.id.value, secret.len());
@@ -375,7 +473,10 @@ impl Compiler<'_, '_> {
             None => preset.map(|preset| preset.event.clone()).unwrap_or_default(),
         };
         let coverage = |place: Template| {
-            let covered = facts::coverage(&place, schemes);
+            let covered = match preset.map(|preset| &preset.signing) {
+                Some(Signing::Code(kind)) => kind.coverage(&place),
+                Some(Signing::Schemes(_)) | None => facts::coverage(&place, schemes),
+            };
             (place, covered)
         };
         let places: Vec<_> = places.into_iter().map(coverage).collect();
@@ -432,12 +533,7 @@ impl Compiler<'_, '_> {
         }
     }
 
-    fn headers(
-        &mut self,
-        config: &SourceConfig,
-        preset: Option<&Preset>,
-        schemes: &[Scheme],
-    ) -> Option<HeaderRules> {
+    fn headers(&mut self, config: &SourceConfig, preset: Option<&Preset>, schemes: &[Scheme]) -> Option<HeaderRules> {
         let own = preset.map(|preset| preset.headers.as_slice()).unwrap_or_default();
         let written = config.forward.headers.iter().map(|header| header.value.as_str());
         let patterns: Vec<_> = own.iter().map(String::as_str).chain(written).collect();
@@ -465,14 +561,8 @@ impl Compiler<'_, '_> {
     /// Outer `None`: something is wrong; inner `None`: nothing is signed.
     fn signer(&mut self, config: &SourceConfig) -> Option<Option<Signer>> {
         let Some(place) = &config.forward.sign else { return Some(None) };
-        match self.context.resolver.resolve(&place.value) {
-            Ok(Resolved::Secret(secret)) => Some(Some(Signer::new(&secret))),
-            Ok(Resolved::NotLookedFor) => Some(None),
-            Err(fault) => {
-                self.error(Some(place.span.clone()), fault.to_string());
-                None
-            }
-        }
+        let secret = self.resolve(place, KeyKind::Secret).ok()?;
+        Some(secret.as_ref().map(Signer::new))
     }
 
     fn content_types(config: &SourceConfig, preset: Option<&Preset>) -> ContentTypes {
@@ -565,11 +655,14 @@ impl Compiler<'_, '_> {
     fn handshakes(&mut self, config: &SourceConfig, method: &Proving) -> Option<HandshakeRules> {
         let parameters = parameters(config);
         let given = |name: &str| parameters.get(name).copied();
-        let list = method.preset().map(|preset| preset.handshakes.iter().map(|handshake| handshake.resolve(&given)).collect());
+        let list =
+            method.preset().map(|preset| preset.handshakes.iter().map(|handshake| handshake.resolve(&given)).collect());
         let list: Result<Vec<_>, _> = list.unwrap_or(Ok(Vec::new()));
         // A missing parameter is reported with the schemes.
         let list = list.ok()?;
-        let Some(written) = &config.handshake else { return Some(HandshakeRules { list, ..HandshakeRules::default() }) };
+        let Some(written) = &config.handshake else {
+            return Some(HandshakeRules { list, ..HandshakeRules::default() });
+        };
         let mode = written.mode.as_ref().map_or(HandshakeMode::Answer, |mode| mode.value);
         if list.is_empty() {
             let message = format!("provider {:?} has no handshake", method.name());
@@ -590,14 +683,7 @@ impl Compiler<'_, '_> {
             return None;
         }
         let verify_token = match &written.verify_token {
-            Some(place) => match self.context.resolver.resolve(&place.value) {
-                Ok(Resolved::Secret(secret)) => Some(secret),
-                Ok(Resolved::NotLookedFor) => None,
-                Err(fault) => {
-                    self.error(Some(place.span.clone()), fault.to_string());
-                    return None;
-                }
-            },
+            Some(place) => self.resolve(place, KeyKind::Secret).ok()?,
             None => None,
         };
         let learn = written.learn_secret.as_ref().map(|path| path.value.clone());
@@ -618,7 +704,8 @@ fn methods(written: Option<Spanned<Vec<Method>>>, preset: Option<&Preset>) -> Me
 /// The fields that must stand alone besides the credential, whose doubling is a fault of authentication.
 fn single_headers(schemes: &[Scheme]) -> Vec<HeaderName> {
     let is_credential = |name: &&HeaderName| schemes.iter().any(|scheme| scheme.credential.headers().contains(name));
-    let mut names: Vec<_> = schemes.iter().flat_map(Scheme::headers).filter(|name| !is_credential(name)).cloned().collect();
+    let mut names: Vec<_> =
+        schemes.iter().flat_map(Scheme::headers).filter(|name| !is_credential(name)).cloned().collect();
     names.dedup();
     names
 }

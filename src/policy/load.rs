@@ -1,6 +1,6 @@
 //! All policies: a directory of files → one [`Policy`], or every reason why not.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -26,11 +26,13 @@ pub struct Loaded {
     pub files: Files,
     /// Everything that was found.
     pub diagnostics: Diagnostics,
+    /// The files that policies name besides: secrets, keys and what else has to be read again when it changes. There where loading failed too.
+    pub watched: BTreeSet<PathBuf>,
 }
 
 /// Loads every `*.toml` of the directory. `None` if there was an error: nothing half-loaded is handed out.
 pub fn load(config: &PoliciesConfig, resolver: &dyn Resolver, limits: &Limits, loaded: &mut Loaded) -> Option<Policy> {
-    let Loaded { files, diagnostics } = loaded;
+    let Loaded { files, diagnostics, watched } = loaded;
     let directory = &config.directory.value;
     let paths = list(directory, diagnostics);
     let mut sources = Vec::with_capacity(paths.len());
@@ -42,6 +44,7 @@ pub fn load(config: &PoliciesConfig, resolver: &dyn Resolver, limits: &Limits, l
         directory,
         schemas: Schemas::new(),
         trust: TrustCache::default(),
+        watched,
         diagnostics,
     };
     for path in paths {

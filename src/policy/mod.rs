@@ -4,7 +4,8 @@
 //! at all. One delivery sees one policy, from its first line to its last.
 //!
 //! Reading order: [`table`] (TOML with spans), [`gateway_config`] and [`source_config`] (what a person typed), [`preset`] (the built-in providers, in the same
-//! words), [`compile`] (one source), [`load`] (all of them), [`source`] (what a delivery sees), [`reload`] (the next snapshot).
+//! words), [`compile`] (one source), [`load`] (all of them), [`source`] (what a delivery sees), [`reload`] (the next snapshot), [`learn`] (secrets that
+//! providers hand over).
 //!
 //! **Invariant:** secrets are read here, through a [`secrets::Resolver`], and nowhere else; their text reaches no diagnostic.
 
@@ -12,6 +13,7 @@ pub mod compile;
 pub mod diagnosis;
 pub mod diagnostic;
 pub mod gateway_config;
+pub mod learn;
 pub mod load;
 pub mod preset;
 pub mod reload;

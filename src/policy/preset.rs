@@ -197,6 +197,16 @@ impl Preset {
         }
     }
 
+    /// How the id of a public key looks in a policy.
+    #[must_use]
+    pub fn key_id(&self) -> &'static str {
+        match &self.signing {
+            Signing::Schemes(_) => None,
+            Signing::Code(kind) => kind.key_id(),
+        }
+        .unwrap_or("current")
+    }
+
     /// Whether it signs the URL, which then has to be known.
     #[must_use]
     pub fn covers_url(&self) -> bool {
@@ -206,12 +216,14 @@ impl Preset {
     /// Everything there is to say of how it signs.
     #[must_use]
     pub fn lines(&self) -> Vec<Line> {
-        let mut lines = match &self.signing {
-            Signing::Schemes(_) => Vec::new(),
-            Signing::Code(kind) => kind.lines(),
-        };
-        lines.extend(describe::lines(self.signing.schemes(), &self.handshakes, &self.event, &self.delivery_id));
-        lines
+        match &self.signing {
+            Signing::Schemes(schemes) => describe::lines(schemes, &self.handshakes, &self.event, &self.delivery_id),
+            Signing::Code(kind) => {
+                let mut lines = kind.lines(&self.event, &self.delivery_id);
+                lines.extend(describe::handshakes(&self.handshakes));
+                lines
+            }
+        }
     }
 }
 

@@ -2,35 +2,85 @@
 //!
 //! **Invariant:** a reload that finds an error changes nothing. Sockets are never touched.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc, watch};
 
 /// Editors and deployments write several files one after the other: a change counts when nothing changed for this long.
 pub const DEBOUNCE: Duration = Duration::from_millis(300);
 
+/// For as long a worker waits for a reload that it asked for: many policies take a while to load.
+const RELOAD_TIME: Duration = Duration::from_secs(5);
+
+/// How a worker asks for the policies to be loaded again, and learns that they are.
+#[derive(Debug, Default)]
+pub struct Reload {
+    asked: Notify,
+    done: watch::Sender<u64>,
+    /// Whether somebody is there who reloads.
+    attended: AtomicBool,
+}
+
+impl Reload {
+    /// Asks, and waits until it is done; does not wait where nobody reloads.
+    pub async fn ask(&self) {
+        let mut done = self.done.subscribe();
+        self.asked.notify_one();
+        if self.attended.load(Ordering::Acquire) {
+            // Late or never: the file's change is seen by the watch as well.
+            let _ = tokio::time::timeout(RELOAD_TIME, done.changed()).await;
+        }
+    }
+
+    /// Waits until somebody asks. Whoever waits here has promised to reload then, and to say when it is [`done`](Self::done).
+    pub async fn asked(&self) {
+        self.attended.store(true, Ordering::Release);
+        self.asked.notified().await;
+    }
+
+    /// Tells those who asked.
+    pub fn done(&self) {
+        self.done.send_modify(|count| *count += 1);
+    }
+}
+
+/// What is watched.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Watched {
+    /// Single files, there or not.
+    pub files: BTreeSet<PathBuf>,
+    /// Directories with everything below them.
+    pub trees: BTreeSet<PathBuf>,
+}
+
 /// Watches files and directories and tells when something in them has changed and come to rest.
 pub struct Watch {
     _watcher: RecommendedWatcher,
+    is_whole: bool,
     changes: mpsc::Receiver<()>,
 }
 
 impl Watch {
-    /// Watches these files, by their directories (a file that is replaced by renaming is seen too), and everything below these trees.
-    /// What else happens beside the files, such as a log that grows, is no change.
+    /// Watches these, the files by their directories: a file that is replaced by renaming is seen too, and so is a volume of an orchestrator,
+    /// whose files are links through `..data`. What else happens beside the files, such as a log that grows, is no change.
+    ///
+    /// A directory that is not there yet is left out; see [`Watch::is_whole`].
     ///
     /// # Errors
     /// If the system cannot watch one of them.
-    pub fn new(files: &[PathBuf], trees: &[PathBuf]) -> Result<Self, notify::Error> {
-        let absolute = |paths: &[PathBuf]| paths.iter().map(|path| absolute(path)).collect::<Vec<_>>();
-        let (files, trees) = (absolute(files), absolute(trees));
-        let mut directories: Vec<_> = files.iter().filter_map(|file| file.parent()).map(Path::to_owned).collect();
-        directories.sort();
-        directories.dedup();
-        let below = trees.clone();
-        let concerns = move |path: &PathBuf| files.contains(path) || below.iter().any(|tree| path.starts_with(tree));
+    pub fn new(watched: &Watched) -> Result<Self, notify::Error> {
+        let absolute = |paths: &BTreeSet<PathBuf>| paths.iter().map(|path| absolute(path)).collect::<BTreeSet<_>>();
+        let (files, trees) = (absolute(&watched.files), absolute(&watched.trees));
+        let directories: BTreeSet<_> = files.iter().filter_map(|file| file.parent()).map(Path::to_owned).collect();
+        let (below, volumes) = (trees.clone(), directories.clone());
+        let concerns = move |path: &PathBuf| {
+            let is_volume = path.ends_with("..data") && path.parent().is_some_and(|parent| volumes.contains(parent));
+            is_volume || files.contains(path) || below.iter().any(|tree| path.starts_with(tree))
+        };
         let (sender, changes) = mpsc::channel(1);
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             if event.is_ok_and(|event| !event.kind.is_access() && event.paths.iter().any(&concerns)) {
@@ -41,10 +91,18 @@ impl Watch {
         for tree in &trees {
             watcher.watch(tree, RecursiveMode::Recursive)?;
         }
-        for directory in directories.iter().filter(|directory| !trees.contains(directory)) {
+        let outside = directories.iter().filter(|directory| !trees.contains(*directory) && directory.is_dir());
+        let is_whole = directories.iter().all(|directory| directory.is_dir());
+        for directory in outside {
             watcher.watch(directory, RecursiveMode::NonRecursive)?;
         }
-        Ok(Self { _watcher: watcher, changes })
+        Ok(Self { _watcher: watcher, is_whole, changes })
+    }
+
+    /// Whether every directory was there. Where one was not, it is worth to watch anew after a reload.
+    #[must_use]
+    pub const fn is_whole(&self) -> bool {
+        self.is_whole
     }
 
     /// Waits for a change to come to rest. Never ends if nothing can change any more.

@@ -373,7 +373,8 @@ fn check_timestamp(
         table.error(Some(rule.span.clone()), fault.hint(format!("write {{{}}} or {{body}}", rule.value.at)));
     }
     let is_signed_in_place = template.names(&Value::At(rule.value.at.clone()));
-    if !is_signed && !is_signed_in_place && !(in_body && template.names(&Value::Body)) {
+    let is_signed_with_the_body = in_body && template.names(&Value::Body);
+    if !(is_signed || is_signed_in_place || is_signed_with_the_body) {
         let fault = Fault::new("the timestamp is not part of signed, so anybody could renew it");
         table.error(Some(rule.span.clone()), fault.hint("add {timestamp} to signed, or leave the timestamp out"));
     }
@@ -653,8 +654,10 @@ fn parse_timestamp_place(text: &str) -> Result<Place, Fault> {
         | Place::Json(_)
         | Place::Form(_)
         | Place::Query(_)) => Ok(place),
-        other => Err(Fault::new(format!("a timestamp cannot be at \"{other}\""))
-            .hint("use \"header:NAME\", \"item:NAME\", \"position:N\" or \"json:/POINTER\"")),
+        other @ (Place::HeaderPrefix(_) | Place::Bearer | Place::Basic | Place::Claim(_) | Place::Member(_)) => {
+            Err(Fault::new(format!("a timestamp cannot be at \"{other}\""))
+                .hint("use \"header:NAME\", \"item:NAME\", \"position:N\" or \"json:/POINTER\""))
+        }
     }
 }
 

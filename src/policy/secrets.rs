@@ -1,14 +1,19 @@
 //! Where secrets are read: the environment and files, behind a resolver that tests replace.
 
-use std::fs::File;
-use std::io::{self, Read as _};
-use std::path::Path;
+use std::ffi::OsString;
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
 use super::source_config::SecretPlace;
 use crate::secret::Secret;
 
 /// No secret is longer; a larger file is not one.
-pub const SECRET_BYTES_MAX: u64 = 64 * 1024;
+pub const SECRET_BYTES_MAX: u32 = 64 * 1024;
+
+/// Where systemd, and whoever does as it does, keeps the credentials of a service.
+pub const CREDENTIALS_DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
 
 /// Answers a reference with the secret behind it.
 pub trait Resolver {
@@ -17,6 +22,47 @@ pub trait Resolver {
     /// # Errors
     /// [`SecretFault`] if there is none, or an empty one.
     fn resolve(&self, place: &SecretPlace) -> Result<Resolved, SecretFault>;
+
+    /// The file that a reference reads, to be watched for changes.
+    fn file(&self, place: &SecretPlace) -> Option<PathBuf> {
+        match place {
+            SecretPlace::File(path) => Some(path.clone()),
+            SecretPlace::Env(_) | SecretPlace::Credential(_) => None,
+        }
+    }
+
+    /// Who else can get at what the reference reads.
+    fn exposure(&self, _place: &SecretPlace) -> Option<Exposure> {
+        None
+    }
+}
+
+/// Who besides the gateway can get at a secret file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exposure {
+    /// Everybody on the machine may read it, or write it.
+    Everybody {
+        /// The file's permission bits.
+        mode: u32,
+    },
+    /// It is the gateway's own file, and its group may read or write it too. (In a file of somebody else's the group is how the gateway gets at it.)
+    Group {
+        /// The file's permission bits.
+        mode: u32,
+    },
+}
+
+impl Exposure {
+    /// What these permissions mean to a process of this user.
+    #[must_use]
+    pub const fn of(mode: u32, owner: u32, user: Option<u32>) -> Option<Self> {
+        let is_own = matches!(user, Some(user) if user == owner);
+        match mode {
+            mode if mode & 0o006 != 0 => Some(Self::Everybody { mode: mode & 0o7777 }),
+            mode if mode & 0o060 != 0 && is_own => Some(Self::Group { mode: mode & 0o7777 }),
+            _ => None,
+        }
+    }
 }
 
 /// What a reference led to.
@@ -45,6 +91,9 @@ pub enum SecretFault {
         /// Why.
         kind: io::ErrorKind,
     },
+    /// There is no directory with credentials.
+    #[error("credential {0} cannot be looked up: CREDENTIALS_DIRECTORY is not set")]
+    NoCredentials(String),
     /// There is nothing in it.
     #[error("the secret in {0} is empty")]
     Empty(String),
@@ -66,9 +115,43 @@ impl Resolver for SystemSecrets {
         let (secret, name) = match place {
             SecretPlace::Env(name) => (from_environment(name)?, name.clone()),
             SecretPlace::File(path) => (from_file(path)?, path.display().to_string()),
+            SecretPlace::Credential(name) => {
+                let path = credential(std::env::var_os(CREDENTIALS_DIRECTORY), name);
+                let path = path.ok_or_else(|| SecretFault::NoCredentials(name.clone()))?;
+                (from_file(&path)?, path.display().to_string())
+            }
         };
         if secret.is_empty() { Err(SecretFault::Empty(name)) } else { Ok(Resolved::Secret(secret)) }
     }
+
+    fn file(&self, place: &SecretPlace) -> Option<PathBuf> {
+        match place {
+            SecretPlace::Env(_) => None,
+            SecretPlace::File(path) => Some(path.clone()),
+            SecretPlace::Credential(name) => credential(std::env::var_os(CREDENTIALS_DIRECTORY), name),
+        }
+    }
+
+    /// Credentials are left out: whoever made their directory guards it, and may show access lists as the mode of a group.
+    fn exposure(&self, place: &SecretPlace) -> Option<Exposure> {
+        match place {
+            SecretPlace::Env(_) | SecretPlace::Credential(_) => None,
+            SecretPlace::File(path) => {
+                let file = std::fs::metadata(path).ok()?;
+                Exposure::of(file.mode(), file.uid(), own_user())
+            }
+        }
+    }
+}
+
+/// The user of this process, where the system shows it.
+fn own_user() -> Option<u32> {
+    std::fs::metadata("/proc/self").ok().as_ref().map(Metadata::uid)
+}
+
+/// The file of a credential; `None` without a directory, which systemd names by an absolute path.
+fn credential(directory: Option<OsString>, name: &str) -> Option<PathBuf> {
+    directory.map(PathBuf::from).filter(|directory| directory.is_absolute()).map(|directory| directory.join(name))
 }
 
 impl Resolver for NoSecrets {
@@ -88,10 +171,6 @@ fn from_environment(name: &str) -> Result<Secret, SecretFault> {
 fn from_file(path: &Path) -> Result<Secret, SecretFault> {
     let unreadable =
         |error: io::Error| SecretFault::Unreadable { path: path.display().to_string(), kind: error.kind() };
-    let mut bytes = Vec::new();
-    File::open(path).and_then(|file| file.take(SECRET_BYTES_MAX + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
-    if bytes.len() as u64 > SECRET_BYTES_MAX {
-        return Err(SecretFault::TooLong(path.display().to_string()));
-    }
-    Ok(Secret::from_file_bytes(bytes))
+    let secret = File::open(path).and_then(|file| Secret::read(file, SECRET_BYTES_MAX)).map_err(unreadable)?;
+    secret.ok_or_else(|| SecretFault::TooLong(path.display().to_string()))
 }

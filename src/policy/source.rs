@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderName, Method};
 
 use crate::admit::source::SourceLimits;
 use crate::admit::trickle::Trickle;
@@ -30,7 +30,7 @@ pub struct Source {
     pub policy: Box<str>,
     /// The exact path.
     pub path: Box<str>,
-    /// The methods it takes; for the `Allow` field as well.
+    /// The methods of its deliveries; handshakes may have others.
     pub methods: Methods,
     /// The media types it takes.
     pub content_types: ContentTypes,
@@ -64,11 +64,10 @@ pub struct Source {
     pub forward: ForwardRules,
 }
 
-/// Methods a source takes.
+/// Methods a source takes for deliveries.
 #[derive(Debug, Clone)]
 pub struct Methods {
     list: Vec<Method>,
-    allow: HeaderValue,
 }
 
 /// Media types a source takes, without parameters, in lower case.
@@ -153,7 +152,13 @@ impl HandshakeRules {
     /// Whether a handshake comes by this method.
     #[must_use]
     pub fn takes(&self, method: &Method) -> bool {
-        self.mode == HandshakeMode::Answer && self.list.iter().any(|handshake| handshake.method() == Some(method))
+        self.methods().any(|known| known == method)
+    }
+
+    /// The methods that handshakes come by and that are answered, where they are ones of their own.
+    pub fn methods(&self) -> impl Iterator<Item = &Method> {
+        let list = if self.mode == HandshakeMode::Answer { self.list.as_slice() } else { &[] };
+        list.iter().filter_map(Handshake::method)
     }
 
     /// Whether somebody who proved nothing gets a short word signed: then no delivery may be such a word.
@@ -193,6 +198,18 @@ pub const fn diagnoses() -> Trickle {
 }
 
 impl Source {
+    /// The value of `Allow`: the methods of deliveries, and of handshakes that are answered (RFC 9110 §10.2.1).
+    #[must_use]
+    pub fn allowed(&self) -> String {
+        let mut names: Vec<_> = self.methods.list.iter().map(Method::as_str).collect();
+        for method in self.handshakes.methods() {
+            if !names.contains(&method.as_str()) {
+                names.push(method.as_str());
+            }
+        }
+        names.join(", ")
+    }
+
     /// Whether the policy wants payloads to be looked into: then nothing may pass that cannot be read.
     #[must_use]
     pub fn reads_payload(&self) -> bool {
@@ -203,22 +220,14 @@ impl Source {
 impl Methods {
     /// Methods in the order they were named.
     #[must_use]
-    pub fn new(list: Vec<Method>) -> Self {
-        let names: Vec<_> = list.iter().map(Method::as_str).collect();
-        let allow = HeaderValue::try_from(names.join(", ")).unwrap_or_else(|_| HeaderValue::from_static("POST"));
-        Self { list, allow }
+    pub const fn new(list: Vec<Method>) -> Self {
+        Self { list }
     }
 
     /// Whether it takes this one.
     #[must_use]
     pub fn contains(&self, method: &Method) -> bool {
         self.list.contains(method)
-    }
-
-    /// The value of `Allow`.
-    #[must_use]
-    pub const fn allow(&self) -> &HeaderValue {
-        &self.allow
     }
 }
 

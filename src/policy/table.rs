@@ -207,13 +207,14 @@ impl<'a> Reader<'a> {
     }
 
     /// Reports both keys where both stand in the table, and the lack of either where none does.
-    pub fn require_one(&self, keys: [&str; 2]) {
-        let [first, second] = keys;
-        if self.has(first) && self.has(second) {
+    pub fn require_one<const N: usize>(&self, keys: [&str; N]) {
+        let there: Vec<_> = keys.into_iter().filter(|key| self.has(key)).collect();
+        if let [first, second, ..] = there[..] {
             let message = format!("{first} and {second} cannot stand together{}", self.place());
             self.error(self.key_span(second), Fault::new(message));
-        } else if !self.has(first) && !self.has(second) && self.document.broken.is_empty() {
-            self.error(None, Fault::new(format!("missing key {first:?} or {second:?}{}", self.place())));
+        } else if there.is_empty() && self.document.broken.is_empty() {
+            let keys = keys.map(|key| format!("{key:?}")).join(" or ");
+            self.error(None, Fault::new(format!("missing key {keys}{}", self.place())));
         }
     }
 

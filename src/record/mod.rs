@@ -264,6 +264,11 @@ impl Recorder {
         }
     }
 
+    /// Writes a line about the gateway itself, see [`Telemetry::event`].
+    pub fn event(&self, level: Level, message: &str, fields: &[(&str, &dyn fmt::Display)]) {
+        self.core.event(level, message, fields);
+    }
+
     fn rejected(&self, state: &mut State, delivery: &Delivery<'_>, rejection: &Rejection, place: Option<Reserved>) {
         let State { sources, suppression, lines } = state;
         let (reason, peer, style) = (rejection.reason(), delivery.peer, self.core.style);

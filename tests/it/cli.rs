@@ -13,8 +13,8 @@ use serde_json::{Map, Value, json};
 
 use crate::support::command::{Ran, hookward, ran, run};
 
-const VERBS: [&str; 10] =
-    ["serve", "demo", "check", "test", "send", "rejects", "init", "providers", "cert", "completions"];
+const VERBS: [&str; 11] =
+    ["serve", "demo", "check", "test", "send", "rejects", "init", "providers", "learn", "cert", "completions"];
 
 fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -34,6 +34,7 @@ impl Resolver for Examples {
         match place {
             SecretPlace::Env(name) => Ok(Resolved::Secret(Secret::new(secret(name).into_bytes()))),
             SecretPlace::File(path) => Err(SecretFault::Empty(path.display().to_string())),
+            SecretPlace::Credential(name) => Err(SecretFault::NoCredentials(name.clone())),
         }
     }
 }

@@ -3,16 +3,20 @@
 use super::secret;
 use crate::auth::key::key_bytes;
 use crate::auth::scheme::{SecretEncoding, SecretForm};
+use crate::secret::Secret;
 
 fn form(encoding: SecretEncoding, prefix: &str, remove_first: Option<char>) -> SecretForm {
     SecretForm { encoding, prefix: prefix.into(), remove_first }
 }
 
+/// Form, secret, and the key or what was expected.
+type Row<'r> = (SecretForm, &'r str, Result<&'r [u8], &'r str>);
+
 #[test]
 fn a_secret_spells_its_key() {
     use SecretEncoding::{Base64, Hex, Sha1, Text};
     let sha1 = hex::decode("a9993e364706816aba3e25717850c26c9cd0d89d").unwrap();
-    let rows: [(SecretForm, &str, Result<&[u8], &str>); 24] = [
+    let rows: [Row<'_>; 24] = [
         (form(Text, "", None), "abc", Ok(b"abc")),
         (form(Text, "whsec_", None), "whsec_abc", Ok(b"abc")),
         (form(Text, "whsec_", None), "abc", Ok(b"abc")),
@@ -40,7 +44,7 @@ fn a_secret_spells_its_key() {
     ];
     for (form, text, expected) in rows {
         let found = key_bytes(&form, &secret("only", text));
-        let found = found.as_ref().map(|key| key.expose()).map_err(|fault| fault.expected);
+        let found = found.as_ref().map(Secret::expose).map_err(|fault| fault.expected);
         assert_eq!(found, expected, "{text} as {form:?}");
     }
 }

@@ -10,10 +10,10 @@ use sha2::{Digest as _, Sha256, Sha512};
 
 use super::sent::Sent;
 use super::{NOW, header, secret};
+use crate::auth::Verifier;
 use crate::auth::key::{KeyKind, NamedSecret};
 use crate::auth::scheme::{Algorithm, Encoding, Scheme, SecretForm, Shape, TokenAlgorithm, TokenRule};
 use crate::auth::template::Template;
-use crate::auth::Verifier;
 use crate::policy::scheme::read_scheme;
 use crate::reason::Reason;
 use crate::secret::Secret;
@@ -94,7 +94,7 @@ fn a_tokens_header_chooses_nothing() {
         ("a key of its own", with(r#"{"alg":"HS256","jwk":{"kty":"oct","k":"YQ"}}"#), FITS),
         ("a kid that no secret has", with(r#"{"alg":"HS256","kid":"x"}"#), FITS),
         ("an empty signature", format!("{signed}."), malformed),
-        ("a short signature", format!("{signed}.{}", &signature[..4]), mismatch),
+        ("a short signature", format!("{signed}.{}", &signature[..4]), malformed),
         ("a signature with padding", format!("{good}="), malformed),
         ("two parts", signed.to_owned(), malformed),
         ("four parts", format!("{good}.x"), malformed),
@@ -187,7 +187,11 @@ fn a_public_key_is_never_a_secret() {
     let forged = hs256(HEADER, "{}", &jwk);
     assert_eq!(judge(&verifier, &forged, "{}"), Err(Reason::CredentialMalformed));
     let renamed = hs256(r#"{"alg":"ES256"}"#, "{}", &jwk);
-    assert_eq!(judge(&verifier, &renamed, "{}"), Err(Reason::CredentialMismatch));
+    assert_eq!(judge(&verifier, &renamed, "{}"), Err(Reason::CredentialMalformed), "an HMAC is too short");
+    let (signed, signature) = renamed.rsplit_once('.').unwrap();
+    let twice = URL_SAFE_NO_PAD.decode(signature).unwrap().repeat(2);
+    let as_long = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(twice));
+    assert_eq!(judge(&verifier, &as_long, "{}"), Err(Reason::CredentialMismatch));
 }
 
 #[test]

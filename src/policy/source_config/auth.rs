@@ -63,6 +63,8 @@ pub enum SecretPlace {
     Env(String),
     /// This file.
     File(PathBuf),
+    /// The service manager's credential of this name: a file in `$CREDENTIALS_DIRECTORY` (systemd's `LoadCredential=` and its like).
+    Credential(String),
 }
 
 /// `[handshake]`.
@@ -165,13 +167,14 @@ fn read_reference(entry: &mut Reader<'_>, parse_id: fn(&str) -> Result<String, F
     Some(SecretReference { id: id?, from: from?, expires, span: entry.span().unwrap_or_default() })
 }
 
-/// Reads `env` or `file`, one of which there must be.
+/// Reads `env`, `file` or `credential`, one of which there must be.
 pub(super) fn read_place(table: &mut Reader<'_>) -> Option<Spanned<SecretPlace>> {
-    table.require_one(["env", "file"]);
+    table.require_one(["env", "file", "credential"]);
     let directory = table.directory();
     let env = table.guarded("env", parse_variable);
     let file = table.parsed("file", |text| parse_path(text).map(|path| SecretPlace::File(directory.join(path))));
-    env.or(file)
+    let credential = table.guarded("credential", parse_credential);
+    env.or(file).or(credential)
 }
 
 /// Reads `trust_roots = [{ file = "…" }]`.
@@ -217,6 +220,17 @@ fn parse_variable(text: &str) -> Result<SecretPlace, Fault> {
         return Err(fault.hint("the secret itself does not belong in this file"));
     }
     Ok(SecretPlace::Env(text.to_owned()))
+}
+
+/// A credential's name is one file's name (`systemd.exec(5)`), so it leads nowhere else.
+fn parse_credential(text: &str) -> Result<SecretPlace, Fault> {
+    let is_known = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    let is_name = !text.is_empty() && !text.starts_with('.') && text.bytes().all(is_known);
+    if !is_name || text.len() > VARIABLE_CHARS_MAX {
+        let fault = Fault::new("credential must be the name of a credential: letters, digits, \".\", \"_\" and \"-\"");
+        return Err(fault.hint("the secret itself does not belong in this file"));
+    }
+    Ok(SecretPlace::Credential(text.to_owned()))
 }
 
 pub(super) fn read_handshake(handshake: &mut Reader<'_>) -> HandshakeConfig {

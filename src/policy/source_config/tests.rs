@@ -254,7 +254,7 @@ fn faults_of_authentication_are_told() {
         (
             "",
             "[auth]\nprovider = 'github'\nsecrets = [{ id = 'a' }]",
-            &["5:12: missing key \"env\" or \"file\" in auth.secrets[0]"],
+            &["5:12: missing key \"env\" or \"file\" or \"credential\" in auth.secrets[0]"],
         ),
         (
             "",

@@ -59,7 +59,7 @@ fn base(like: &DeTable<'_>, presets: Presets, depth: usize) -> Option<(DeTable<'
 }
 
 /// Completes a preset: its scheme word by word, everything else key by key.
-fn inherit<'a>(preset: &mut DeTable<'a>, mut base: DeTable<'static>, span: &Range<usize>) {
+fn inherit(preset: &mut DeTable<'_>, mut base: DeTable<'static>, span: &Range<usize>) {
     base.remove("like");
     let scheme = preset.get_mut("scheme").and_then(|scheme| table(scheme.get_mut()));
     if let Some(scheme) = scheme
@@ -70,7 +70,7 @@ fn inherit<'a>(preset: &mut DeTable<'a>, mut base: DeTable<'static>, span: &Rang
     merge(preset, base, span);
 }
 
-fn merge<'a>(table: &mut DeTable<'a>, base: DeTable<'static>, span: &Range<usize>) {
+fn merge(table: &mut DeTable<'_>, base: DeTable<'static>, span: &Range<usize>) {
     for (key, value) in base {
         if !table.contains_key(key.get_ref().as_ref()) {
             table.insert(TomlSpanned::new(span.clone(), key.into_inner()), placed(value, span));
@@ -89,12 +89,15 @@ fn placed<'a>(value: TomlSpanned<DeValue<'static>>, span: &Range<usize>) -> Toml
         DeValue::Array(array) => DeValue::Array(array.into_iter().map(|item| placed(item, span)).collect()),
         DeValue::Table(table) => {
             let entries = table.into_iter();
-            let entries = entries.map(|(key, value)| (TomlSpanned::new(span.clone(), key.into_inner()), placed(value, span)));
+            let entries =
+                entries.map(|(key, value)| (TomlSpanned::new(span.clone(), key.into_inner()), placed(value, span)));
             DeValue::Table(entries.collect())
         }
-        scalar @ (DeValue::String(_) | DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_)) => {
-            scalar
-        }
+        scalar @ (DeValue::String(_)
+        | DeValue::Integer(_)
+        | DeValue::Float(_)
+        | DeValue::Boolean(_)
+        | DeValue::Datetime(_)) => scalar,
     };
     TomlSpanned::new(span.clone(), value)
 }
@@ -173,8 +176,14 @@ mod tests {
             ("title = 't'\nlike = 'base'", "title=t headers=a+b methods=POST algorithm=hmac prefix=p item=v1"),
             ("like = 'base'\nheaders = ['c']", "title=base headers=c methods=POST algorithm=hmac prefix=p item=v1"),
             ("like = 'base'\nheaders = []", "title=base headers= methods=POST algorithm=hmac prefix=p item=v1"),
-            ("like = 'base'\n[scheme]\nprefix = 'q'", "title=base headers=a+b methods=POST algorithm=hmac prefix=q item=v1"),
-            ("like = 'base'\n[scheme]\nlist = { item = 'v2' }", "title=base headers=a+b methods=POST algorithm=hmac prefix=p item=v2"),
+            (
+                "like = 'base'\n[scheme]\nprefix = 'q'",
+                "title=base headers=a+b methods=POST algorithm=hmac prefix=q item=v1",
+            ),
+            (
+                "like = 'base'\n[scheme]\nlist = { item = 'v2' }",
+                "title=base headers=a+b methods=POST algorithm=hmac prefix=p item=v2",
+            ),
             ("like = 'base'\n[scheme]\nlist = false", "title=base headers=a+b methods=POST algorithm=hmac prefix=p"),
             ("like = 'base'\nmethods = false", "title=base headers=a+b algorithm=hmac prefix=p item=v1"),
             ("like = 'two'", "title=two headers=a+b methods=POST algorithm=hmac prefix=q item=v1"),

@@ -123,6 +123,21 @@ impl Connection {
 
     /// The next answer; `None` if the connection ends before one begins. Interim answers count.
     pub(crate) fn try_answer(&mut self) -> Option<Answer> {
+        let mut answer = self.try_head()?;
+        let length = match answer.header("content-length") {
+            Some(length) => length.parse().unwrap(),
+            None if answer.status == 204 || answer.status < 200 => 0,
+            None => panic!("an answer without length: {answer:?}"),
+        };
+        while self.read.len() < length {
+            assert!(self.more() > 0, "the connection ended within a body");
+        }
+        answer.body = self.read.drain(..length).collect();
+        Some(answer)
+    }
+
+    /// The head of the next answer, which is all there is for HEAD.
+    pub(crate) fn try_head(&mut self) -> Option<Answer> {
         let end = loop {
             if let Some(end) = find(&self.read, b"\r\n\r\n") {
                 break end + 4;
@@ -137,17 +152,7 @@ impl Connection {
         let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
         let fields = lines.filter_map(|line| line.split_once(": "));
         let headers: Vec<_> = fields.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect();
-        let mut answer = Answer { status, headers, body: Vec::new() };
-        let length = match answer.header("content-length") {
-            Some(length) => length.parse().unwrap(),
-            None if status == 204 || status < 200 => 0,
-            None => panic!("an answer without length: {head}"),
-        };
-        while self.read.len() < length {
-            assert!(self.more() > 0, "the connection ended within a body");
-        }
-        answer.body = self.read.drain(..length).collect();
-        Some(answer)
+        Some(Answer { status, headers, body: Vec::new() })
     }
 
     /// Waits until the gateway closes; what it sends first is thrown away.

@@ -51,6 +51,7 @@ impl Resolver for Secrets {
             SecretPlace::Env(name) if name.starts_with("UNSET") => Err(SecretFault::Unset(name.clone())),
             SecretPlace::Env(name) => Ok(Resolved::Secret(Secret::new(secret_of(name).into_bytes()))),
             SecretPlace::File(path) => Err(SecretFault::Empty(path.display().to_string())),
+            SecretPlace::Credential(name) => Err(SecretFault::NoCredentials(name.clone())),
         }
     }
 }

@@ -1,0 +1,71 @@
+//! A handshake that brings a secret: it is kept before it is answered, or refused.
+//!
+//! **Invariant:** one is kept at a time, by a thread that may wait for the disk. A worker never does.
+
+use super::draft::Draft;
+use super::{Commitment, Gateway, Upstream};
+use crate::delivery::{Answer, Ended};
+use crate::forward::Forwarded;
+use crate::policy::Source;
+use crate::policy::learn::{self, LearnFault};
+use crate::reason::{Level, Reason};
+use crate::record::DeliveryId;
+use crate::rejection::Rejection;
+
+impl<U: Upstream> Gateway<U> {
+    /// Keeps the secret that a handshake brought, if it brought one, and puts it in force before the answer goes out: the provider's first
+    /// delivery may follow at once.
+    pub(super) async fn learn(
+        &self,
+        mut answer: Box<Answer>,
+        draft: &Draft<'_, U>,
+        commitment: &Commitment,
+    ) -> Result<Forwarded, Ended> {
+        let (Some(secret), Some(source)) = (answer.learned.take(), draft.source()) else {
+            return Err((*answer).into());
+        };
+        let Some(file) = source.handshakes.learn.clone() else { return Err(Reason::HandshakeRefused.into()) };
+        let shared = &self.shared;
+        // The semaphore is never closed.
+        let Ok(_turn) = shared.learning.acquire().await else { return Err(Reason::HandshakeRefused.into()) };
+        commitment.commit();
+        let now = shared.clock.unix_seconds();
+        match tokio::task::spawn_blocking(move || learn::keep(&file, &secret, now)).await {
+            Ok(Ok(())) => {
+                self.tell_kept(source, draft);
+                shared.reload.ask().await;
+                Err((*answer).into())
+            }
+            Ok(Err(fault)) => Err(self.not_kept(&fault, source).into()),
+            Err(_panicked) => Err(Reason::Panic.into()),
+        }
+    }
+
+    /// At a level that shows also where ordinary deliveries do not: whoever hands over the secret is believed from now on.
+    fn tell_kept(&self, source: &Source, draft: &Draft<'_, U>) {
+        let (peer, mut id) = (draft.peer(), [0; DeliveryId::LENGTH]);
+        let delivery = draft.id().encode(&mut id).to_owned();
+        let message = "a secret was handed over and is kept";
+        self.recorder.event(
+            Level::Warn,
+            message,
+            &[("source", &source.name), ("peer", &peer), ("delivery", &delivery)],
+        );
+    }
+
+    fn not_kept(&self, fault: &LearnFault, source: &Source) -> Rejection {
+        let refused = Rejection::new(Reason::HandshakeRefused).fact("found", fault.to_string());
+        match fault {
+            LearnFault::Closed => refused.hint(format!(
+                "if the provider should hand its secret over now, run `hookward learn {}` and let it try again",
+                source.name
+            )),
+            LearnFault::Short => refused.hint("a provider's own secret is longer: this is somebody else's try"),
+            LearnFault::Unwritable(_) => {
+                let message = "a secret was handed over and cannot be kept";
+                self.recorder.event(Level::Error, message, &[("source", &source.name), ("error", fault)]);
+                refused.hint("let the gateway's user write into the directory of [handshake] learn_secret")
+            }
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! Handshakes as providers make them, over real sockets and TLS, and the secrets that some of them bring.
+//!
+//! The gateway, the app and the client are those of the other integration tests; requests are signed here with the libraries themselves, so that
+//! nothing is judged by our own signer.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    dead_code,
+    unused_imports,
+    reason = "a test ends where something is not as it says; helpers are part of the tests, and are shared"
+)]
+
+mod support;
+
+mod answers;
+mod exposure;
+mod learning;
+mod oracle;
+mod redaction;
