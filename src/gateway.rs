@@ -8,6 +8,7 @@
 
 mod client;
 mod detach;
+pub mod diagnose;
 mod draft;
 mod learn;
 
@@ -40,6 +41,7 @@ use crate::receive;
 use crate::record::{DeliveryId, Recorder, Upstream as UpstreamFacts};
 use crate::rejection::Rejection;
 use crate::reply::Reply;
+use diagnose::{Diagnosis, Job};
 use draft::Draft;
 
 /// What sends requests to upstreams: the pool of a worker, or a function in a test.
@@ -103,12 +105,22 @@ pub struct Gateway<U> {
     shared: Arc<Shared>,
     upstream: U,
     recorder: Recorder,
+    diagnosis: Option<Diagnosis>,
 }
 
 impl<U: Upstream> Gateway<U> {
-    /// A worker's gateway.
+    /// A worker's gateway, which records refusals as they are.
     pub fn new(shared: Arc<Shared>, upstream: U, recorder: Recorder) -> Arc<Self> {
-        Arc::new(Self { shared, upstream, recorder })
+        Arc::new(Self { shared, upstream, recorder, diagnosis: None })
+    }
+
+    /// A worker's gateway, which lets some refusals be looked into before they are recorded.
+    pub fn diagnosing(shared: Arc<Shared>, upstream: U, recorder: Recorder, diagnosis: Diagnosis) -> Arc<Self> {
+        Arc::new(Self { shared, upstream, recorder, diagnosis: Some(diagnosis) })
+    }
+
+    const fn diagnosis(&self) -> Option<&Diagnosis> {
+        self.diagnosis.as_ref()
     }
 
     /// What all workers share.
@@ -128,14 +140,18 @@ impl<U: Upstream> Gateway<U> {
         B: Body<Data = Bytes> + Unpin,
     {
         let (head, mut body) = request.into_parts();
+        let version = head.version;
         let policy = self.shared.policy.load_full();
         let mut draft = Draft::new(self, &head, arrival);
         let ended = match self.judge(&policy, &head, &mut body, arrival, commitment, &mut draft).await {
             Err(Ended::Answered(answer)) => self.learn(answer.into(), &draft, commitment).await,
             ended => ended,
         };
-        let reply = draft.finish(ended);
-        if head.version == Version::HTTP_2 {
+        let (reply, refused) = draft.finish(ended);
+        if let (Some(refused), Some(diagnosis)) = (refused, &self.diagnosis) {
+            diagnosis.submit(Job { recorder: self.recorder.clone(), policy, head, refused });
+        }
+        if version == Version::HTTP_2 {
             receive::discard(body).await;
         }
         reply

@@ -13,10 +13,12 @@ use http::{HeaderMap, Method};
 
 use crate::admit::Limits;
 use crate::admit::permit::Permit;
+use crate::auth::diagnosis::Finding;
 use crate::clock::UnixSeconds;
 use crate::delivery::{Answer, Ended, HostMatch, Routed, Sanitized};
 use crate::forward::request::{Attestation, Protocol, request};
 use crate::policy::{Policy, Source};
+use crate::reason::Reason;
 use crate::rejection::Rejection;
 use crate::sanitize::Edit;
 
@@ -100,6 +102,32 @@ pub fn judge<'p>(
     };
     Judgement { source, steps, event, secret_id, verdict }
 }
+
+/// Why a credential was refused, as far as can be found out.
+#[derive(Debug, Default)]
+pub struct Explanation {
+    /// What would have fitted, or what it looks like.
+    pub found: Vec<Finding>,
+    /// The text that the scheme signs, piece by piece, by names and lengths.
+    pub signed: Vec<String>,
+}
+
+/// Looks into a refused credential as the gateway's diagnosis does, and with the body also where the head alone was refused. Empty for every
+/// other verdict.
+#[must_use]
+pub fn explain(policy: &Policy, judged: &Judgement<'_>, head: &Parts, body: &Bytes, now: UnixSeconds) -> Explanation {
+    let (Some(source), Verdict::Reject(rejection)) = (judged.source, &judged.verdict) else {
+        return Explanation::default();
+    };
+    if !EXPLAINED.contains(&rejection.reason()) {
+        return Explanation::default();
+    }
+    Explanation { found: policy.diagnose(source, head, Some(body), now), signed: source.signed_shape(head, body, now) }
+}
+
+/// What is looked into offline: all that the credential itself can be blamed for.
+const EXPLAINED: [Reason; 4] =
+    [Reason::CredentialMissing, Reason::CredentialMalformed, Reason::CredentialMismatch, Reason::SecretExpired];
 
 struct Trail<'p> {
     source: Option<&'p Source>,

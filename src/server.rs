@@ -25,6 +25,7 @@ use crate::edge::serve::{Listener, Worker};
 use crate::edge::tls::{self, CertificateStore, Certificates};
 use crate::forward::Upstreams;
 use crate::forward::request::Protocol;
+use crate::gateway::diagnose::Diagnosis;
 use crate::gateway::{self, Gateway, Shared};
 use crate::policy::Policy;
 use crate::policy::gateway_config::EdgeConfig;
@@ -60,6 +61,8 @@ pub struct Server {
     telemetry: Telemetry,
     draining: watch::Sender<bool>,
     workers: Vec<JoinHandle<io::Result<()>>>,
+    diagnosis: Diagnosis,
+    diagnostician: Option<JoinHandle<()>>,
     https: Vec<SocketAddr>,
     http: Vec<SocketAddr>,
 }
@@ -123,11 +126,14 @@ impl Server {
         let settings = Arc::new(connection_settings(&startup.edge));
         let caps = Caps::new(settings.connections_max, settings.connections_per_client_max);
         let handshakes = Arc::new(Semaphore::new(settings.handshakes_max));
+        let (diagnosis, diagnostician) = Diagnosis::new();
+        let diagnostician = thread::Builder::new().name("diagnosis".to_owned()).spawn(move || diagnostician.run());
+        let diagnostician = Some(diagnostician.map_err(StartFault::Worker)?);
         let spawn = |(number, listeners): (usize, Vec<Listener>)| {
             let upstreams = Upstreams::default();
             let recorder = startup.telemetry.recorder();
             let worker = Arc::new(Worker {
-                gateway: Gateway::new(Arc::clone(&shared), upstreams.clone(), recorder),
+                gateway: Gateway::diagnosing(Arc::clone(&shared), upstreams.clone(), recorder, diagnosis.clone()),
                 upstreams,
                 settings: Arc::clone(&settings),
                 caps: Arc::clone(&caps),
@@ -141,7 +147,17 @@ impl Server {
         };
         let workers = listeners.into_iter().enumerate().map(spawn).collect::<io::Result<_>>();
         let workers = workers.map_err(StartFault::Worker)?;
-        Ok(Self { shared, store, telemetry: startup.telemetry, draining, workers, https, http })
+        Ok(Self {
+            shared,
+            store,
+            telemetry: startup.telemetry,
+            draining,
+            workers,
+            diagnosis,
+            diagnostician,
+            https,
+            http,
+        })
     }
 
     /// What all workers share: the policy in force, limits, the time.
@@ -184,6 +200,9 @@ impl Server {
             // A worker ends by its own return; a panic in one is no reason to leave the others.
             let _ = worker.join();
         }
+        // Behind the workers, who refuse, and before the logs' end: what waits has no record yet.
+        self.diagnosis.end();
+        let _ = self.diagnostician.take().map(JoinHandle::join);
         self.telemetry.shutdown();
     }
 }

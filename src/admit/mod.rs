@@ -26,6 +26,7 @@ pub mod networks;
 pub mod permit;
 pub mod rate;
 pub mod source;
+pub mod trickle;
 
 pub use self::buffers::Reserved;
 pub use self::networks::Networks;

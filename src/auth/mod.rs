@@ -18,6 +18,7 @@ pub mod code;
 pub mod condition;
 pub mod credential;
 pub mod describe;
+pub mod diagnosis;
 pub mod facts;
 pub mod handshake;
 pub mod key;

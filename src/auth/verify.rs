@@ -30,6 +30,8 @@ pub struct Verifier {
     name: Box<str>,
     method: Method,
     challenges: Challenges,
+    /// As they were configured: diagnosis reads them in other ways, when it has to. Copies of keys for every way would be kept for nothing.
+    secrets: Box<[NamedSecret]>,
 }
 
 /// Whether the source's keys also sign what strangers ask for in a handshake.
@@ -82,7 +84,7 @@ impl Verifier {
             Ok(Keyed { scheme: scheme.clone(), keys: keys.collect::<Result<_, _>>()? })
         });
         let method = Method::Schemes(keyed.collect::<Result<_, _>>()?);
-        Ok(Self { name: name.into(), method, challenges: Challenges::None })
+        Ok(Self { name: name.into(), method, challenges: Challenges::None, secrets: secrets.into() })
     }
 
     /// The same for a source whose handshakes get something signed, or not.
@@ -94,7 +96,7 @@ impl Verifier {
     /// A way to prove that only code can say.
     #[must_use]
     pub fn of_code(name: &str, code: Box<dyn Code>) -> Self {
-        Self { name: name.into(), method: Method::Code(code), challenges: Challenges::None }
+        Self { name: name.into(), method: Method::Code(code), challenges: Challenges::None, secrets: Box::default() }
     }
 
     /// What the head presents for this source.
@@ -158,6 +160,11 @@ impl Verifier {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The secrets and keys as they were configured, for diagnosis; none where code judges.
+    pub(super) fn secrets(&self) -> &[NamedSecret] {
+        &self.secrets
     }
 
     fn keyed(&self, position: usize) -> Option<&Keyed> {

@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 use super::setup::{Setup, Trouble};
 use crate::admit::Limits;
 use crate::clock::Clock;
-use crate::offline::{Judgement, Replays, Verdict, judge};
+use crate::offline::{self, Explanation, Judgement, Replays, Verdict, judge};
 use crate::policy::Policy;
 use crate::policy::secrets::SystemSecrets;
 use crate::reply;
@@ -128,6 +128,7 @@ fn one(
     writeln!(out, "{text}").map_err(Trouble::Output)?;
     if arguments.explain {
         explain(&judgement, &body, out).map_err(Trouble::Output)?;
+        diagnosis(&offline::explain(policy, &judgement, &head, &body, now), out).map_err(Trouble::Output)?;
     }
     Ok(expectation(&record, &verdict))
 }
@@ -197,6 +198,27 @@ impl<'l> Line<'l> {
         self.headers = headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
         self.body_b64 = STANDARD.encode(body);
     }
+}
+
+/// What is known of a refused credential: the signed text's shape, and what would have fitted.
+fn diagnosis(explanation: &Explanation, out: &mut impl Write) -> io::Result<()> {
+    let Explanation { found, signed } = explanation;
+    if !signed.is_empty() {
+        writeln!(out, "      signed text:")?;
+    }
+    for line in signed {
+        writeln!(out, "        {line}")?;
+    }
+    for finding in found {
+        let facts = finding.facts();
+        let facts = facts
+            .iter()
+            .skip(1)
+            .map(|(name, fact)| format!("{name} {}", serde_json::to_string(fact).unwrap_or_default()));
+        writeln!(out, "      diagnosis: {} ({})", finding.word(), facts.collect::<Vec<_>>().join(", "))?;
+        writeln!(out, "        {}", finding.hint())?;
+    }
+    Ok(())
 }
 
 /// Every step, for people; what was edited is shown as a difference of the bodies.

@@ -8,13 +8,14 @@ use bytes::Bytes;
 use http::request::Parts;
 
 use super::client::Client;
+use super::diagnose::{Refused, Room};
 use super::{Arrival, Gateway, Shared, Upstream};
 use crate::delivery::{Authenticated, Ended, Received, Validated};
 use crate::forward::Forwarded;
 use crate::forward::request::Protocol;
 use crate::policy::Source;
 use crate::reason::{Reason, Stage};
-use crate::record::{Counted, Delivery, DeliveryId, Outcome, Upstream as UpstreamFacts};
+use crate::record::{Counted, Delivery, DeliveryId, Outcome, Reserved, Upstream as UpstreamFacts};
 use crate::rejection::Rejection;
 use crate::reply::{self, Reply};
 
@@ -110,9 +111,9 @@ impl<'d, U: Upstream> Draft<'d, U> {
         self.upstream = Some(upstream);
     }
 
-    /// Writes the record and makes the answer.
-    pub(super) fn finish(mut self, ended: Result<Forwarded, Ended>) -> Reply {
-        match ended {
+    /// Makes the answer and writes the record, unless the refusal is to be looked into: then that writes it.
+    pub(super) fn finish(mut self, ended: Result<Forwarded, Ended>) -> (Reply, Option<Refused>) {
+        let reply = match ended {
             Ok(forwarded) => {
                 self.write(Some(forwarded.status.as_u16()), Outcome::Forwarded);
                 reply::forwarded(forwarded)
@@ -123,10 +124,56 @@ impl<'d, U: Upstream> Draft<'d, U> {
             }
             Err(Ended::Rejected(rejection)) => {
                 self.count_failure(rejection.reason());
-                self.write(rejection.status().map(|status| status.as_u16()), Outcome::Rejected(&rejection));
-                reply::refused(&rejection, self.id.encode(&mut [0; DeliveryId::LENGTH]))
+                let reply = reply::refused(&rejection, self.id.encode(&mut [0; DeliveryId::LENGTH]));
+                return (reply, self.refuse(rejection));
             }
+        };
+        (reply, None)
+    }
+
+    /// Hands a refused delivery over to be looked into, where that is due and there is room; else writes its record.
+    fn refuse(&mut self, rejection: Rejection) -> Option<Refused> {
+        let now = self.gateway.shared().clock.monotonic();
+        let place = self.place(&rejection, now);
+        let room = if place.is_some() { self.room(now) } else { None };
+        let Some(room) = room else {
+            self.written = true;
+            let status = rejection.status().map(|status| status.as_u16());
+            let recorder = self.gateway.recorder();
+            let delivery = self.delivery(status, Outcome::Rejected(&rejection));
+            match place {
+                Some(place) => recorder.reserved(&delivery, place),
+                None => recorder.delivery(&delivery),
+            }
+            return None;
+        };
+        self.written = true;
+        Some(Refused {
+            ts: self.ts,
+            id: self.id,
+            peer: self.peer(),
+            body: self.body.take(),
+            elapsed: now.saturating_sub(self.started),
+            now: self.gateway.shared().clock.unix_seconds(),
+            rejection,
+            place,
+            _room: room,
+        })
+    }
+
+    /// A place in the rejected log, if a diagnosis is due. A flood that is only counted spends none of what a genuine sender's mistake needs.
+    fn place(&self, rejection: &Rejection, now: Duration) -> Option<Reserved> {
+        let (gateway, source) = (self.gateway, self.source?);
+        if !gateway.diagnosis()?.is_due(rejection, source, now) {
+            return None;
         }
+        let at = gateway.shared().clock.unix_micros();
+        gateway.recorder().reserve(Some(&source.name), rejection.reason(), self.peer(), at)
+    }
+
+    fn room(&self, now: Duration) -> Option<Room> {
+        let body_bytes = self.body.as_ref().map_or(0, Bytes::len);
+        self.gateway.diagnosis()?.room(self.source?, body_bytes, now)
     }
 
     /// A fault of authentication counts against the client's budget at this source.
@@ -140,7 +187,11 @@ impl<'d, U: Upstream> Draft<'d, U> {
 
     fn write(&mut self, status: Option<u16>, outcome: Outcome<'_>) {
         self.written = true;
-        self.gateway.recorder().delivery(&Delivery {
+        self.gateway.recorder().delivery(&self.delivery(status, outcome));
+    }
+
+    fn delivery<'r>(&'r self, status: Option<u16>, outcome: Outcome<'r>) -> Delivery<'r> {
+        Delivery {
             ts: self.ts,
             id: self.id,
             source: self.source.map(|source| &*source.name),
@@ -157,7 +208,7 @@ impl<'d, U: Upstream> Draft<'d, U> {
             status,
             upstream: self.upstream,
             outcome,
-        });
+        }
     }
 }
 

@@ -16,8 +16,8 @@ use super::diagnostic::{Diagnostic, Diagnostics, SourceFile};
 use super::preset::{self, Preset, Signing};
 use super::secrets::{Exposure, Resolved, Resolver, SecretFault};
 use super::source::{
-    ContentTypes, EventRules, ForwardRules, HandshakeRules, Methods, OnDuplicate, PayloadKind, ReplayRule, Source,
-    Unlisted,
+    self, ContentTypes, EventRules, ForwardRules, HandshakeRules, Methods, OnDuplicate, PayloadKind, ReplayRule,
+    Source, Unlisted,
 };
 use super::source_config::{
     AuthMethod, HandshakeMode, LimitConfig, MediaType, MethodConfig, PayloadWord, SecretPlace, SecretReference,
@@ -109,6 +109,7 @@ pub(super) fn compile(
         authenticator: authenticator?,
         handshakes: handshakes?,
         limits,
+        diagnoses: source::diagnoses(),
         replay,
         event: event?,
         delivery_id,

@@ -10,6 +10,7 @@
 //! **Invariant:** secrets are read here, through a [`secrets::Resolver`], and nowhere else; their text reaches no diagnostic.
 
 pub mod compile;
+pub mod diagnosis;
 pub mod diagnostic;
 pub mod gateway_config;
 pub mod learn;

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::{HeaderName, Method};
 
 use crate::admit::source::SourceLimits;
+use crate::admit::trickle::Trickle;
 use crate::auth::Authenticator;
 use crate::auth::facts::Covered;
 use crate::auth::handshake::Handshake;
@@ -49,6 +50,8 @@ pub struct Source {
     pub single_headers: Vec<HeaderName>,
     /// Rates, budgets, networks.
     pub limits: SourceLimits,
+    /// How often a refused credential is looked into.
+    pub diagnoses: Trickle,
     /// What happens to a delivery that was accepted before.
     pub replay: ReplayRule,
     /// Where the event's name is and which schema it chooses.
@@ -182,6 +185,16 @@ pub struct ForwardRules {
     pub answer_headers: Vec<HeaderName>,
     /// The answer's body to `unlisted = "acknowledge"` and acknowledged duplicates.
     pub acknowledgement: Bytes,
+}
+
+/// How many refused deliveries of a source are diagnosed at once, and after how long one more is.
+const DIAGNOSES_BURST: u32 = 5;
+const DIAGNOSES_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What [`Source::diagnoses`] begins with.
+#[must_use]
+pub const fn diagnoses() -> Trickle {
+    Trickle::new(DIAGNOSES_BURST, DIAGNOSES_INTERVAL)
 }
 
 impl Source {

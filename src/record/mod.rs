@@ -28,6 +28,7 @@ pub(crate) mod text;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
+use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
@@ -42,7 +43,7 @@ pub use reader::{Reader, read_stream};
 pub use rejects::{MEMBERS, Record};
 pub use sink::Clock;
 
-use crate::reason::Level;
+use crate::reason::{Level, Reason};
 use crate::rejection::Rejection;
 use access::Style;
 use output::{Output, RotatingFile};
@@ -89,6 +90,13 @@ struct Owner {
 pub struct Recorder {
     core: Arc<Core>,
     shard: Arc<Shard>,
+}
+
+/// A place in the rejected log for a record that is written later ([`Recorder::reserve`]).
+#[derive(Debug)]
+#[must_use = "the record is still to be written"]
+pub struct Reserved {
+    suppressed: u64,
 }
 
 /// Something that is counted as long as this value lives.
@@ -222,6 +230,26 @@ impl Drop for Owner {
 impl Recorder {
     /// Records one delivery: call it exactly once for each, when the answer is known.
     pub fn delivery(&self, delivery: &Delivery<'_>) {
+        self.record(delivery, None);
+    }
+
+    /// Takes a place in the rejected log for a refusal that is known now (`now` in microseconds since the Unix epoch) and recorded a little later, once it was looked into:
+    /// refusals in between must not keep it out. `None` if it would be counted only; then nothing was counted yet.
+    #[must_use]
+    pub fn reserve(&self, source: Option<&str>, reason: Reason, peer: IpAddr, now: i64) -> Option<Reserved> {
+        let mut state = self.shard.lock();
+        let State { sources, suppression, .. } = &mut *state;
+        let found = sources.find(source, &self.core.registry);
+        let origin = Origin { slot: found.slot, name: source.map(|_| &found.block.source) };
+        suppression.reserve(origin, reason, peer, now).map(|suppressed| Reserved { suppressed })
+    }
+
+    /// Records a delivery that has its place: in place of [`Recorder::delivery`], and as exactly once.
+    pub fn reserved(&self, delivery: &Delivery<'_>, place: Reserved) {
+        self.record(delivery, Some(place));
+    }
+
+    fn record(&self, delivery: &Delivery<'_>, place: Option<Reserved>) {
         let mut state = self.shard.lock();
         let State { sources, lines, .. } = &mut *state;
         sources.find(delivery.source, &self.core.registry).block.add(delivery);
@@ -232,7 +260,7 @@ impl Recorder {
                     self.core.append(&self.shard, lines, Stream::Access, |out| access::accepted(out, style, delivery));
                 }
             }
-            Outcome::Rejected(rejection) => self.rejected(&mut state, delivery, rejection),
+            Outcome::Rejected(rejection) => self.rejected(&mut state, delivery, rejection, place),
         }
     }
 
@@ -241,14 +269,16 @@ impl Recorder {
         self.core.event(level, message, fields);
     }
 
-    fn rejected(&self, state: &mut State, delivery: &Delivery<'_>, rejection: &Rejection) {
+    fn rejected(&self, state: &mut State, delivery: &Delivery<'_>, rejection: &Rejection, place: Option<Reserved>) {
         let State { sources, suppression, lines } = state;
         let (reason, peer, style) = (rejection.reason(), delivery.peer, self.core.style);
         // Not when it began: deliveries that drip in slowly would set the budgets' clock back.
         let now = delivery.ended_at();
         let source = sources.find(delivery.source, &self.core.registry);
         let origin = Origin { slot: source.slot, name: delivery.source.map(|_| &source.block.source) };
-        let Verdict::Write { suppressed } = suppression.admit(origin, reason, peer, now) else {
+        let reserved = |Reserved { suppressed }| Verdict::Write { suppressed };
+        let verdict = place.map_or_else(|| suppression.admit(origin, reason, peer, now), reserved);
+        let Verdict::Write { suppressed } = verdict else {
             self.shard.count_suppressed();
             return;
         };

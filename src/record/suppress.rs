@@ -152,6 +152,21 @@ impl Suppression {
         Verdict::Write { suppressed: std::mem::take(&mut client.suppressed) }
     }
 
+    /// Takes a place for a refusal that is written later: as many as these were kept out since the last record. Where there is no place, nothing is
+    /// counted.
+    pub(super) fn reserve(&mut self, origin: Origin<'_>, reason: Reason, peer: IpAddr, now: i64) -> Option<u64> {
+        let Self { limits, clients, groups } = self;
+        let client = client(clients, limits, origin, reason, peer);
+        let client_has_room = client.is_none_or(|client| client.has_room(limits.client, now));
+        if !client_has_room || !group(groups, limits, origin, reason).has_room(limits.group, now) {
+            return None;
+        }
+        match self.admit(origin, reason, peer, now) {
+            Verdict::Write { suppressed } => Some(suppressed),
+            Verdict::Suppress => None,
+        }
+    }
+
     /// Counts refusals that were admitted and then not written after all.
     pub(super) fn put_back(&mut self, origin: Origin<'_>, reason: Reason, peer: IpAddr, now: i64, refusals: u64) {
         let Self { limits, clients, groups } = self;
@@ -313,6 +328,26 @@ mod tests {
             self.reported += summaries.iter().map(|summary| summary.suppressed).sum::<u64>();
             summaries
         }
+    }
+
+    #[test]
+    fn a_place_that_is_taken_ahead_is_one_of_the_burst_and_none_is_counted_where_there_is_none() {
+        let burst = Limits::DEFAULT.client.burst;
+        let mut flood = Flood::under(limits());
+        let reason = Reason::CredentialMismatch;
+        let reserve = |flood: &mut Flood| {
+            let name = Arc::clone(&flood.name);
+            let origin = Origin { slot: 1, name: Some(&name) };
+            flood.suppression.reserve(origin, reason, ip("203.0.113.9"), 0)
+        };
+        assert_eq!(reserve(&mut flood), Some(0));
+        for _ in 0..burst + 2 {
+            flood.refuse(reason, "203.0.113.9", 0);
+        }
+        assert_eq!(reserve(&mut flood), None);
+        let summaries = flood.summaries(|table, out| table.drain(0, out));
+        assert_eq!((flood.written, flood.reported), (u64::from(burst) - 1, 3));
+        assert_eq!(summaries.len(), 1);
     }
 
     #[test]
