@@ -283,14 +283,45 @@ impl Walk<'_> {
         fit
     }
 
-    /// The one alternative that a value of this kind can fit at all. Where there are two, finding out how many it fits
-    /// could take long, with alternatives inside of alternatives.
+    /// The one alternative that a value can fit at all. Which ones it cannot is told by its kind, and an object's by its
+    /// names: no deeper, since finding out could take long with alternatives inside of alternatives.
     fn alternative(&mut self, node: Node<'_>, kind: Kinds, alternatives: &[TestId]) -> Fit {
-        let mut possible = alternatives.iter().filter(|&&test| self.tests[test as usize].possibly.has(kind));
+        let tests = self.tests;
+        let mut possible = alternatives.iter().filter(|&&test| tests[test as usize].possibly.has(kind));
+        match (possible.next(), possible.next()) {
+            (Some(&only), None) => return self.value(node, only),
+            (Some(_), Some(_)) if kind == Kinds::OBJECT => {}
+            (None, _) | (Some(_), Some(_)) => return Fit::Unsure,
+        }
+        let Some(steps) = self.steps.checked_sub(node.len() * alternatives.len()) else { return Fit::Unsure };
+        self.steps = steps;
+        let mut possible = alternatives.iter().filter(|&&test| tests[test as usize].may_hold(node));
         match (possible.next(), possible.next()) {
             (Some(&only), None) => self.value(node, only),
             (None, _) | (Some(_), Some(_)) => Fit::Unsure,
         }
+    }
+}
+
+impl Test {
+    /// Whether an object's names may be those that this asks for: where not, the object surely does not fit.
+    fn may_hold(&self, object: Node<'_>) -> bool {
+        if !self.possibly.has(Kinds::OBJECT) {
+            return false;
+        }
+        let Some(members) = &self.members else { return true };
+        let mut required = 0;
+        for member in object.members() {
+            if member.key.is_escaped() {
+                return true;
+            }
+            match members.names.get(member.key.raw_name(), member.key.fingerprint()) {
+                Some(listing) => required += usize::from(listing.required),
+                None if matches!(members.rest, Rest::Refused) => return false,
+                None => {}
+            }
+        }
+        required == members.required
     }
 }
 

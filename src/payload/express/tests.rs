@@ -35,7 +35,7 @@ fn what_is_understood_is_judged_and_nothing_else() {
     let closed = json!({"type": "object", "properties": {"a": {"type": "integer"}, "b": {}}, "additionalProperties": false, "required": ["a"]});
     let either = json!({"oneOf": [{"type": "null"}, closed, {"type": ["string", "boolean"]}]});
     let draft_7 = "http://json-schema.org/draft-07/schema#";
-    let rows: [Row<'_>; 22] = [
+    let rows: [Row<'_>; 23] = [
         ("anything", json!(true), &[("1", Declared), ("{}", Declared), ("{\"a\":1}", Fits), ("[1]", Fits)]),
         ("nothing", json!(false), &[("1", Unsure)]),
         (
@@ -94,6 +94,19 @@ fn what_is_understood_is_judged_and_nothing_else() {
             ],
         ),
         ("alternatives alike", json!({"anyOf": [closed, {"type": "object"}]}), &[(r#"{"a":1}"#, Unsure)]),
+        (
+            "objects told apart by their names",
+            json!({"oneOf": [closed, {"required": ["c"]}, {"type": "null"}]}),
+            &[
+                (r#"{"a":1}"#, Declared),
+                (r#"{"c":1}"#, Fits),
+                (r#"{"a":1,"c":1}"#, Fits),
+                (r#"{"a":"1"}"#, Unsure),
+                (r#"{"\u0061":1}"#, Unsure),
+                ("null", Unsure),
+                ("{}", Unsure),
+            ],
+        ),
         (
             "alternatives behind references",
             json!({"anyOf": [{"$ref": "#/$defs/c"}, {"$ref": "#/$defs/n"}],
