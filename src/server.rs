@@ -12,7 +12,6 @@ use std::thread::{self, JoinHandle};
 
 use arc_swap::ArcSwap;
 use tokio::sync::{Semaphore, watch};
-use tokio_rustls::TlsAcceptor;
 
 use crate::admit::networks::Networks;
 use crate::admit::{Capacity, Limits};
@@ -102,7 +101,7 @@ impl Server {
             return Err(StartFault::NoCertificate);
         }
         let tls = match &store {
-            Some(store) => Some((TlsAcceptor::from(tls::server_config(Arc::clone(store))?), Arc::clone(store))),
+            Some(store) => Some((tls::server_config(Arc::clone(store))?, Arc::clone(store))),
             None => None,
         };
         let shared = Arc::new(Shared {
