@@ -1,9 +1,10 @@
 //! Verifying a GitHub signature, beside the bare computation of the MAC.
 
+use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use hookward::auth::key::{KeyKind, NamedSecret};
 use hookward::auth::sign::{Unsigned, sign};
-use hookward::auth::verify::NamedSecret;
 use hookward::auth::{Head, Verifier};
 use hookward::policy::preset;
 use hookward::secret::Secret;
@@ -13,13 +14,16 @@ use sha2::Sha256;
 const SECRET: &[u8] = b"a-secret-for-the-benchmark";
 
 fn hmac(criterion: &mut Criterion) {
-    let scheme = &preset::find("github").expect("the preset").scheme;
-    let secret = || NamedSecret { id: "bench".into(), secret: Secret::new(SECRET.to_vec()), expires: None };
-    let verifier = Verifier::new("github", scheme.clone(), &[secret()]).expect("a verifier");
+    let [scheme] = preset::find("github").expect("the preset").signing.schemes() else { panic!("one scheme") };
+    let secret = || {
+        let secret = Secret::new(SECRET.to_vec());
+        NamedSecret { id: "bench".into(), secret, expires: None, kind: KeyKind::Secret }
+    };
+    let verifier = Verifier::new("github", std::slice::from_ref(scheme), &[secret()]).expect("a verifier");
     let (method, uri) = (Method::POST, Uri::from_static("/hooks/github"));
     let mut group = criterion.benchmark_group("hmac");
     for size in [100, 7_000, 25_000] {
-        let body = vec![b'x'; size];
+        let body = Bytes::from(vec![b'x'; size]);
         let unsigned = Unsigned {
             method: method.clone(),
             uri: uri.clone(),

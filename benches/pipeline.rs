@@ -14,8 +14,8 @@ use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use hookward::admit::networks::Networks;
 use hookward::admit::{Capacity, Limits};
+use hookward::auth::key::{KeyKind, NamedSecret};
 use hookward::auth::sign::{Unsigned, sign};
-use hookward::auth::verify::NamedSecret;
 use hookward::clock::Clock;
 use hookward::delivery::HostMatch;
 use hookward::forward::pool::{Exchange, ExchangeFault, Outbound};
@@ -154,8 +154,9 @@ fn headers(body: &Bytes) -> HeaderMap {
         headers.insert(name, HeaderValue::from_static(value));
     }
     headers.insert("content-length", HeaderValue::from(body.len()));
-    let secret = NamedSecret { id: "bench".into(), secret: Secret::new(SECRET.into()), expires: None };
-    let scheme = &preset::find("github").expect("the preset").scheme;
+    let secret = Secret::new(SECRET.into());
+    let secret = NamedSecret { id: "bench".into(), secret, expires: None, kind: KeyKind::Secret };
+    let [scheme] = preset::find("github").expect("the preset").signing.schemes() else { panic!("one scheme") };
     let unsigned = Unsigned {
         method: Method::POST,
         uri: "/hooks/github".parse().expect("a path"),

@@ -60,7 +60,7 @@
 //! ```compile_fail,E0451
 //! # use hookward::auth::Proof;
 //! fn forge() -> Proof<'static> {
-//!     Proof { scheme: "github", secret_id: "x", signed_at_millis: None, digest: None }
+//!     Proof { scheme: "github", secret_id: "x", signed_at_millis: None, fresh_for: None, digests: None, claims: None }
 //! }
 //! ```
 
@@ -70,23 +70,28 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST};
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, StatusCode, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 
 use crate::admit::Limits;
 use crate::admit::claims::{Claim, Reservation};
 use crate::admit::permit::{Permit, Slot};
-use crate::auth::facts::{self, Covered, Material};
-use crate::auth::{Credential, Head, Proof};
+use crate::auth::facts::{self, Covered};
+use crate::auth::handshake::{Answered, Handshake, ProofNeeded};
+use crate::auth::place::View;
+use crate::auth::template::{Filling, Signer};
+use crate::auth::{self, Credential, Head, Proof};
 use crate::clock::UnixSeconds;
 use crate::header::{self, Duplicated};
 use crate::payload::Document;
 use crate::payload::declared::Membership;
 use crate::payload::schema::Schema;
 use crate::policy::source::{OnDuplicate, PayloadKind, Unlisted};
+use crate::policy::source_config::HandshakeMode;
 use crate::policy::{Policy, Source};
 use crate::reason::Reason;
 use crate::rejection::Rejection;
 use crate::sanitize::{Cleaned, Report};
+use crate::secret::Secret;
 
 /// How a delivery ends without being forwarded.
 #[derive(Debug)]
@@ -97,13 +102,17 @@ pub enum Ended {
     Answered(Answer),
 }
 
-/// An answer of the gateway's own to a good request that the upstream never sees.
+/// An answer of the gateway's own, with status 200, to a good request that the upstream never sees.
 #[derive(Debug)]
 pub struct Answer {
+    /// Header fields.
+    pub headers: HeaderMap,
     /// The body.
     pub body: Bytes,
     /// Why, for the log.
     pub why: &'static str,
+    /// The secret that a provider handed over, to be kept.
+    pub learned: Option<Secret>,
 }
 
 /// Whether the connection's certificate serves the request's Host.
@@ -121,6 +130,16 @@ pub struct Routed<'d> {
     source: &'d Source,
     head: &'d Parts,
     json: bool,
+    purpose: Purpose,
+}
+
+/// What a request may be by its method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// A delivery, or a handshake that looks like one.
+    Delivery,
+    /// A handshake and nothing else: deliveries do not come by this method.
+    Handshake,
 }
 
 /// A request that was admitted and carries a well-formed credential.
@@ -128,7 +147,18 @@ pub struct Routed<'d> {
 pub struct Presented<'d> {
     routed: Routed<'d>,
     permit: Permit,
-    credential: Option<Credential<'d>>,
+    credential: Presentation<'d>,
+}
+
+/// What a request presented.
+#[derive(Debug)]
+enum Presentation<'d> {
+    /// A well-formed credential.
+    Credential(Credential<'d>),
+    /// None, which is a fault unless the body makes it a handshake that comes without proof.
+    Missing(Rejection),
+    /// The policy wants no proof.
+    Unasked,
 }
 
 /// A request with its whole body.
@@ -218,11 +248,15 @@ impl<'d> Routed<'d> {
         for name in &source.single_headers {
             header::single(&head.headers, name).map_err(|Duplicated| duplicated(name))?;
         }
-        if !source.methods.contains(&head.method) {
+        let purpose = if source.methods.contains(&head.method) { Purpose::Delivery } else { Purpose::Handshake };
+        if purpose == Purpose::Handshake && !source.handshakes.takes(&head.method) {
             return Err(Rejection::new(Reason::MethodNotAllowed)
                 .fact("allowed", source.methods.allow().to_str().unwrap_or_default().to_owned()));
         }
         let media_type = media_type(head)?;
+        if purpose == Purpose::Handshake {
+            return Ok(Self { source, head, json: false, purpose });
+        }
         if !source.content_types.contains(media_type) {
             return Err(Rejection::new(Reason::UnsupportedMediaType).fact("content_type", cut(media_type)));
         }
@@ -242,7 +276,40 @@ impl<'d> Routed<'d> {
                 .fact("content_type", cut(media_type))
                 .hint("the policy has a schema or a sanitizer, which read JSON alone"));
         }
-        Ok(Self { source, head, json })
+        Ok(Self { source, head, json, purpose })
+    }
+
+    /// Answers a handshake that comes without proof and can be told by the head alone. Everything else goes on.
+    ///
+    /// # Errors
+    /// The answer; `handshake_refused` if it does not hold what it must.
+    pub fn greet(self) -> Result<Self, Ended> {
+        let view = View::of_head(self.auth_head());
+        let is_met = |handshake: &&Handshake| {
+            handshake.proof == ProofNeeded::None && handshake.is_of_head() && handshake.is(&view)
+        };
+        match self.source.handshakes.list.iter().find(is_met) {
+            Some(handshake) => Err(self.shake(handshake, view)),
+            None => Ok(self),
+        }
+    }
+
+    /// What a handshake is answered, as the policy wants it.
+    fn shake(&self, handshake: &Handshake, view: View<'_>) -> Ended {
+        let rules = &self.source.handshakes;
+        if rules.mode != HandshakeMode::Answer {
+            return Rejection::new(Reason::HandshakeRefused).hint("the policy's [handshake] mode refuses it").into();
+        }
+        if handshake.learn.is_some() && rules.learn.is_none() {
+            let hint = "[handshake] learn_secret says where the provider's secret is kept; then run `hookward learn`";
+            return Rejection::new(Reason::HandshakeRefused).hint(hint).into();
+        }
+        let signer = self.source.verifier.as_ref().map(|verifier| verifier as &dyn Signer);
+        let verify_token = rules.verify_token.as_ref().map(Secret::expose);
+        match handshake.answer(&Filling { signer, verify_token, ..Filling::of(view) }) {
+            Ok(Answered { headers, body, learned }) => Answer { headers, body, why: "handshake", learned }.into(),
+            Err(rejection) => rejection.into(),
+        }
     }
 
     /// The source.
@@ -257,10 +324,22 @@ impl<'d> Routed<'d> {
     /// `credential_*` and `timestamp_*` as far as they can be told without the body.
     pub fn present(self, permit: Permit, now: UnixSeconds) -> Result<Presented<'d>, Rejection> {
         let credential = match &self.source.verifier {
-            Some(verifier) => Some(verifier.read(self.auth_head(), now)?),
-            None => None,
+            Some(verifier) => match verifier.read(self.auth_head(), now) {
+                Ok(credential) => Presentation::Credential(credential),
+                Err(fault) if fault.reason() == Reason::CredentialMissing && self.may_be_met_later() => {
+                    Presentation::Missing(fault)
+                }
+                Err(fault) => return Err(fault),
+            },
+            None => Presentation::Unasked,
         };
         Ok(Presented { routed: self, permit, credential })
+    }
+
+    /// Whether the body may make this a handshake that comes without proof.
+    fn may_be_met_later(&self) -> bool {
+        let list = &self.source.handshakes.list;
+        list.iter().any(|handshake| handshake.proof == ProofNeeded::None && !handshake.is_of_head())
     }
 
     fn auth_head(&self) -> Head<'d> {
@@ -274,10 +353,14 @@ impl<'d> Routed<'d> {
 }
 
 impl<'d> Presented<'d> {
-    /// The longest body this delivery may have, in bytes.
+    /// The longest body this delivery may have, in bytes; less where nothing was presented.
     #[must_use]
-    pub const fn body_bytes_max(&self) -> usize {
-        self.routed.source.body_bytes_max
+    pub fn body_bytes_max(&self) -> usize {
+        let of_source = self.routed.source.body_bytes_max;
+        match self.credential {
+            Presentation::Missing(_) => of_source.min(CHALLENGE_BODY_BYTES_MAX),
+            Presentation::Credential(_) | Presentation::Unasked => of_source,
+        }
     }
 
     /// Takes the whole body.
@@ -305,19 +388,40 @@ impl<'d> Received<'d> {
     /// Proves who sent it.
     ///
     /// # Errors
-    /// `credential_mismatch`, `secret_expired`.
-    pub fn authenticate(self, now: UnixSeconds) -> Result<Authenticated<'d>, Rejection> {
+    /// `credential_mismatch`, `secret_expired`, and what [`Routed::present`] answers where the credential stands in the body; the answer to a
+    /// handshake that the body makes of it.
+    pub fn authenticate(self, now: UnixSeconds) -> Result<Authenticated<'d>, Ended> {
         let Presented { routed, permit, credential } = self.presented;
         let proof = match (credential, &routed.source.verifier) {
-            (Some(credential), Some(verifier)) => Some(credential.verify(verifier, &self.body, now)?),
-            (Some(_), None) => return Err(Reason::CredentialMismatch.into()),
-            (None, Some(_)) => return Err(Reason::CredentialMissing.into()),
+            (Presentation::Credential(credential), Some(verifier)) => {
+                Some(credential.verify(verifier, &self.body, now)?)
+            }
+            (Presentation::Missing(fault), _) => return Err(meet(&routed, &self.body, fault)),
+            (Presentation::Credential(_), None) => return Err(Reason::CredentialMismatch.into()),
+            (Presentation::Unasked, Some(_)) => return Err(Reason::CredentialMissing.into()),
             // The policy says `provider = "none"` and why.
-            (None, None) => None,
+            (Presentation::Unasked, None) => None,
         };
         Ok(Authenticated { routed, permit, body: self.body, proof })
     }
 }
+
+/// Answers a handshake without proof that only the body tells; everything else keeps its fault.
+fn meet(routed: &Routed<'_>, body: &Bytes, fault: Rejection) -> Ended {
+    let body = auth::place::Body::new(body, &routed.head.headers);
+    let view = View::of_head(routed.auth_head()).with_body(&body);
+    let is_met = |handshake: &&Handshake| handshake.proof == ProofNeeded::None && handshake.is(&view);
+    match routed.source.handshakes.list.iter().find(is_met) {
+        Some(handshake) => routed.shake(handshake, view),
+        None => fault.into(),
+    }
+}
+
+/// The longest body that is read of a request without a credential, where it may be a handshake, in bytes.
+const CHALLENGE_BODY_BYTES_MAX: usize = 16 * 1024;
+
+/// The longest a claim is kept: a token that is fresh for years must not hold its place so long.
+const CLAIM_TIME_MAX: Duration = Duration::from_secs(2 * 24 * 60 * 60);
 
 impl<'d> Authenticated<'d> {
     /// The source.
@@ -360,9 +464,12 @@ impl<'d> Authenticated<'d> {
     }
 
     fn claim(&self, limits: &Limits, now: Duration) -> Result<Novelty, Rejection> {
-        let Some(digest) = self.proof.as_ref().and_then(Proof::digest) else { return Ok(Novelty::Unknown) };
+        let Some(proof) = &self.proof else { return Ok(Novelty::Unknown) };
         let source = self.routed.source;
-        let reservation = limits.claims().reserve(source.limits.id(), digest, source.replay.window, now);
+        // A token may be fresh for longer than the window; a timestamp from the edge of the future is, by its last second.
+        let window = source.replay.window.max(proof.fresh_for().unwrap_or_default().min(CLAIM_TIME_MAX));
+        let reservation = limits.claims().reserve_all(source.limits.id(), proof.digests(), window, now);
+        let Some(reservation) = reservation.transpose() else { return Ok(Novelty::Unknown) };
         match (reservation, source.replay.on_duplicate) {
             (Ok(Reservation::New(claim)), _) => Ok(Novelty::New(claim)),
             (Ok(Reservation::Duplicate | Reservation::InFlight), OnDuplicate::Forward) => Ok(Novelty::Duplicate),
@@ -388,6 +495,7 @@ impl<'d> Accepted<'d> {
     pub fn validate(self) -> Result<Validated<'d>, Ended> {
         let source = self.routed.source;
         let document = if self.routed.json { Some(Document::read(self.body.clone(), source.json)?) } else { None };
+        self.greet(document.as_ref())?;
         let event = self.find_event(document.as_ref());
         let rules = &source.event;
         let mut membership = Membership::Unasked;
@@ -406,11 +514,28 @@ impl<'d> Accepted<'d> {
         Ok(Validated { delivery: self, document, event, schema, membership })
     }
 
+    /// Answers an authentic handshake. Everything else goes on, unless it came by a method that deliveries do not have.
+    fn greet(&self, document: Option<&Document>) -> Result<(), Ended> {
+        let rules = &self.routed.source.handshakes;
+        if rules.mode == HandshakeMode::Forward || rules.list.is_empty() {
+            return Ok(());
+        }
+        let body = auth::place::Body::read(&self.body, &self.routed.head.headers, document);
+        let view = View::of_head(self.routed.auth_head()).with_body(&body);
+        match rules.list.iter().find(|handshake| handshake.proof == ProofNeeded::Required && handshake.is(&view)) {
+            Some(handshake) => Err(self.routed.shake(handshake, view)),
+            None if self.routed.purpose == Purpose::Handshake => Err(Reason::HandshakeRefused.into()),
+            None => Ok(()),
+        }
+    }
+
     fn find_event(&self, document: Option<&Document>) -> Option<Event<'d>> {
-        let material = Material { headers: &self.routed.head.headers, body: &self.body, document };
+        let body = auth::place::Body::for_facts(&self.body, &self.routed.head.headers, document);
+        let claims = self.proof.as_ref().and_then(Proof::claims);
+        let view = View::of_head(self.routed.auth_head()).with_body(&body).with_claims(claims);
         self.routed.source.event.places.iter().find_map(|(place, covered)| {
-            let name = facts::find(std::slice::from_ref(place), material)?;
-            Some(Event { name: Cow::Owned(name.into_owned()), covered: *covered })
+            let name = facts::find(std::slice::from_ref(place), &view)?;
+            Some(Event { name: Cow::Owned(name), covered: *covered })
         })
     }
 }
@@ -418,6 +543,12 @@ impl<'d> Accepted<'d> {
 impl From<Rejection> for Ended {
     fn from(rejection: Rejection) -> Self {
         Self::Rejected(rejection)
+    }
+}
+
+impl From<Answer> for Ended {
+    fn from(answer: Answer) -> Self {
+        Self::Answered(answer)
     }
 }
 
@@ -431,7 +562,8 @@ fn unlisted(source: &Source, event: Option<&str>) -> Result<(), Ended> {
     match (source.event.unlisted, event) {
         (Unlisted::Accept, _) => Ok(()),
         (Unlisted::Acknowledge, _) => {
-            Err(Ended::Answered(Answer { body: source.forward.acknowledgement.clone(), why: "event_unlisted" }))
+            let (headers, body) = (HeaderMap::new(), source.forward.acknowledgement.clone());
+            Err(Answer { headers, body, why: "event_unlisted", learned: None }.into())
         }
         (Unlisted::Refuse, None) => Err(Reason::EventMissing.into()),
         (Unlisted::Refuse, Some(_)) => Err(Reason::EventUnlisted.into()),
@@ -451,8 +583,10 @@ impl<'d> Validated<'d> {
     /// `sanitizer_refused`.
     pub fn sanitize(self) -> Result<Sanitized<'d>, Rejection> {
         let Accepted { routed, body, proof, slot, novelty } = self.delivery;
-        let material = Material { headers: &routed.head.headers, body: &body, document: self.document.as_ref() };
-        let delivery_id = facts::find(&routed.source.delivery_id, material).map(Cow::into_owned);
+        let whole = auth::place::Body::for_facts(&body, &routed.head.headers, self.document.as_ref());
+        let claims = proof.as_ref().and_then(Proof::claims);
+        let view = View::of_head(routed.auth_head()).with_body(&whole).with_claims(claims);
+        let delivery_id = facts::find(&routed.source.delivery_id, &view);
         let (body, report) = match &self.document {
             Some(document) => {
                 let declared = self.schema.map(Schema::declared);

@@ -149,6 +149,7 @@ impl<U: Upstream> Gateway<U> {
         let routed = Routed::find(policy, head, arrival.host)?;
         let source = draft.routed(routed.source());
         let permit = limits.enter(&source.limits, draft.peer(), clock.monotonic())?;
+        let routed = routed.greet()?;
         let body_time = permit.body_time(settings.body);
         let mut reserved = limits.buffers().reserve(draft.peer().into(), 0)?;
         let presented = routed.present(permit, clock.unix_seconds())?;

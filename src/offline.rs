@@ -125,6 +125,7 @@ fn steps<'p>(
     trail.source = policy.route(head.uri.path());
     let routed = Routed::find(policy, head, HostMatch::Served)?;
     trail.step("route", format!("{} {} is source {}", head.method, head.uri.path(), routed.source().name));
+    let routed = routed.greet()?;
     let presented = routed.present(Permit::offline(), now)?;
     trail.step("present", "the credential is well formed, its timestamp within tolerance".to_owned());
     let received = presented.receive(body)?;

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::Full;
 
@@ -34,8 +34,10 @@ pub fn forwarded(forwarded: Forwarded) -> Reply {
 
 /// The gateway's own answer to a good request.
 #[must_use]
-pub fn answered(body: Bytes) -> Reply {
-    Response::new(Full::new(body))
+pub fn answered(headers: HeaderMap, body: Bytes) -> Reply {
+    let mut reply = Response::new(Full::new(body));
+    *reply.headers_mut() = headers;
+    reply
 }
 
 /// The answer to a refused sender (RFC 9457). `delivery` is the id under which the operator finds the record.
@@ -45,7 +47,7 @@ pub fn refused(rejection: &Rejection, delivery: &str) -> Reply {
     let status = rejection.status().unwrap_or(StatusCode::BAD_REQUEST);
     if status.is_success() {
         // A duplicate that the policy acknowledges: the sender has nothing to learn but that it may stop.
-        let mut reply = answered(Bytes::new());
+        let mut reply = answered(HeaderMap::new(), Bytes::new());
         if let Ok(id) = HeaderValue::from_str(delivery) {
             reply.headers_mut().insert(DELIVERY, id);
         }

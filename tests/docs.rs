@@ -13,13 +13,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hookward::admit::{Capacity, Limits};
+use hookward::auth::Scheme;
 use hookward::auth::describe;
-use hookward::auth::scheme::FactLocation;
+use hookward::auth::facts::{Covered, coverage};
+use hookward::auth::scheme::{Must, Requirement};
+use hookward::auth::template::Template;
 use hookward::policy::diagnostic::{Diagnostics, Files, SourceFile, Styles};
 use hookward::policy::gateway_config::{self as gateway, read_gateway};
 use hookward::policy::load::{Loaded, load};
 use hookward::policy::preset::{self, Preset};
-use hookward::policy::scheme::{TOLERANCE, parse_template};
+use hookward::policy::scheme::{AGE, LEEWAY, POSITION, TOLERANCE, parse_template};
 use hookward::policy::secrets::NoSecrets;
 use hookward::policy::source_config::{self as source, forward, read_source};
 use hookward::policy::table::Bound;
@@ -27,7 +30,7 @@ use hookward::reason::{Connection, Level, Reason, Row};
 use hookward::record::{Colour, Format, MEMBERS, Options, Telemetry};
 
 /// Where a bound stands in the reference (heading and what precedes its key), and the bound.
-const BOUNDS: [(&str, &str, &Bound); 32] = [
+const BOUNDS: [(&str, &str, &Bound); 35] = [
     ("[edge]", "", &gateway::CONNECTIONS_MAX),
     ("[edge]", "", &gateway::CONNECTIONS_PER_CLIENT_MAX),
     ("[edge]", "", &gateway::HANDSHAKES_MAX),
@@ -47,7 +50,10 @@ const BOUNDS: [(&str, &str, &Bound); 32] = [
     ("[rejects]", "", &gateway::REJECTS_FILE_BYTES_MAX),
     ("[rejects]", "", &gateway::REJECTS_FILES_MAX),
     ("top level", "", &source::BODY_BYTES_MAX),
+    ("[auth.scheme]", "list.", &POSITION),
     ("[auth.scheme]", "timestamp.", &TOLERANCE),
+    ("[auth.scheme]", "jwt.", &LEEWAY),
+    ("[auth.scheme]", "jwt.", &AGE),
     ("[limit]", "client.", &source::CLIENT_PER_SECOND),
     ("[limit]", "client.", &source::CLIENT_BURST),
     ("[limit]", "source.", &source::SOURCE_PER_SECOND),
@@ -62,6 +68,9 @@ const BOUNDS: [(&str, &str, &Bound); 32] = [
     ("[forward]", "", &forward::DEADLINE_MS),
 ];
 
+/// Bounds of keys that mean nothing where they are left out.
+const WITHOUT_DEFAULT: [&str; 2] = [POSITION.key, AGE.key];
+
 /// The files in which keys are read.
 const READERS: [&str; 6] = [
     "src/policy/gateway_config.rs",
@@ -73,7 +82,7 @@ const READERS: [&str; 6] = [
 ];
 
 /// The calls that ask a table for a key, up to its name.
-const ASKING: [&str; 14] = [
+const ASKING: [&str; 17] = [
     "string(\"",
     "parsed(\"",
     "guarded(\"",
@@ -87,6 +96,9 @@ const ASKING: [&str; 14] = [
     "addresses(\"",
     "action(\"",
     "read_references(auth, \"",
+    "read_prefix(table, \"",
+    "read_prefix(form, \"",
+    "number(\"",
     "Bound::new(\"",
 ];
 
@@ -103,9 +115,35 @@ fn the_list_of_providers_is_current() {
 /// What is told of a template is what a policy would write for it.
 #[test]
 fn a_described_template_reads_back_as_the_same_template() {
-    for preset in preset::all().filter(|preset| !preset.scheme.is_static()) {
-        let text = describe::template(&preset.scheme.signed);
-        assert_eq!(parse_template(&text).as_ref(), Ok(&preset.scheme.signed), "{}: {text}", preset.name);
+    let mut templates = 0;
+    for preset in preset::all() {
+        for template in templates_of(preset) {
+            // A line end is told as TOML writes it.
+            let text = template.to_string().replace("\\n", "\n");
+            assert_eq!(parse_template(&text).as_ref(), Ok(template), "{}: {text}", preset.name);
+            templates += 1;
+        }
+    }
+    assert!(templates > 300, "the presets were looked through: {templates} templates");
+}
+
+/// Every template of a preset that is not empty.
+fn templates_of(preset: &Preset) -> impl Iterator<Item = &Template> {
+    let schemes = preset.signing.schemes();
+    let handshakes = &preset.handshakes;
+    let required = schemes.iter().flat_map(|scheme| &scheme.require);
+    let required = required.chain(handshakes.iter().flat_map(|handshake| &handshake.require)).flat_map(compared);
+    let answers = handshakes.iter().map(|handshake| &handshake.answer);
+    let headers = handshakes.iter().flat_map(|handshake| handshake.headers.iter().map(|(_, template)| template));
+    let facts = preset.event.iter().chain(&preset.delivery_id);
+    let signed = schemes.iter().map(|scheme| &scheme.signed);
+    signed.chain(required).chain(answers).chain(headers).chain(facts).filter(|template| !template.is_empty())
+}
+
+fn compared(requirement: &Requirement) -> &[Template] {
+    match &requirement.must {
+        Must::EqualAny(templates) => templates,
+        Must::Exist | Must::Match(_) => &[],
     }
 }
 
@@ -116,7 +154,8 @@ fn every_bound_stands_in_the_reference_as_the_code_has_it() {
         let key = format!("`{prefix}{}`", bound.key);
         let row = rows.iter().find(|row| row.heading.contains(heading) && row.cells[0] == key);
         let row = row.unwrap_or_else(|| panic!("no row {key} under {heading}"));
-        let expected = [format!("{} to {}", grouped(bound.min), grouped(bound.max)), grouped(bound.default)];
+        let default = if WITHOUT_DEFAULT.contains(&bound.key) { "none".to_owned() } else { grouped(bound.default) };
+        let expected = [format!("{} to {}", grouped(bound.min), grouped(bound.max)), default];
         assert_eq!(row.cells[1..3], expected, "{heading} {key}");
     }
     let edge = rows_of("docs/operations.md", "Limits");
@@ -326,18 +365,18 @@ fn sentence(text: &str) -> String {
 
 fn providers() -> String {
     let mut text = String::from(PROVIDERS_INTRO);
-    text.push_str("| name | provider | body | time | event | delivery id |\n|---|---|---|---|---|---|\n");
+    text.push_str("| name | what is signed | body | time | event | delivery id | evidence |\n|---|---|---|---|---|---|---|\n");
     for preset in preset::all() {
-        let (name, scheme) = (preset.name, &preset.scheme);
-        let yes = |covered: bool| if covered { "**signed**" } else { "not signed" };
+        let name = preset.name;
         let _ = writeln!(
             text,
-            "| [`{name}`](#{name}) | {} | {} | {} | {} | {} |",
-            preset.title,
-            yes(scheme.covers_body()),
-            yes(scheme.timestamp.is_some()),
+            "| [`{name}`](#{name}) | {} | {} | {} | {} | {} | {} |",
+            preset.signed().replace('|', "\\|"),
+            by_all(preset, Scheme::covers_body),
+            by_all(preset, judges_time),
             covered(preset, &preset.event),
             covered(preset, &preset.delivery_id),
+            evidence_in_short(&preset.evidence),
         );
     }
     for preset in preset::all() {
@@ -346,31 +385,66 @@ fn providers() -> String {
     text
 }
 
+/// Whether each request's scheme covers something.
+fn by_all(preset: &Preset, covers: fn(&Scheme) -> bool) -> &'static str {
+    let schemes = preset.signing.schemes();
+    in_words(schemes.iter().filter(|scheme| covers(scheme)).count(), schemes.len())
+}
+
+fn judges_time(scheme: &Scheme) -> bool {
+    describe::time(scheme) != describe::NO_TIME
+}
+
 /// Whether a fact is signed, at all of its places or at none.
-fn covered(preset: &Preset, places: &[FactLocation]) -> &'static str {
-    use hookward::auth::facts::{Covered, coverage};
-    let signed = places.iter().filter(|place| coverage(place, &preset.scheme) == Covered::Signed).count();
-    match signed {
-        _ if places.is_empty() => "–",
-        0 => "not signed",
-        all if all == places.len() => "**signed**",
+fn covered(preset: &Preset, places: &[Template]) -> &'static str {
+    let schemes = preset.signing.schemes();
+    if places.is_empty() {
+        return "–";
+    }
+    if schemes.is_empty() {
+        return "see there";
+    }
+    in_words(places.iter().filter(|place| coverage(place, schemes) == Covered::Signed).count(), places.len())
+}
+
+const fn in_words(covered: usize, all: usize) -> &'static str {
+    match covered {
+        // Code says it in its own words.
+        _ if all == 0 => "see there",
+        0 => "no",
+        _ if covered == all => "**signed**",
         _ => "it depends",
     }
 }
 
+/// What the evidence comes down to; the whole sentence stands with the provider.
+fn evidence_in_short(evidence: &str) -> &'static str {
+    if evidence.starts_with("agrees with") {
+        return "library";
+    }
+    if evidence.contains("recorded requests") {
+        return "documentation, recorded requests";
+    }
+    if evidence.starts_with("documentation") { "documentation" } else { "–" }
+}
+
 fn provider(preset: &Preset) -> String {
     let mut text = format!("\n## {}\n\n{}: <{}>\n\n", preset.name, preset.title, preset.documentation);
-    for describe::Line { label, text: said } in describe::lines(&preset.scheme, &preset.event, &preset.delivery_id) {
+    for describe::Line { label, text: said } in preset.lines() {
         let _ = writeln!(text, "- **{label}**: {said}");
     }
     let methods: Vec<_> = preset.methods.iter().map(|method| format!("`{method}`")).collect();
-    let _ = writeln!(text, "- **requests**: {} with {}", methods.join(", "), code_list(&preset.content_types));
+    let _ = writeln!(text, "- **takes**: {} with {}", methods.join(", "), code_list(&preset.content_types));
     if !preset.headers.is_empty() {
-        let never = if preset.scheme.is_static() { "; never the secret itself" } else { "" };
+        let is_static = preset.signing.schemes().iter().any(Scheme::is_static);
+        let never = if is_static { "; never the secret itself" } else { "" };
         let _ = writeln!(text, "- **headers for the app**: {}{never}", code_list(&preset.headers));
     }
     if !preset.answer_headers.is_empty() {
         let _ = writeln!(text, "- **headers of the answer**: {}", code_list(&preset.answer_headers));
+    }
+    for (name, what) in &preset.parameters {
+        let _ = writeln!(text, "- **parameter** `{name}`: {what}");
     }
     if preset.relocatable {
         let _ =
@@ -493,6 +567,9 @@ A provider that is missing here can be described in the policy itself, in the sa
 A signature proves what it covers and nothing else. Somebody who captured one good delivery (from a log, a proxy, a debugging
 service) can change everything that is **not covered** and send it again: an app must not decide anything by it. Where the event's name is not covered, it
 goes to the app as `x-hookward-event-unsigned` instead of `x-hookward-event`. Where the time is not covered, a captured delivery stays good until the secret changes.
+
+**Evidence** says how sure it is that a preset is right: **library** agrees with the provider's own library on recorded requests; **recorded requests** agrees
+with requests that were made by the documented algorithm; **documentation** follows the provider's page and was compared with nothing.
 
 ## At a glance
 

@@ -6,8 +6,8 @@ use std::fs;
 
 use bytes::Bytes;
 use hookward::admit::{Capacity, Limits};
+use hookward::auth::key::{KeyKind, NamedSecret};
 use hookward::auth::sign::{Unsigned, sign};
-use hookward::auth::verify::NamedSecret;
 use hookward::offline::{Replays, Verdict, judge};
 use hookward::policy::Policy;
 use hookward::policy::gateway_config::PoliciesConfig;
@@ -121,7 +121,8 @@ fn request(faults: &[&str]) -> (Parts, Bytes) {
 fn signed(body: &str, faults: &[&str]) -> (Parts, Bytes) {
     let has = |fault: &str| faults.contains(&fault);
     let secret = if has("credential_mismatch") { "another-secret-altogether" } else { SECRET };
-    let secret = NamedSecret { id: "x".into(), secret: Secret::new(secret.into()), expires: None };
+    let secret = NamedSecret { id: "x".into(), secret: Secret::new(secret.into()), expires: None, kind: KeyKind::Secret };
+    let body = Bytes::copy_from_slice(body.as_bytes());
     let mut headers = HeaderMap::new();
     let host = if has("header_malformed") { "a b" } else { "hooks.example.com" };
     headers.insert("host", HeaderValue::from_static(host));
@@ -140,10 +141,10 @@ fn signed(body: &str, faults: &[&str]) -> (Parts, Bytes) {
         uri: path.parse().unwrap(),
         headers,
         public_url: None,
-        body: body.as_bytes(),
+        body: &body,
         now,
     };
-    let mut signed = sign(&preset::find("slack").unwrap().scheme, &secret, unsigned).unwrap();
+    let mut signed = sign(&preset::find("slack").unwrap().signing.schemes()[0], &secret, unsigned).unwrap();
     if has("credential_malformed") {
         signed.headers.insert("x-slack-signature", HeaderValue::from_static("v0=short"));
     }
@@ -151,7 +152,7 @@ fn signed(body: &str, faults: &[&str]) -> (Parts, Bytes) {
     *request.method_mut() = if has("method_not_allowed") { Method::PUT } else { Method::POST };
     *request.uri_mut() = signed.uri;
     *request.headers_mut() = signed.headers;
-    (request.into_parts().0, Bytes::copy_from_slice(body.as_bytes()))
+    (request.into_parts().0, body)
 }
 
 fn reason(policy: &Policy, faults: &[&str]) -> &'static str {

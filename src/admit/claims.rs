@@ -2,12 +2,13 @@
 //!
 //! A claim is reserved once the signature matched, committed when the upstream accepted, and released otherwise, also
 //! when its task is dropped or panics: a sender's honest retry after our failure is not a replay. The key is the source
-//! and what was signed, never bytes taken from a header (see `auth`, which makes the digest).
+//! and what was signed, never bytes taken from a header (see `auth`, which makes the digest). A MAC is under a secret, and a reload may add the
+//! secret that is tried first or take it away: so a delivery of a source with several secrets takes a place for each of them.
 //!
 //! **Invariant:** a claim is never forgotten before its window is over. Where no place is left, nothing new is
 //! accepted: forgetting would let whoever captured a delivery replay it behind a flood of others. Only authenticated
 //! deliveries reserve, and a claim is committed only within `[limit] source`. So a table is never full if `claims_max` is
-//! at least the sum, over all sources, of `burst` + `per_second` × `window_seconds`, and the deliveries in flight. A
+//! at least the sum, over all sources, of (`burst` + `per_second` × `window_seconds`) × secrets, and the deliveries in flight. A
 //! source that is sent more than its share of that (its rates in monitor mode) can fill it, for all sources.
 //!
 //! Memory: 40 to 44 bytes a place, taken when it is used for the first time; with the places over that
@@ -49,6 +50,8 @@ pub struct Claim {
     key: Key,
     window: Duration,
     settled: bool,
+    /// The same delivery under the source's other secrets.
+    more: Vec<Claim>,
 }
 
 /// The first half of the digest is kept: two signed texts meet in 128 bits only if somebody who can have both signed
@@ -97,11 +100,37 @@ impl Claims {
             None => match entry.try_put(State::Reserved, Duration::MAX) {
                 Ok(()) => {
                     let table = Arc::clone(&self.table);
-                    Ok(Reservation::New(Claim { table, key, window, settled: false }))
+                    Ok(Reservation::New(Claim { table, key, window, settled: false, more: Vec::new() }))
                 }
                 Err(Full) => Err(overloaded("replay_claims_max", RETRY_SOON)),
             },
         })
+    }
+
+    /// Reserves one delivery under all that stands for it: it is new if none of them is known. `None` if nothing stands for it.
+    ///
+    /// # Errors
+    /// As [`Claims::reserve`].
+    pub fn reserve_all<'d>(
+        &self,
+        source: SourceId,
+        digests: impl Iterator<Item = &'d [u8; 32]>,
+        window: Duration,
+        now: Duration,
+    ) -> Result<Option<Reservation>, Rejection> {
+        let mut held: Option<Claim> = None;
+        for digest in digests {
+            // Two names of one secret are one.
+            if held.as_ref().is_some_and(|claim| claim.is_of(&Key::new(source, digest))) {
+                continue;
+            }
+            match (self.reserve(source, digest, window, now)?, &mut held) {
+                (Reservation::New(claim), Some(first)) => first.more.push(claim),
+                (Reservation::New(claim), None) => held = Some(claim),
+                (known @ (Reservation::InFlight | Reservation::Duplicate), _) => return Ok(Some(known)),
+            }
+        }
+        Ok(held.map(Reservation::New))
     }
 
     /// How many claims always find a place.
@@ -123,6 +152,13 @@ impl Claim {
         let until = now.saturating_add(self.window);
         self.table.with(&self.key, now, |entry| entry.put(State::Committed, until));
         self.settled = true;
+        for claim in std::mem::take(&mut self.more) {
+            claim.commit(now);
+        }
+    }
+
+    fn is_of(&self, key: &Key) -> bool {
+        self.key == *key || self.more.iter().any(|claim| claim.key == *key)
     }
 }
 
@@ -220,6 +256,30 @@ mod tests {
         assert!(matches!(reserve(&claims, STRIPE, 1, 0), Reservation::New(_)), "another source");
         assert!(matches!(reserve(&claims, GITHUB, 2, 0), Reservation::New(_)), "another text");
         assert!(matches!(reserve(&claims, GITHUB, 1, 0), Reservation::Duplicate), "the same");
+    }
+
+    #[test]
+    fn a_delivery_under_several_secrets_is_known_by_each_of_them() {
+        let claims = claims(100);
+        let all = |numbers: &[u32], now| {
+            let digests: Vec<_> = numbers.iter().map(|n| digest(*n)).collect();
+            claims.reserve_all(GITHUB, digests.iter(), WINDOW, at(now)).expect("there is room")
+        };
+        assert!(all(&[], 0).is_none(), "nothing stands for it");
+        let Some(Reservation::New(claim)) = all(&[1, 2, 1], 0) else { panic!("it is new") };
+        assert_eq!(claims.held(), 2);
+        for numbers in [&[1][..], &[2], &[3, 2]] {
+            assert!(matches!(all(numbers, 0), Some(Reservation::InFlight)), "{numbers:?}");
+        }
+        drop(claim);
+        assert_eq!(claims.held(), 0, "a claim frees all its places");
+        let Some(Reservation::New(claim)) = all(&[1, 2], 0) else { panic!("it is free again") };
+        claim.commit(at(0));
+        for numbers in [&[1][..], &[2], &[3, 2]] {
+            assert!(matches!(all(numbers, 599), Some(Reservation::Duplicate)), "{numbers:?}");
+        }
+        assert!(matches!(all(&[3], 599), Some(Reservation::New(_))), "3 was not claimed beside a duplicate");
+        assert!(matches!(all(&[2, 1], 600), Some(Reservation::New(_))), "the window of both is over");
     }
 
     #[test]

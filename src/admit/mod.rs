@@ -71,7 +71,7 @@ pub struct Capacity {
     pub failing_clients_max: NonZeroU32,
     /// Clients that authenticated within a day, 48 bytes each.
     pub known_clients_max: NonZeroU32,
-    /// Replay claims, 47 bytes each. The `burst` + `per_second` × `window_seconds` of all sources should fit: past it,
+    /// Replay claims, 47 bytes each. The `burst` + `per_second` × `window_seconds` of all sources, times the secrets of each, should fit: past it,
     /// good deliveries are refused as `overloaded` until windows end.
     pub claims_max: NonZeroU32,
 }

@@ -1,53 +1,73 @@
-//! What a request's head holds of credential and timestamp, read before any byte of the body is buffered.
+//! What a request presents as proof: missing, doubled, malformed and stale credentials are found here, before anything is computed.
 //!
-//! Everything that can be wrong without knowing the body or a secret is found here: missing, doubled, malformed, stale. Signatures are decoded
-//! to their fixed length; a shorter or longer one never reaches a comparison.
+//! Where a scheme has its credential in the head, this happens before any byte of the body is buffered; where it is in the body, right after.
+//! Signatures are decoded to their fixed length; a shorter or longer one never reaches a comparison.
 
 use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use http::HeaderName;
-use http::header::AUTHORIZATION;
 
-use super::scheme::{
-    Algorithm, Encoding, Head, Location, Part, Scheme, Shape, TimestampLocation, TimestampRule, TimestampUnit, Value,
-};
+use super::key::Mac64;
+use super::list::Layout;
+use super::place::{Head, Place, Unreadable, View};
+use super::scheme::{Algorithm, Encoding, JsonType, PublicKeyAlgorithm, Scheme, Shape, TimestampRule, TimestampUnit};
+use super::template::Missing;
+use super::token::{Payload, Token};
 use crate::clock::UnixSeconds;
-use crate::header::{self, Duplicated};
+use crate::payload::Kind;
 use crate::reason::Reason;
 use crate::rejection::Rejection;
 
-/// More signatures in one header than any provider sends while it rotates keys; what is past it is refused.
+/// More signatures than any provider sends while it rotates keys; what is past it is refused.
 pub const SIGNATURES_MAX: usize = 64;
 
-/// The longest signature of the algorithms offered, in bytes.
-const SIGNATURE_BYTES_MAX: usize = 64;
+/// The longest signature with a public key, in bytes: RSA of 8,192 bits.
+const SIGNATURE_BYTES_MAX: usize = 1_024;
 
-/// What a request's head presents as proof. Only [`Verifier::read`](super::Verifier::read) makes it.
+/// What a request presents as proof. Only [`Verifier::read`](super::Verifier::read) makes it.
 #[derive(Debug)]
 pub struct Credential<'d> {
     pub(super) head: Head<'d>,
-    pub(super) evidence: Evidence<'d>,
-    pub(super) timestamp: Option<Timestamp<'d>>,
+    /// Which of the verifier's schemes it is for.
+    pub(super) scheme: usize,
+    /// Absent: it stands in the body.
+    pub(super) presented: Option<OneOrMore<Presented<'d>>>,
+}
+
+/// At least one; nearly always just one, which takes no allocation.
+#[derive(Debug)]
+pub(super) struct OneOrMore<T> {
+    pub first: T,
+    pub more: Vec<T>,
+}
+
+/// Signatures that go with one timestamp.
+#[derive(Debug)]
+pub(super) struct Presented<'d> {
+    pub evidence: Evidence<'d>,
+    pub timestamp: Option<Timestamp<'d>>,
+    /// The list they stand in, where it is one.
+    pub list: Option<Cow<'d, str>>,
 }
 
 /// The credential itself.
 pub(super) enum Evidence<'d> {
-    /// Decoded signatures, each of the algorithm's length; nearly always one.
-    Signatures { first: Signature, more: Vec<Signature> },
-    /// A static secret as it was sent.
-    Token(Cow<'d, [u8]>),
+    /// Decoded MACs or digests, each of the algorithm's length.
+    Macs(OneOrMore<Mac64>),
+    /// Decoded signatures.
+    Signatures(OneOrMore<Vec<u8>>),
+    /// Static secrets as they were sent: all of them must fit.
+    Secrets(OneOrMore<Cow<'d, [u8]>>),
+    /// A token.
+    Token(Box<Token<'d>>),
 }
 
-/// One decoded signature; bytes past the algorithm's length are zero.
-pub(super) type Signature = [u8; SIGNATURE_BYTES_MAX];
-
 /// The timestamp as sent, and what it means.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Timestamp<'d> {
     /// The text that was signed.
-    pub text: &'d str,
+    pub text: Cow<'d, str>,
     /// Milliseconds since the epoch.
     pub unix_millis: i64,
 }
@@ -55,42 +75,117 @@ pub(super) struct Timestamp<'d> {
 impl std::fmt::Debug for Evidence<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self::Signatures { .. } => "Signatures(***)",
+            Self::Macs(_) => "Macs(***)",
+            Self::Signatures(_) => "Signatures(***)",
+            Self::Secrets(_) => "Secrets(***)",
             Self::Token(_) => "Token(***)",
         })
     }
 }
 
-impl<'d> Credential<'d> {
-    /// Reads what the head presents for this scheme; `now` judges the timestamp.
-    ///
-    /// # Errors
-    /// `credential_missing`, `credential_duplicated`, `credential_malformed`, `timestamp_missing`, `timestamp_malformed`,
-    /// `timestamp_stale`, `timestamp_future`, in this order.
-    pub(super) fn read(scheme: &Scheme, head: Head<'d>, now: UnixSeconds) -> Result<Self, Rejection> {
-        let text = locate(&scheme.credential, &head)?;
-        let evidence = match scheme.algorithm.signature_bytes() {
-            Some(length) => signatures(scheme, &text, length)?,
-            None => Evidence::Token(token(scheme, text)?),
-        };
-        require_signed_values(scheme, &head)?;
-        let timestamp = match &scheme.timestamp {
-            Some(rule) => Some(Timestamp::read(rule, scheme, &head, now)?),
-            None => None,
-        };
-        Ok(Self { head, evidence, timestamp })
+impl<T> OneOrMore<T> {
+    /// All of an iterator; `None` if it is empty.
+    pub(super) fn collect(items: impl IntoIterator<Item = T>) -> Option<Self> {
+        let mut items = items.into_iter();
+        Some(Self { first: items.next()?, more: items.collect() })
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+        std::iter::once(&self.first).chain(&self.more)
+    }
+
+    pub(super) fn map<U>(self, turn: impl Fn(T) -> U) -> OneOrMore<U> {
+        OneOrMore { first: turn(self.first), more: self.more.into_iter().map(turn).collect() }
     }
 }
 
+/// Reads what a request presents for this scheme; `now` judges the timestamp. The view has the body where the scheme looks into it.
+///
+/// # Errors
+/// `credential_missing`, `credential_duplicated`, `credential_malformed`, `timestamp_missing`, `timestamp_malformed`,
+/// `timestamp_stale`, `timestamp_future`, in this order.
+pub(super) fn read<'d>(scheme: &'d Scheme, view: &View<'d>, now: UnixSeconds) -> Result<OneOrMore<Presented<'d>>, Rejection> {
+    let presented = if matches!(scheme.credential, Place::HeaderPrefix(_) | Place::Json(_)) {
+        several(scheme, view)?
+    } else {
+        let text = present(scheme.credential.read(view), &scheme.credential)?;
+        match text {
+            Cow::Borrowed(text) => one(scheme, Cow::Borrowed(text))?,
+            Cow::Owned(text) if matches!(scheme.shape, Shape::List(_)) => one(scheme, Cow::Borrowed(&text))?.map(Presented::into_owned),
+            Cow::Owned(text) => one(scheme, Cow::Owned(text))?,
+        }
+    };
+    let first = &presented.first;
+    scheme.signed.require(&list_view(scheme, view, first.list.as_deref())).map_err(|missing| lacking(&missing))?;
+    timed(scheme, view, presented, now)
+}
+
+/// Reads the timestamp of each group; groups that are out of time are left out, unless none is left.
+fn timed<'d>(
+    scheme: &'d Scheme,
+    view: &View<'d>,
+    presented: OneOrMore<Presented<'d>>,
+    now: UnixSeconds,
+) -> Result<OneOrMore<Presented<'d>>, Rejection> {
+    let Some(rule) = scheme.timestamp.as_ref().filter(|_| !scheme.judges_time_last()) else { return Ok(presented) };
+    let OneOrMore { mut first, more } = presented;
+    if more.is_empty() {
+        first.timestamp = Some(stamp(rule, scheme, view, &first, now)?);
+        return Ok(OneOrMore { first, more });
+    }
+    let mut fault = None;
+    let mut kept = Vec::with_capacity(more.len() + 1);
+    for mut group in std::iter::once(first).chain(more) {
+        match stamp(rule, scheme, view, &group, now) {
+            Ok(timestamp) => {
+                group.timestamp = Some(timestamp);
+                kept.push(group);
+            }
+            Err(rejection) => drop(fault.get_or_insert(rejection)),
+        }
+    }
+    OneOrMore::collect(kept).ok_or_else(|| fault.unwrap_or_else(|| Reason::TimestampMissing.into()))
+}
+
+fn stamp<'d>(
+    rule: &TimestampRule,
+    scheme: &'d Scheme,
+    view: &View<'d>,
+    group: &Presented<'d>,
+    now: UnixSeconds,
+) -> Result<Timestamp<'d>, Rejection> {
+    match &group.list {
+        Some(Cow::Borrowed(text)) => Timestamp::read(rule, &list_view(scheme, view, Some(*text)), now),
+        Some(Cow::Owned(text)) => Timestamp::read(rule, &list_view(scheme, view, Some(text)), now).map(Timestamp::into_owned),
+        None => Timestamp::read(rule, view, now),
+    }
+}
+
+/// The view with the list that this text is.
+pub(super) fn list_view<'v, 'd: 'v>(scheme: &'v Scheme, view: &View<'d>, text: Option<&'v str>) -> View<'v> {
+    let list = match (&scheme.shape, text) {
+        (Shape::List(layout), Some(text)) => Some(layout.list(text)),
+        (Shape::List(_) | Shape::Whole { .. } | Shape::MaybePrefixed { .. }, _) => None,
+    };
+    let view: View<'v> = *view;
+    view.with_list(list)
+}
+
 impl<'d> Timestamp<'d> {
-    fn read(rule: &TimestampRule, scheme: &Scheme, head: &Head<'d>, now: UnixSeconds) -> Result<Self, Rejection> {
-        let text = match &rule.at {
-            TimestampLocation::Header(name) => field(head, name, Reason::TimestampMissing, Reason::TimestampMalformed)?,
-            TimestampLocation::Item(name) => only_item(scheme, head, name)?,
+    /// Reads and judges a timestamp.
+    ///
+    /// # Errors
+    /// `timestamp_*`.
+    pub(super) fn read(rule: &TimestampRule, view: &View<'d>, now: UnixSeconds) -> Result<Self, Rejection> {
+        let expected = |reason| Rejection::new(reason).fact("expected", named(&rule.at));
+        let text = match rule.at.read(view) {
+            Ok(Some(text)) if !text.is_empty() => text,
+            Ok(_) => return Err(expected(Reason::TimestampMissing)),
+            Err(Unreadable::Duplicated | Unreadable::Malformed) => return Err(expected(Reason::TimestampMalformed)),
         };
-        let unix_millis = unix_millis(text, rule.unit).ok_or_else(|| {
-            Rejection::new(Reason::TimestampMalformed)
-                .fact("expected", format!("{} since 1970 in digits", unit_name(rule.unit)))
+        let is_of_type = rule.at.json_kind(view).is_none_or(|kind| (kind == Kind::Number) == (rule.json_type == JsonType::Number));
+        let unix_millis = unix_millis(&text, rule.unit).filter(|_| is_of_type).ok_or_else(|| {
+            Rejection::new(Reason::TimestampMalformed).fact("expected", unit_name(rule.unit))
         })?;
         let age_millis = now.saturating_mul(1000).saturating_sub(unix_millis);
         let tolerance_millis = i64::from(rule.tolerance_seconds) * 1000;
@@ -102,6 +197,23 @@ impl<'d> Timestamp<'d> {
         }
         Ok(Self { text, unix_millis })
     }
+
+    fn into_owned<'o>(self) -> Timestamp<'o> {
+        Timestamp { text: Cow::Owned(self.text.into_owned()), unix_millis: self.unix_millis }
+    }
+}
+
+impl Presented<'_> {
+    fn into_owned<'o>(self) -> Presented<'o> {
+        let evidence = match self.evidence {
+            Evidence::Macs(macs) => Evidence::Macs(macs),
+            Evidence::Signatures(signatures) => Evidence::Signatures(signatures),
+            Evidence::Secrets(secrets) => Evidence::Secrets(secrets.map(|secret| Cow::Owned(secret.into_owned()))),
+            Evidence::Token(token) => Evidence::Token(Box::new(token.into_owned())),
+        };
+        let list = self.list.map(|text| Cow::Owned(text.into_owned()));
+        Presented { evidence, timestamp: self.timestamp.map(Timestamp::into_owned), list }
+    }
 }
 
 fn skewed(reason: Reason, age_millis: i64, tolerance_seconds: u32) -> Rejection {
@@ -110,114 +222,183 @@ fn skewed(reason: Reason, age_millis: i64, tolerance_seconds: u32) -> Rejection 
         .fact("tolerance_seconds", i64::from(tolerance_seconds))
 }
 
-/// The credential's text at its place.
-fn locate<'d>(location: &Location, head: &Head<'d>) -> Result<Cow<'d, str>, Rejection> {
-    match location {
-        Location::Header(name) => {
-            field(head, name, Reason::CredentialMissing, Reason::CredentialDuplicated).map(Cow::Borrowed)
+/// The text at the credential's place, which has to be there.
+fn present<'d>(found: Result<Option<Cow<'d, str>>, Unreadable>, place: &Place) -> Result<Cow<'d, str>, Rejection> {
+    let rejection = |reason| Rejection::new(reason).fact("expected", named(place));
+    match found {
+        Ok(Some(text)) if !text.is_empty() => Ok(text),
+        Ok(Some(_)) => Err(rejection(Reason::CredentialMissing).fact("found", "it is there, but empty")),
+        Ok(None) => Err(rejection(Reason::CredentialMissing)),
+        Err(Unreadable::Duplicated) => Err(rejection(Reason::CredentialDuplicated)),
+        Err(Unreadable::Malformed) => Err(rejection(Reason::CredentialMalformed)),
+    }
+}
+
+/// A place in words.
+fn named(place: &Place) -> String {
+    match place {
+        Place::Header(names) => {
+            let names: Vec<_> = names.iter().map(http::HeaderName::as_str).collect();
+            format!("header {}", names.join(" or "))
         }
-        Location::Bearer => authorization(head, "Bearer").map(Cow::Borrowed),
-        Location::Basic => authorization(head, "Basic").map(Cow::Borrowed),
-        Location::Query(name) => match query_parameter(head, name) {
-            Ok(Some(text)) if !text.is_empty() => Ok(text),
-            Ok(_) => Err(missing(Reason::CredentialMissing, format!("query parameter {name}"))),
-            Err(Duplicated) => Err(missing(Reason::CredentialDuplicated, format!("one query parameter {name}"))),
+        Place::HeaderPrefix(prefix) => format!("headers {prefix}*"),
+        Place::Query(name) => format!("query parameter {name}"),
+        Place::Bearer => "header authorization: Bearer …".to_owned(),
+        Place::Basic => "header authorization: Basic …".to_owned(),
+        Place::Json(pointer) => format!("{pointer} in the body"),
+        Place::Form(name) => format!("form field {name}"),
+        Place::Item(name) => format!("item {name}"),
+        Place::Position(position) => format!("item {}", position + 1),
+        Place::Claim(name) => format!("claim {name}"),
+        Place::Member(_) => "a member of the body".to_owned(),
+    }
+}
+
+fn lacking(missing: &Missing) -> Rejection {
+    let reason = match missing.unreadable {
+        None => Reason::CredentialMissing,
+        Some(Unreadable::Duplicated) => Reason::CredentialDuplicated,
+        Some(Unreadable::Malformed) => Reason::CredentialMalformed,
+    };
+    Rejection::new(reason).fact("expected", missing.what.clone())
+}
+
+/// Where several values stand, all of them are presented: any signature may fit, all static secrets must.
+fn several<'d>(scheme: &Scheme, view: &View<'d>) -> Result<OneOrMore<Presented<'d>>, Rejection> {
+    let texts = scheme.credential.read_all(view).map_err(|unreadable| present(Err(unreadable), &scheme.credential).err());
+    let texts = texts.map_err(|rejection| rejection.unwrap_or_else(|| Reason::CredentialMalformed.into()))?;
+    if texts.is_empty() || texts.iter().any(|text| text.is_empty()) {
+        return Err(Rejection::new(Reason::CredentialMissing).fact("expected", named(&scheme.credential)));
+    }
+    if texts.len() > SIGNATURES_MAX {
+        return Err(Rejection::new(Reason::CredentialMalformed).fact("signatures_max", SIGNATURES_MAX));
+    }
+    let evidence = match scheme.algorithm {
+        Algorithm::Token => {
+            let secrets = texts.into_iter().map(|text| secret(scheme, text)).collect::<Result<Vec<_>, _>>()?;
+            OneOrMore::collect(secrets).map(Evidence::Secrets)
+        }
+        Algorithm::Hmac(_)
+        | Algorithm::Digest(_)
+        | Algorithm::PublicKey(_)
+        | Algorithm::Jwt
+        | Algorithm::JwsDetached
+        | Algorithm::Basic => {
+            let prefix = prefix(&scheme.shape);
+            let encoded = texts.iter().filter_map(|text| text.strip_prefix(prefix));
+            signatures(scheme, encoded)
+        }
+    };
+    let evidence = evidence.ok_or_else(|| malformed(scheme, 0))?;
+    Ok(OneOrMore { first: Presented { evidence, timestamp: None, list: None }, more: Vec::new() })
+}
+
+/// What one text presents: one credential, or a list of them.
+fn one<'d>(scheme: &Scheme, text: Cow<'d, str>) -> Result<OneOrMore<Presented<'d>>, Rejection> {
+    let alone = |evidence| OneOrMore { first: Presented { evidence, timestamp: None, list: None }, more: Vec::new() };
+    let found_bytes = text.len();
+    match scheme.algorithm {
+        Algorithm::Token => {
+            let secret = secret(scheme, text)?;
+            return Ok(alone(Evidence::Secrets(OneOrMore { first: secret, more: Vec::new() })));
+        }
+        Algorithm::Basic => {
+            let decoded = STANDARD.decode(&*text).map_err(|_| {
+                Rejection::new(Reason::CredentialMalformed).fact("expected", "header authorization: Basic with base64")
+            })?;
+            return Ok(alone(Evidence::Secrets(OneOrMore { first: Cow::Owned(decoded), more: Vec::new() })));
+        }
+        Algorithm::Jwt => return Ok(alone(Evidence::Token(Box::new(Token::read(text, &scheme.token, Payload::Inside)?)))),
+        Algorithm::JwsDetached => {
+            return Ok(alone(Evidence::Token(Box::new(Token::read(text, &scheme.token, Payload::Detached)?))));
+        }
+        Algorithm::Hmac(_) | Algorithm::Digest(_) | Algorithm::PublicKey(_) => {}
+    }
+    let malformed = || malformed(scheme, found_bytes);
+    match &scheme.shape {
+        Shape::Whole { prefix } => {
+            let encoded = text.strip_prefix(&**prefix).ok_or_else(malformed)?;
+            signatures(scheme, std::iter::once(encoded)).map(alone).ok_or_else(malformed)
+        }
+        Shape::MaybePrefixed { prefix } => {
+            let encoded = text.strip_prefix(&**prefix).unwrap_or(&text);
+            signatures(scheme, std::iter::once(encoded)).map(alone).ok_or_else(malformed)
+        }
+        Shape::List(layout) => match text {
+            Cow::Borrowed(text) => listed(scheme, layout, text),
+            Cow::Owned(text) => Ok(listed(scheme, layout, &text)?.map(Presented::into_owned)),
         },
     }
 }
 
-fn missing(reason: Reason, expected: String) -> Rejection {
-    Rejection::new(reason).fact("expected", expected)
-}
-
-/// The only field of this name, as text that is not empty.
-fn field<'d>(head: &Head<'d>, name: &HeaderName, absent: Reason, doubled: Reason) -> Result<&'d str, Rejection> {
-    let value = header::single(head.headers, name)
-        .map_err(|Duplicated| missing(doubled, format!("one header {name}")))?
-        .ok_or_else(|| missing(absent, format!("header {name}")))?;
-    match header::text(value) {
-        Some("") => Err(missing(absent, format!("header {name}")).fact("found", "the header, but empty")),
-        Some(text) => Ok(text),
-        None => Err(missing(Reason::CredentialMalformed, format!("header {name} in UTF-8"))),
+/// The groups of a list that hold a signature.
+fn listed<'d>(scheme: &Scheme, layout: &Layout, text: &'d str) -> Result<OneOrMore<Presented<'d>>, Rejection> {
+    let lists: Vec<&'d str> = layout.texts(text).take(SIGNATURES_MAX + 1).collect();
+    let count: usize = lists.iter().map(|text| layout.list(text).signatures().take(SIGNATURES_MAX + 1).count()).sum();
+    if count > SIGNATURES_MAX || lists.len() > SIGNATURES_MAX {
+        return Err(malformed(scheme, text.len()).fact("signatures_max", SIGNATURES_MAX));
     }
+    let groups = lists.into_iter().filter_map(|text| {
+        let evidence = signatures(scheme, layout.list(text).signatures())?;
+        Some(Presented { evidence, timestamp: None, list: Some(Cow::Borrowed(text)) })
+    });
+    OneOrMore::collect(groups).ok_or_else(|| malformed(scheme, text.len()))
 }
 
-/// What follows the scheme word of the Authorization field (RFC 9110 §11.4; the word's case does not matter).
-fn authorization<'d>(head: &Head<'d>, word: &'static str) -> Result<&'d str, Rejection> {
-    let text = field(head, &AUTHORIZATION, Reason::CredentialMissing, Reason::CredentialDuplicated)?;
-    let malformed = || missing(Reason::CredentialMalformed, format!("header authorization: {word} …"));
-    let (found, rest) = text.split_once(' ').ok_or_else(malformed)?;
-    if !found.eq_ignore_ascii_case(word) {
-        return Err(malformed());
-    }
-    let credential = rest.trim_start_matches(' ');
-    if credential.is_empty() { Err(malformed()) } else { Ok(credential) }
-}
-
-/// The only query parameter of this name, percent-decoded.
-pub(super) fn query_parameter<'d>(head: &Head<'d>, name: &str) -> Result<Option<Cow<'d, str>>, Duplicated> {
-    let query = head.uri.query().unwrap_or_default();
-    let mut values = form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == name).map(|(_, value)| value);
-    let first = values.next();
-    if values.next().is_some() { Err(Duplicated) } else { Ok(first) }
-}
-
-/// Every signature of the wanted name that decodes to the algorithm's length.
-fn signatures(scheme: &Scheme, text: &str, length: usize) -> Result<Evidence<'static>, Rejection> {
-    let malformed = || {
-        Rejection::new(Reason::CredentialMalformed)
-            .fact("expected", layout(&scheme.shape, scheme.encoding, length))
-            .fact("found_bytes", text.len())
-    };
-    match &scheme.shape {
-        Shape::Whole { prefix } => {
-            let encoded = text.strip_prefix(&**prefix).ok_or_else(malformed)?;
-            let first = decode(encoded, scheme.encoding, length).ok_or_else(malformed)?;
-            Ok(Evidence::Signatures { first, more: Vec::new() })
+/// The texts that spell a signature of the algorithm; others are skipped, as versions that are not known.
+fn signatures<'t>(scheme: &Scheme, encoded: impl Iterator<Item = &'t str>) -> Option<Evidence<'static>> {
+    match scheme.algorithm.mac_bytes() {
+        Some(length) => {
+            let macs = encoded.filter_map(|text| {
+                let mut mac = [0; 64];
+                decode_exactly(text, scheme.encoding, &mut mac[..length])?;
+                Some(mac)
+            });
+            OneOrMore::collect(macs).map(Evidence::Macs)
         }
-        Shape::List { separator, pair, item } => {
-            let wanted = items(text, *separator, *pair).filter(|(name, _)| *name == &**item);
-            let (mut first, mut more) = (None, Vec::new());
-            for (position, (_, encoded)) in wanted.enumerate() {
-                if position == SIGNATURES_MAX {
-                    return Err(malformed().fact("signatures_max", SIGNATURES_MAX));
-                }
-                match (decode(encoded, scheme.encoding, length), &first) {
-                    (Some(signature), None) => first = Some(signature),
-                    (Some(signature), Some(_)) => more.push(signature),
-                    (None, _) => {}
-                }
-            }
-            first.map(|first| Evidence::Signatures { first, more }).ok_or_else(malformed)
-        }
+        None => OneOrMore::collect(encoded.filter_map(|text| decode_signature(text, scheme))).map(Evidence::Signatures),
     }
 }
 
-/// The named items of a list; items without a name are skipped, as unknown ones are.
-fn items(text: &str, separator: char, pair: char) -> impl Iterator<Item = (&str, &str)> {
-    text.split(separator).filter_map(move |item| item.trim_matches(' ').split_once(pair))
+fn decode_signature(encoded: &str, scheme: &Scheme) -> Option<Vec<u8>> {
+    decode(encoded, scheme.encoding).filter(|signature| has_form(scheme.algorithm, signature))
 }
 
-/// The only item of this name in the credential's list.
-fn only_item<'d>(scheme: &Scheme, head: &Head<'d>, name: &str) -> Result<&'d str, Rejection> {
-    let Shape::List { separator, pair, .. } = &scheme.shape else {
-        return Err(Rejection::new(Reason::TimestampMissing));
+/// Whether bytes are as long as a signature of this algorithm; one in DER says itself how long it is (X.690 §8.1.3.4).
+fn has_form(algorithm: Algorithm, signature: &[u8]) -> bool {
+    let Algorithm::PublicKey(algorithm) = algorithm else { return false };
+    let is_whole = match (algorithm, signature) {
+        (PublicKeyAlgorithm::EcdsaP256, [0x30, length, rest @ ..]) => usize::from(*length) == rest.len(),
+        (PublicKeyAlgorithm::EcdsaP256, _) => false,
+        (_, _) => true,
     };
-    let Cow::Borrowed(text) = locate(&scheme.credential, head)? else {
-        return Err(Rejection::new(Reason::TimestampMissing));
-    };
-    let mut values = items(text, *separator, *pair).filter(|(found, _)| *found == name).map(|(_, value)| value);
-    let first = values.next().ok_or_else(|| missing(Reason::TimestampMissing, format!("item {name}")))?;
-    if values.next().is_some() {
-        return Err(missing(Reason::TimestampMalformed, format!("one item {name}")));
+    is_whole && algorithm.signature_bytes().contains(&signature.len())
+}
+
+fn malformed(scheme: &Scheme, found_bytes: usize) -> Rejection {
+    Rejection::new(Reason::CredentialMalformed).fact("expected", layout(scheme)).fact("found_bytes", found_bytes)
+}
+
+fn prefix(shape: &Shape) -> &str {
+    match shape {
+        Shape::Whole { prefix } | Shape::MaybePrefixed { prefix } => prefix,
+        Shape::List(_) => "",
     }
-    Ok(first)
 }
 
-/// The bytes that `encoded` spells, if they are exactly `length` many and spelled the one canonical way.
-fn decode(encoded: &str, encoding: Encoding, length: usize) -> Option<Signature> {
-    let mut signature = [0; SIGNATURE_BYTES_MAX];
-    let bytes = &mut signature[..length];
+/// A static secret as it was sent.
+fn secret<'d>(scheme: &Scheme, text: Cow<'d, str>) -> Result<Cow<'d, [u8]>, Rejection> {
+    let prefix = prefix(&scheme.shape);
+    let malformed =
+        || Rejection::new(Reason::CredentialMalformed).fact("expected", format!("a token behind `{prefix}`"));
+    Ok(match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.strip_prefix(prefix).ok_or_else(malformed)?.as_bytes()),
+        Cow::Owned(text) => Cow::Owned(text.strip_prefix(prefix).ok_or_else(malformed)?.as_bytes().to_vec()),
+    })
+}
+
+/// The bytes that a text spells, if they are exactly as many and spelled the one canonical way.
+fn decode_exactly(encoded: &str, encoding: Encoding, bytes: &mut [u8]) -> Option<()> {
     match encoding {
         Encoding::Text => return None,
         Encoding::Hex => {
@@ -229,12 +410,12 @@ fn decode(encoded: &str, encoding: Encoding, length: usize) -> Option<Signature>
         Encoding::Base64 => decode_base64(&STANDARD, encoded, bytes)?,
         Encoding::Base64Url => decode_base64(&URL_SAFE_NO_PAD, encoded, bytes)?,
     }
-    Some(signature)
+    Some(())
 }
 
 fn decode_base64(engine: &impl base64::Engine, encoded: &str, bytes: &mut [u8]) -> Option<()> {
     // The engine may want room for whole groups of three, so it decodes into a buffer that has it.
-    let mut buffer = [0; SIGNATURE_BYTES_MAX + 3];
+    let mut buffer = [0; 64 + 3];
     if encoded.len() > 4 * buffer.len() / 3 {
         return None;
     }
@@ -246,71 +427,54 @@ fn decode_base64(engine: &impl base64::Engine, encoded: &str, bytes: &mut [u8]) 
     Some(())
 }
 
-/// A static secret as it was sent; for Basic, `user:password` decoded.
-fn token<'d>(scheme: &Scheme, text: Cow<'d, str>) -> Result<Cow<'d, [u8]>, Rejection> {
-    if scheme.algorithm == Algorithm::Basic {
-        let decoded = STANDARD
-            .decode(&*text)
-            .map_err(|_| missing(Reason::CredentialMalformed, "header authorization: Basic with base64".to_owned()))?;
-        return Ok(Cow::Owned(decoded));
+/// The bytes of a signature with a public key, whose length is the algorithm's business.
+fn decode(encoded: &str, encoding: Encoding) -> Option<Vec<u8>> {
+    if encoded.is_empty() || encoded.len() > 2 * SIGNATURE_BYTES_MAX {
+        return None;
     }
-    let Shape::Whole { prefix } = &scheme.shape else {
-        return Err(Rejection::new(Reason::CredentialMalformed));
-    };
-    let malformed = || missing(Reason::CredentialMalformed, format!("a token behind `{prefix}`"));
-    Ok(match text {
-        Cow::Borrowed(text) => Cow::Borrowed(text.strip_prefix(&**prefix).ok_or_else(malformed)?.as_bytes()),
-        Cow::Owned(text) => Cow::Owned(text.strip_prefix(&**prefix).ok_or_else(malformed)?.as_bytes().to_vec()),
-    })
+    match encoding {
+        Encoding::Text => None,
+        Encoding::Hex if encoded.bytes().any(|byte| byte.is_ascii_uppercase()) => None,
+        Encoding::Hex => hex::decode(encoded).ok(),
+        Encoding::Base64 => STANDARD.decode(encoded).ok(),
+        Encoding::Base64Url => URL_SAFE_NO_PAD.decode(encoded).ok(),
+    }
 }
 
-/// Every header and query value that the signed text names must be there and not empty: a missing delivery id signs nothing.
-fn require_signed_values(scheme: &Scheme, head: &Head<'_>) -> Result<(), Rejection> {
-    for part in scheme.signed.parts() {
-        match part {
-            Part::Value(Value::Header(name)) => {
-                field(head, name, Reason::CredentialMissing, Reason::CredentialDuplicated)?;
-            }
-            Part::Value(Value::Query(name)) => {
-                if !matches!(query_parameter(head, name), Ok(Some(text)) if !text.is_empty()) {
-                    return Err(missing(Reason::CredentialMissing, format!("query parameter {name}")));
-                }
-            }
-            Part::Text(_) | Part::Value(Value::Body | Value::Timestamp | Value::Url | Value::Method) => {}
-        }
-    }
-    Ok(())
-}
-
+/// Milliseconds since the epoch.
 fn unix_millis(text: &str, unit: TimestampUnit) -> Option<i64> {
+    if unit == TimestampUnit::Iso8601 {
+        return text.parse::<jiff::Timestamp>().ok().map(|timestamp| timestamp.as_millisecond());
+    }
     let digits = !text.is_empty() && text.len() <= 18 && text.bytes().all(|byte| byte.is_ascii_digit());
     let count: i64 = if digits { text.parse().ok()? } else { return None };
-    match unit {
-        TimestampUnit::Seconds => count.checked_mul(1000),
-        TimestampUnit::Milliseconds => Some(count),
-    }
+    if unit == TimestampUnit::Seconds { count.checked_mul(1000) } else { Some(count) }
 }
 
 const fn unit_name(unit: TimestampUnit) -> &'static str {
     match unit {
-        TimestampUnit::Seconds => "seconds",
-        TimestampUnit::Milliseconds => "milliseconds",
+        TimestampUnit::Seconds => "seconds since 1970 in digits",
+        TimestampUnit::Milliseconds => "milliseconds since 1970 in digits",
+        TimestampUnit::Iso8601 => "a date-time with an offset",
     }
 }
 
 /// How a good credential looks, for the operator.
-fn layout(shape: &Shape, encoding: Encoding, length: usize) -> String {
-    let spelled = match encoding {
-        Encoding::Text => format!("{length} bytes"),
-        Encoding::Hex => format!("{} digits of lower-case hex", 2 * length),
-        Encoding::Base64 => format!("{length} bytes in base64"),
-        Encoding::Base64Url => format!("{length} bytes in base64url without padding"),
+fn layout(scheme: &Scheme) -> String {
+    let length = scheme.algorithm.mac_bytes();
+    let spelled = match (scheme.encoding, length) {
+        (Encoding::Text, _) => "a token".to_owned(),
+        (Encoding::Hex, Some(length)) => format!("{} digits of lower-case hex", 2 * length),
+        (Encoding::Hex, None) => "a signature in lower-case hex".to_owned(),
+        (Encoding::Base64, Some(length)) => format!("{length} bytes in base64"),
+        (Encoding::Base64, None) => "a signature in base64".to_owned(),
+        (Encoding::Base64Url, Some(length)) => format!("{length} bytes in base64url without padding"),
+        (Encoding::Base64Url, None) => "a signature in base64url without padding".to_owned(),
     };
-    match shape {
-        Shape::Whole { prefix } if prefix.is_empty() => spelled,
+    match &scheme.shape {
+        Shape::Whole { prefix } | Shape::MaybePrefixed { prefix } if prefix.is_empty() => spelled,
         Shape::Whole { prefix } => format!("`{prefix}` and {spelled}"),
-        Shape::List { separator, pair, item } => {
-            format!("a list separated by `{separator}` with `{item}{pair}` and {spelled}")
-        }
+        Shape::MaybePrefixed { prefix } => format!("`{prefix}` or nothing, and {spelled}"),
+        Shape::List(layout) => format!("{layout} and {spelled}"),
     }
 }

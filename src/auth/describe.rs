@@ -9,38 +9,63 @@
 use std::fmt::Write as _;
 
 use super::facts::{self, Covered};
+use super::handshake::{Handshake, ProofNeeded};
+use super::list::Signatures;
+use super::place::Place;
 use super::scheme::{
-    Algorithm, Encoding, FactLocation, Location, Part, Scheme, SecretEncoding, Shape, Template, TimestampLocation,
-    TimestampUnit, Value,
+    Algorithm, Encoding, Hash, Must, Presence, PublicKeyAlgorithm, Requirement, Scheme, SecretEncoding, Shape,
+    TOKEN_ALGORITHMS, TimestampUnit,
 };
+use super::template::{Template, Value};
 
 /// One line of a description.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
     /// What the line is about, such as `signed`; the same for every scheme.
     pub label: &'static str,
-    /// One sentence without full stop; what is to be taken literally stands in backticks.
+    /// What there is to say.
     pub text: String,
 }
 
-/// How many members of a [`FactLocation::Member`] are named.
+/// What is told of the time where none is signed.
+pub const NO_TIME: &str = "none is signed: a captured delivery is as good tomorrow as today";
+
+/// How many members of a [`Place::Member`] are named.
 const MEMBERS_NAMED_MAX: usize = 3;
 
-/// Everything there is to say of a scheme, and of the places where its event name and delivery id are looked for.
+/// Everything there is to say of a source's schemes, of its handshakes, and of the places where its event name and delivery id are looked for.
 #[must_use]
-pub fn lines(scheme: &Scheme, event: &[FactLocation], delivery_id: &[FactLocation]) -> Vec<Line> {
+pub fn lines(schemes: &[Scheme], handshakes: &[Handshake], event: &[Template], delivery_id: &[Template]) -> Vec<Line> {
     let line = |label, text| Line { label, text };
-    vec![
-        line("proves", proves(scheme)),
-        line("not covered", not_covered(scheme, event, delivery_id).join("; ")),
-        line("signed", signed(scheme)),
-        line("credential", credential(scheme)),
-        line("secret", secret(scheme)),
-        line("time", time(scheme)),
-        line("replays", replays(scheme).to_owned()),
-        line("event", fact(scheme, event)),
-        line("delivery id", fact(scheme, delivery_id)),
-    ]
+    let mut lines = Vec::new();
+    for scheme in schemes {
+        if schemes.len() > 1 {
+            lines.push(line("requests", requests(scheme)));
+        }
+        lines.extend([
+            line("proves", proves(scheme)),
+            line("not covered", not_covered(scheme, event, delivery_id).join("; ")),
+            line("signed", signed(scheme)),
+            line("credential", credential(scheme)),
+            line("secret", secret(scheme)),
+            line("time", time(scheme)),
+        ]);
+        lines.extend(scheme.require.iter().map(|requirement| line("and", required(requirement))));
+        lines.push(line("replays", replays(scheme).to_owned()));
+    }
+    lines.push(line("event", fact(schemes, event)));
+    lines.push(line("delivery id", fact(schemes, delivery_id)));
+    lines.extend(handshakes.iter().map(|handshake| line("handshake", shaken(handshake))));
+    lines
+}
+
+/// Which requests a scheme is for, where there are several.
+fn requests(scheme: &Scheme) -> String {
+    if scheme.when.is_empty() {
+        return "all others".to_owned();
+    }
+    let conditions: Vec<_> = scheme.when.iter().map(|condition| format!("`{condition}`")).collect();
+    format!("with {}", conditions.join(" and "))
 }
 
 /// What a delivery with a good credential proves, and what it does not.
@@ -50,19 +75,25 @@ pub fn proves(scheme: &Scheme) -> String {
         let whom = "that whoever sent it knows the secret, and nothing more";
         return format!("{whom}: who has seen one delivery can send any other");
     }
-    let mut text = "that somebody who knows the secret signed".to_owned();
+    let whom = if scheme.has_public_keys() {
+        "that the owner of the private key"
+    } else {
+        "that somebody who knows the secret"
+    };
+    let mut text = format!("{whom} signed");
     text.push_str(if scheme.covers_body() { " exactly this body" } else { " what is named below, but not this body" });
-    match &scheme.timestamp {
+    match (&scheme.timestamp, scheme.algorithm) {
         // Writing into a string cannot fail.
-        Some(rule) => drop(write!(text, ", within {} s of now", rule.tolerance_seconds)),
-        None => text.push_str("; not when"),
+        (Some(rule), _) => drop(write!(text, ", within {} s of now", rule.tolerance_seconds)),
+        (None, Algorithm::Jwt) => text.push_str(", for the time that the token names"),
+        (None, _) => text.push_str("; not when"),
     }
     text
 }
 
 /// What somebody who captured a delivery can change without breaking the credential: the list is never empty.
 #[must_use]
-pub fn not_covered(scheme: &Scheme, event: &[FactLocation], delivery_id: &[FactLocation]) -> Vec<String> {
+pub fn not_covered(scheme: &Scheme, event: &[Template], delivery_id: &[Template]) -> Vec<String> {
     let signed = &scheme.signed;
     let mut list = Vec::new();
     if !scheme.covers_body() {
@@ -71,15 +102,15 @@ pub fn not_covered(scheme: &Scheme, event: &[FactLocation], delivery_id: &[FactL
     if !signed.names(&Value::Method) {
         list.push("the method".to_owned());
     }
-    if !signed.names(&Value::Url) {
+    if !scheme.covers_url() {
         list.push(url_not_covered(signed));
     }
-    if scheme.timestamp.is_none() {
+    if scheme.timestamp.is_none() && scheme.algorithm != Algorithm::Jwt {
         list.push("the time".to_owned());
     }
     for (what, places) in [("the event's name", event), ("the delivery's id", delivery_id)] {
-        let uncovered = places.iter().filter(|place| facts::coverage(place, scheme) == Covered::Unsigned);
-        let headers: Vec<_> = uncovered.filter_map(header_of).map(|name| format!("`{name}`")).collect();
+        let uncovered = places.iter().filter(|fact| facts::coverage(fact, [scheme]) == Covered::Unsigned);
+        let headers: Vec<_> = uncovered.flat_map(Template::headers).map(|name| format!("`{name}`")).collect();
         if !headers.is_empty() {
             list.push(format!("{what} ({})", headers.join(", ")));
         }
@@ -91,47 +122,50 @@ pub fn not_covered(scheme: &Scheme, event: &[FactLocation], delivery_id: &[FactL
 /// The algorithm and the signed text, in the words of the scheme language.
 #[must_use]
 pub fn signed(scheme: &Scheme) -> String {
-    match algorithm(scheme.algorithm) {
-        Some(name) => format!("{name} of `{}`", template(&scheme.signed)),
-        None => "nothing: the secret itself is sent along".to_owned(),
+    match scheme.algorithm {
+        Algorithm::Jwt => format!("a JSON Web Token ({})", token_algorithms(scheme)),
+        Algorithm::JwsDetached => format!("a JSON Web Signature ({}) of the body", token_algorithms(scheme)),
+        Algorithm::Token | Algorithm::Basic => "nothing: the secret itself is sent along".to_owned(),
+        Algorithm::Hmac(_) | Algorithm::Digest(_) | Algorithm::PublicKey(_) => {
+            format!("{} of `{}`", algorithm(scheme.algorithm), scheme.signed)
+        }
     }
-}
-
-/// A template as `[auth.scheme] signed` writes it.
-#[must_use]
-pub fn template(template: &Template) -> String {
-    let mut text = String::new();
-    for part in template.parts() {
-        // Writing into a string cannot fail.
-        let _ = match part {
-            Part::Text(fixed) => write!(text, "{}", fixed.replace('{', "{{")),
-            Part::Value(Value::Body) => write!(text, "{{body}}"),
-            Part::Value(Value::Timestamp) => write!(text, "{{timestamp}}"),
-            Part::Value(Value::Header(name)) => write!(text, "{{header:{name}}}"),
-            Part::Value(Value::Query(name)) => write!(text, "{{query:{name}}}"),
-            Part::Value(Value::Url) => write!(text, "{{url}}"),
-            Part::Value(Value::Method) => write!(text, "{{method}}"),
-        };
-    }
-    text
 }
 
 /// Where the credential stands and how it is laid out.
 #[must_use]
 pub fn credential(scheme: &Scheme) -> String {
     let place = match &scheme.credential {
-        Location::Header(name) => format!("header `{name}`"),
-        Location::Query(name) => format!("query parameter `{name}`"),
-        Location::Bearer => "header `authorization: Bearer …`".to_owned(),
-        Location::Basic => "header `authorization: Basic …`".to_owned(),
+        Place::Bearer => "header `authorization: Bearer …`".to_owned(),
+        Place::Basic => "header `authorization: Basic …`".to_owned(),
+        Place::HeaderPrefix(prefix) => format!("each header `{prefix}*`, any of which may fit"),
+        other => location(other),
     };
     let spelled = spelled(scheme);
     match &scheme.shape {
-        Shape::Whole { prefix } if prefix.is_empty() => format!("{place}: {spelled}"),
+        Shape::Whole { prefix } | Shape::MaybePrefixed { prefix } if prefix.is_empty() => format!("{place}: {spelled}"),
         Shape::Whole { prefix } => format!("{place}: `{prefix}`, then {spelled}"),
-        Shape::List { separator, pair, item } => {
-            let separator = if *separator == ' ' { "spaces".to_owned() } else { format!("`{separator}`") };
-            format!("{place}: a list separated by {separator}, of which any `{item}{pair}` with {spelled} may fit")
+        Shape::MaybePrefixed { prefix } => format!("{place}: {spelled}, perhaps behind `{prefix}`"),
+        Shape::List(layout) => {
+            let named = |separator: char| if separator == ' ' { "spaces".to_owned() } else { format!("`{separator}`") };
+            let group = match layout.group {
+                Some(group) => format!("lists separated by {}, each", named(group)),
+                None => "a list".to_owned(),
+            };
+            let separator = named(layout.separator);
+            match &layout.signatures {
+                Signatures::Named { pair, item } => {
+                    format!(
+                        "{place}: {group} separated by {separator}, of which any `{item}{pair}` with {spelled} may fit"
+                    )
+                }
+                Signatures::From(position) => {
+                    format!(
+                        "{place}: {group} separated by {separator}, of which any from item {} on may fit: {spelled}",
+                        position + 1
+                    )
+                }
+            }
         }
     }
 }
@@ -142,35 +176,96 @@ pub fn secret(scheme: &Scheme) -> String {
     match scheme.algorithm {
         Algorithm::Basic => return "`user:password`".to_owned(),
         Algorithm::Token => return "compared as it is".to_owned(),
-        Algorithm::HmacSha1 | Algorithm::HmacSha256 | Algorithm::HmacSha512 => {}
+        Algorithm::PublicKey(_) | Algorithm::Jwt | Algorithm::JwsDetached if scheme.has_public_keys() => {
+            let named = match scheme.algorithm {
+                Algorithm::Jwt | Algorithm::JwsDetached => "; where the token names a key, the one of that id",
+                Algorithm::PublicKey(_)
+                | Algorithm::Hmac(_)
+                | Algorithm::Digest(_)
+                | Algorithm::Token
+                | Algorithm::Basic => "",
+            };
+            return format!("none: the provider's public key, in `public_keys`{named}");
+        }
+        Algorithm::Hmac(_)
+        | Algorithm::Digest(_)
+        | Algorithm::PublicKey(_)
+        | Algorithm::Jwt
+        | Algorithm::JwsDetached => {}
     }
-    let rest = if scheme.secret.prefix.is_empty() {
+    let mut rest = if scheme.secret.prefix.is_empty() {
         "the whole secret".to_owned()
     } else {
         format!("the secret without a leading `{}`", scheme.secret.prefix)
     };
+    if let Some(removed) = scheme.secret.remove_first {
+        let _ = write!(rest, " and without its first `{removed}`");
+    }
     match scheme.secret.encoding {
         SecretEncoding::Text => format!("{rest}, as text, is the key"),
         SecretEncoding::Hex => format!("{rest}, decoded from hex, is the key"),
         SecretEncoding::Base64 => format!("{rest}, decoded from base64, is the key"),
+        SecretEncoding::Sha1 => format!("the SHA-1 of {rest} is the key"),
     }
 }
 
 /// Where the signed time stands and how far from now it may lie.
 #[must_use]
 pub fn time(scheme: &Scheme) -> String {
+    if scheme.algorithm == Algorithm::Jwt {
+        let leeway = scheme.token.leeway_seconds;
+        let age =
+            scheme.token.age_seconds_max.map(|age| format!("; issued (`iat`) at most {age} s ago")).unwrap_or_default();
+        return format!("the token's `exp`, `nbf` and `iat`, with a leeway of {leeway} s{age}");
+    }
     let Some(rule) = &scheme.timestamp else {
-        return "none is signed: a captured delivery is as good tomorrow as today".to_owned();
+        return NO_TIME.to_owned();
     };
     let place = match &rule.at {
-        TimestampLocation::Header(name) => format!("header `{name}`"),
-        TimestampLocation::Item(name) => format!("item `{name}` of the credential"),
+        Place::Item(name) => format!("item `{name}` of the credential"),
+        Place::Position(position) => format!("item {} of the credential", position + 1),
+        other => location(other),
     };
     let unit = match rule.unit {
-        TimestampUnit::Seconds => "seconds",
-        TimestampUnit::Milliseconds => "milliseconds",
+        TimestampUnit::Seconds => "in seconds since 1970",
+        TimestampUnit::Milliseconds => "in milliseconds since 1970",
+        TimestampUnit::Iso8601 => "a date-time with an offset",
     };
-    format!("{place}, in {unit} since 1970; at most {} s from now, in the past or the future", rule.tolerance_seconds)
+    format!("{place}, {unit}; at most {} s from now, in the past or the future", rule.tolerance_seconds)
+}
+
+/// A side condition in words.
+fn required(requirement: &Requirement) -> String {
+    let place = location(&requirement.value);
+    let must = match &requirement.must {
+        Must::Exist => "must be there".to_owned(),
+        Must::EqualAny(texts) => {
+            let texts: Vec<_> = texts.iter().map(|text| format!("`{text}`")).collect();
+            format!("must be {}", texts.join(" or "))
+        }
+        Must::Match(pattern) => format!("must match `{}`", pattern.text()),
+    };
+    let optional = match requirement.presence {
+        Presence::Mandatory => "",
+        Presence::Optional => ", if it is there",
+    };
+    format!("{place} {must}{optional}")
+}
+
+/// A handshake in words.
+fn shaken(handshake: &Handshake) -> String {
+    let conditions: Vec<_> = handshake.when.iter().map(|condition| format!("`{condition}`")).collect();
+    let proof = match handshake.proof {
+        ProofNeeded::Required => "once it is authentic,",
+        ProofNeeded::None => "without proof, under the client's rate,",
+    };
+    let answer =
+        if handshake.answer.is_empty() { "an empty body".to_owned() } else { format!("`{}`", handshake.answer) };
+    let learn = match &handshake.learn {
+        Some(place) => format!("; its secret ({}) is kept while `hookward learn` has opened it", location(place)),
+        None => String::new(),
+    };
+    format!("a request with {} is answered {proof} with {answer}{learn}", conditions.join(" and "))
 }
 
 /// What becomes of a delivery that was accepted before, unless `[replay] on_duplicate` says otherwise.
@@ -188,30 +283,49 @@ pub fn replays(scheme: &Scheme) -> &'static str {
 /// Whether the signed text holds something that no two honest deliveries share: a time, or a header such as an id.
 #[must_use]
 pub fn tells_deliveries_apart(scheme: &Scheme) -> bool {
-    scheme.timestamp.is_some() || scheme.signed.headers().next().is_some()
+    let names_a_header = scheme.signed.headers().next().is_some();
+    let has_own_time = scheme.algorithm == Algorithm::Jwt && scheme.covers_body();
+    scheme.timestamp.is_some() || names_a_header || has_own_time
 }
 
 /// The places where a fact is looked for, in order, each with what covers it.
 #[must_use]
-pub fn fact(scheme: &Scheme, places: &[FactLocation]) -> String {
+pub fn fact(schemes: &[Scheme], places: &[Template]) -> String {
     let Some(first) = places.first() else { return "none".to_owned() };
-    let coverage = facts::coverage(first, scheme);
-    if places.iter().all(|place| facts::coverage(place, scheme) == coverage) {
-        let places: Vec<_> = places.iter().map(location).collect();
+    let coverage = facts::coverage(first, schemes);
+    if places.iter().all(|place| facts::coverage(place, schemes) == coverage) {
+        let places: Vec<_> = places.iter().map(said).collect();
         return format!("{}; {}", places.join(", else "), covered(coverage));
     }
-    let each = places.iter().map(|place| format!("{} ({})", location(place), covered(facts::coverage(place, scheme))));
+    let each = places.iter().map(|place| format!("{} ({})", said(place), covered(facts::coverage(place, schemes))));
     each.collect::<Vec<_>>().join(", else ")
 }
 
-/// A place where a fact is looked for.
+/// A fact in words.
 #[must_use]
-pub fn location(place: &FactLocation) -> String {
+pub fn said(fact: &Template) -> String {
+    fact.place().map_or_else(|| format!("`{fact}`"), location)
+}
+
+/// A place in words.
+#[must_use]
+pub fn location(place: &Place) -> String {
     match place {
-        FactLocation::Header(name) => format!("header `{name}`"),
-        FactLocation::Pointer(pointer) => format!("`{pointer}` in the body"),
-        FactLocation::Form(name) => format!("form field `{name}`"),
-        FactLocation::Member(names) => {
+        Place::Header(names) => {
+            let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+            format!("header {}", names.join(" or "))
+        }
+        Place::HeaderPrefix(prefix) => format!("headers `{prefix}*`"),
+        Place::Query(name) => format!("query parameter `{name}`"),
+        Place::Bearer => "header `authorization: Bearer …`".to_owned(),
+        Place::Basic => "header `authorization: Basic …`".to_owned(),
+        Place::Json(pointer) if pointer.has_wildcard() => format!("every `{pointer}` in the body"),
+        Place::Json(pointer) => format!("`{pointer}` in the body"),
+        Place::Form(name) => format!("form field `{name}`"),
+        Place::Item(name) => format!("item `{name}` of the credential"),
+        Place::Position(position) => format!("item {} of the credential", position + 1),
+        Place::Claim(name) => format!("claim `{name}`"),
+        Place::Member(names) => {
             let first: Vec<_> = names.iter().take(MEMBERS_NAMED_MAX).map(|name| format!("`{name}`")).collect();
             let more = match names.len().saturating_sub(MEMBERS_NAMED_MAX) {
                 0 => String::new(),
@@ -229,30 +343,17 @@ const fn covered(coverage: Covered) -> &'static str {
     }
 }
 
-fn header_of(place: &FactLocation) -> Option<&http::HeaderName> {
-    match place {
-        FactLocation::Header(name) => Some(name),
-        // These are in the body, which is named by itself.
-        FactLocation::Pointer(_) | FactLocation::Form(_) | FactLocation::Member(_) => None,
-    }
-}
-
 fn headers_not_covered(scheme: &Scheme) -> String {
-    let timestamp = scheme.timestamp.as_ref().and_then(|rule| match &rule.at {
-        TimestampLocation::Header(name) => Some(name),
-        TimestampLocation::Item(_) => None,
-    });
+    let timestamp = scheme.timestamp.iter().flat_map(|rule| rule.at.headers());
     let mut covered: Vec<_> = scheme.signed.headers().chain(timestamp).map(|name| format!("`{name}`")).collect();
     covered.dedup();
     if covered.is_empty() { "all headers".to_owned() } else { format!("all headers but {}", covered.join(" and ")) }
 }
 
 fn url_not_covered(signed: &Template) -> String {
-    let parameters = signed.parts().iter().filter_map(|part| match part {
-        Part::Value(Value::Query(name)) => Some(format!("`{name}`")),
-        Part::Text(_) | Part::Value(Value::Body | Value::Timestamp | Value::Header(_) | Value::Url | Value::Method) => {
-            None
-        }
+    let parameters = signed.values().filter_map(|value| match value {
+        Value::At(Place::Query(name)) => Some(format!("`{name}`")),
+        _other => None,
     });
     let parameters: Vec<_> = parameters.collect();
     if parameters.is_empty() {
@@ -261,90 +362,137 @@ fn url_not_covered(signed: &Template) -> String {
     format!("the URL and its query, but for {}", parameters.join(", "))
 }
 
-/// The algorithm's usual name; `None` where nothing is signed.
-const fn algorithm(algorithm: Algorithm) -> Option<&'static str> {
+/// The algorithm's usual name.
+const fn algorithm(algorithm: Algorithm) -> &'static str {
     match algorithm {
-        Algorithm::HmacSha1 => Some("HMAC-SHA1"),
-        Algorithm::HmacSha256 => Some("HMAC-SHA256"),
-        Algorithm::HmacSha512 => Some("HMAC-SHA512"),
-        Algorithm::Token | Algorithm::Basic => None,
+        Algorithm::Hmac(Hash::Sha1) => "HMAC-SHA1",
+        Algorithm::Hmac(Hash::Sha256 | Hash::Keccak256) => "HMAC-SHA256",
+        Algorithm::Hmac(Hash::Sha384) => "HMAC-SHA384",
+        Algorithm::Hmac(Hash::Sha512) => "HMAC-SHA512",
+        Algorithm::Digest(Hash::Sha1) => "SHA-1",
+        Algorithm::Digest(Hash::Sha256) => "SHA-256",
+        Algorithm::Digest(Hash::Sha384) => "SHA-384",
+        Algorithm::Digest(Hash::Sha512) => "SHA-512",
+        Algorithm::Digest(Hash::Keccak256) => "Keccak-256",
+        Algorithm::PublicKey(PublicKeyAlgorithm::Ed25519) => "Ed25519 signature",
+        Algorithm::PublicKey(PublicKeyAlgorithm::EcdsaP256) => "ECDSA signature (P-256, SHA-256)",
+        Algorithm::PublicKey(PublicKeyAlgorithm::RsaSha1) => "RSA signature (PKCS#1 v1.5, SHA-1)",
+        Algorithm::PublicKey(PublicKeyAlgorithm::RsaSha256) => "RSA signature (PKCS#1 v1.5, SHA-256)",
+        Algorithm::PublicKey(PublicKeyAlgorithm::RsaSha512) => "RSA signature (PKCS#1 v1.5, SHA-512)",
+        Algorithm::Jwt => "JSON Web Token",
+        Algorithm::JwsDetached => "detached JSON Web Signature",
+        Algorithm::Token | Algorithm::Basic => "",
     }
+}
+
+fn token_algorithms(scheme: &Scheme) -> String {
+    let words = TOKEN_ALGORITHMS.iter().filter(|(_, algorithm)| scheme.token.algorithms.contains(algorithm));
+    words.map(|(word, _)| *word).collect::<Vec<_>>().join(", ")
 }
 
 /// How the credential itself is spelled.
 fn spelled(scheme: &Scheme) -> String {
-    let Some(bytes) = scheme.algorithm.signature_bytes() else {
-        return match scheme.algorithm {
-            Algorithm::Basic => "`user:password` in base64".to_owned(),
-            Algorithm::Token | Algorithm::HmacSha1 | Algorithm::HmacSha256 | Algorithm::HmacSha512 => {
-                "the secret".to_owned()
-            }
-        };
-    };
-    match scheme.encoding {
-        Encoding::Text => format!("{bytes} bytes"),
-        Encoding::Hex => format!("{} digits of lower-case hex", 2 * bytes),
-        Encoding::Base64 => format!("{bytes} bytes in base64 with padding"),
-        Encoding::Base64Url => format!("{bytes} bytes in base64url without padding"),
+    match scheme.algorithm {
+        Algorithm::Basic => return "`user:password` in base64".to_owned(),
+        Algorithm::Token => return "the secret".to_owned(),
+        Algorithm::Jwt => return "the token".to_owned(),
+        Algorithm::JwsDetached => return "the signature in its compact form, the payload left out".to_owned(),
+        Algorithm::Hmac(_) | Algorithm::Digest(_) | Algorithm::PublicKey(_) => {}
+    }
+    match (scheme.encoding, scheme.algorithm.mac_bytes()) {
+        (Encoding::Text, _) => "the signature".to_owned(),
+        (Encoding::Hex, Some(bytes)) => format!("{} digits of lower-case hex", 2 * bytes),
+        (Encoding::Hex, None) => "the signature in lower-case hex".to_owned(),
+        (Encoding::Base64, Some(bytes)) => format!("{bytes} bytes in base64 with padding"),
+        (Encoding::Base64, None) => "the signature in base64 with padding".to_owned(),
+        (Encoding::Base64Url, Some(bytes)) => format!("{bytes} bytes in base64url without padding"),
+        (Encoding::Base64Url, None) => "the signature in base64url without padding".to_owned(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::scheme::{SecretForm, TimestampRule};
+    use crate::auth::condition::Condition;
+    use crate::auth::list::Layout;
+    use crate::auth::scheme::{JsonType, SecretForm, TimestampRule, TokenAlgorithm, TokenRule};
+    use crate::auth::template::{Filter, Part};
     use crate::payload::Pointer;
     use http::HeaderName;
 
-    fn header(name: &'static str) -> FactLocation {
-        FactLocation::Header(HeaderName::from_static(name))
+    fn header(name: &'static str) -> Template {
+        Template::of_place(Place::header(HeaderName::from_static(name)))
     }
 
-    fn pointer(text: &str) -> FactLocation {
-        FactLocation::Pointer(Pointer::parse(text).unwrap())
+    fn pointer(text: &str) -> Template {
+        Template::of_place(Place::Json(Pointer::parse(text).unwrap()))
+    }
+
+    fn value(value: Value) -> Part {
+        Part::Value(value, Box::default())
     }
 
     /// HMAC-SHA256 of these parts, in hex in `x-signature`.
     fn scheme(parts: Vec<Part>) -> Scheme {
         Scheme {
-            algorithm: Algorithm::HmacSha256,
-            credential: Location::Header(HeaderName::from_static("x-signature")),
+            when: Box::default(),
+            algorithm: Algorithm::Hmac(Hash::Sha256),
+            credential: Place::header(HeaderName::from_static("x-signature")),
             shape: Shape::Whole { prefix: "sha256=".into() },
             encoding: Encoding::Hex,
-            secret: SecretForm { encoding: SecretEncoding::Text, prefix: Box::default() },
+            secret: SecretForm::default(),
             signed: Template::new(parts),
             timestamp: None,
+            require: Box::default(),
+            token: TokenRule::default(),
         }
     }
 
     fn timed() -> Scheme {
-        let parts = vec![Part::Value(Value::Timestamp), Part::Text("{.".into()), Part::Value(Value::Body)];
-        let at = TimestampLocation::Item("t".into());
-        let timestamp = Some(TimestampRule { at, unit: TimestampUnit::Seconds, tolerance_seconds: 300 });
-        let shape = Shape::List { separator: ',', pair: '=', item: "v1".into() };
-        Scheme { shape, timestamp, ..scheme(parts) }
+        let parts = vec![value(Value::Timestamp), Part::Text("{.".into()), value(Value::Body)];
+        let signatures = Signatures::Named { pair: '=', item: "v1".into() };
+        let shape = Shape::List(Layout { group: None, separator: ',', signatures });
+        Scheme { shape, timestamp: timed_at(Place::Item("t".into())), ..scheme(parts) }
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "as the field has it")]
-    fn timed_in(header: &'static str) -> Option<TimestampRule> {
-        let at = TimestampLocation::Header(HeaderName::from_static(header));
-        Some(TimestampRule { at, unit: TimestampUnit::Seconds, tolerance_seconds: 300 })
+    fn timed_at(at: Place) -> Option<TimestampRule> {
+        let (unit, json_type) = (TimestampUnit::Seconds, JsonType::Number);
+        Some(TimestampRule { at, unit, tolerance_seconds: 300, json_type })
     }
 
     fn token() -> Scheme {
         let shape = Shape::Whole { prefix: Box::default() };
-        let credential = Location::Bearer;
+        let credential = Place::Bearer;
         Scheme { algorithm: Algorithm::Token, credential, shape, encoding: Encoding::Text, ..scheme(Vec::new()) }
+    }
+
+    /// A token that names the body's hash.
+    fn jwt() -> Scheme {
+        let bound = Requirement {
+            value: Place::Claim("payload_hash".into()),
+            must: Must::EqualAny(Box::from([Template::new(vec![Part::Value(
+                Value::Body,
+                Box::from([Filter::Sha256]),
+            )])])),
+            presence: Presence::Mandatory,
+        };
+        let token = TokenRule {
+            algorithms: Box::from([TokenAlgorithm::Rs256, TokenAlgorithm::Es256]),
+            leeway_seconds: 5,
+            age_seconds_max: Some(60),
+        };
+        Scheme { algorithm: Algorithm::Jwt, require: Box::from([bound]), token, ..self::token() }
     }
 
     #[test]
     fn what_is_not_covered_is_named() {
-        let body = || vec![Part::Value(Value::Body)];
-        let with = |mut parts: Vec<Part>, value| {
-            parts.push(Part::Value(value));
+        let body = || vec![value(Value::Body)];
+        let with = |mut parts: Vec<Part>, named| {
+            parts.push(value(named));
             scheme(parts)
         };
-        let id = HeaderName::from_static("x-id");
+        let id = Place::header(HeaderName::from_static("x-id"));
         let rows = [
             (
                 "body alone",
@@ -353,7 +501,7 @@ mod tests {
             ),
             (
                 "body and id",
-                with(body(), Value::Header(id)),
+                with(body(), Value::At(id)),
                 "the method; the URL and its query; the time; the event's name (`x-event`); all headers but `x-id`",
             ),
             (
@@ -363,7 +511,7 @@ mod tests {
             ),
             (
                 "a parameter and no body",
-                with(Vec::new(), Value::Query("q".into())),
+                with(Vec::new(), Value::At(Place::Query("q".into()))),
                 "the body; the method; the URL and its query, but for `q`; the time; the event's name (`x-event`); the delivery's id (`x-id`); all headers",
             ),
             (
@@ -373,7 +521,7 @@ mod tests {
             ),
             (
                 "the time in a header",
-                Scheme { timestamp: timed_in("x-time"), ..timed() },
+                Scheme { timestamp: timed_at(Place::header(HeaderName::from_static("x-time"))), ..timed() },
                 "the method; the URL and its query; the event's name (`x-event`); the delivery's id (`x-id`); all headers but `x-time`",
             ),
             (
@@ -390,17 +538,17 @@ mod tests {
     #[test]
     fn an_event_of_the_body_is_as_well_covered_as_the_body() {
         let places = [pointer("/event/type"), pointer("/type")];
-        let signed = fact(&timed(), &places);
+        let signed = fact(&[timed()], &places);
         assert_eq!(signed, "`/event/type` in the body, else `/type` in the body; covered by the signature");
-        assert_eq!(fact(&token(), &places[..1]), "`/event/type` in the body; not covered");
-        let mixed = fact(&timed(), &[header("x-event"), pointer("/type")]);
+        assert_eq!(fact(&[token()], &places[..1]), "`/event/type` in the body; not covered");
+        let mixed = fact(&[timed()], &[header("x-event"), pointer("/type")]);
         assert_eq!(mixed, "header `x-event` (not covered), else `/type` in the body (covered by the signature)");
-        assert_eq!(fact(&timed(), &[]), "none");
+        assert_eq!(fact(&[timed()], &[]), "none");
     }
 
     #[test]
     fn many_members_are_counted_instead_of_listed() {
-        let members = |names: &[&str]| FactLocation::Member(names.iter().map(|name| Box::from(*name)).collect());
+        let members = |names: &[&str]| Place::Member(names.iter().map(|name| Box::from(*name)).collect());
         let rows = [
             (members(&["a", "b", "c"]), "the name of the body's member (`a`, `b`, `c`)"),
             (members(&["a", "b", "c", "d"]), "the name of the body's member (`a`, `b`, `c` and 1 more)"),
@@ -413,7 +561,7 @@ mod tests {
     #[test]
     fn a_description_says_what_the_scheme_does() {
         let said: Vec<_> =
-            lines(&timed(), &[], &[]).into_iter().map(|line| format!("{}: {}", line.label, line.text)).collect();
+            lines(&[timed()], &[], &[], &[]).into_iter().map(|line| format!("{}: {}", line.label, line.text)).collect();
         let expected = [
             "proves: that somebody who knows the secret signed exactly this body, within 300 s of now",
             "not covered: the method; the URL and its query; all headers",
@@ -429,13 +577,42 @@ mod tests {
     }
 
     #[test]
+    fn a_token_is_described_by_its_own_rules() {
+        let said: Vec<_> =
+            lines(&[jwt()], &[], &[], &[]).into_iter().map(|line| format!("{}: {}", line.label, line.text)).collect();
+        let expected = [
+            "proves: that the owner of the private key signed exactly this body, for the time that the token names",
+            "not covered: the method; the URL and its query; all headers",
+            "signed: a JSON Web Token (RS256, ES256)",
+            "credential: header `authorization: Bearer …`: the token",
+            "secret: none: the provider's public key, in `public_keys`; where the token names a key, the one of that id",
+            "time: the token's `exp`, `nbf` and `iat`, with a leeway of 5 s; issued (`iat`) at most 60 s ago",
+            "and: claim `payload_hash` must be `{body|sha256}`",
+            "replays: answered 200 and not forwarded again, for as long as `[replay] window_seconds` says",
+            "event: none",
+            "delivery id: none",
+        ];
+        assert_eq!(said, expected);
+    }
+
+    /// Where a source has several schemes, the reader is told which requests each is for.
+    #[test]
+    fn several_schemes_say_what_they_are_for() {
+        let media = Condition::Media("application/json".into());
+        let first = Scheme { when: Box::from([media, Condition::Absent(Place::Query("x".into()))]), ..timed() };
+        let told = lines(&[first, timed()], &[], &[], &[]);
+        let requests: Vec<_> = told.iter().filter(|line| line.label == "requests").map(|line| &*line.text).collect();
+        assert_eq!(requests, ["with `media=application/json` and `!query:x`", "all others"]);
+    }
+
+    #[test]
     fn a_static_secret_is_never_called_a_signature() {
-        for line in lines(&token(), &[header("x-event")], &[]) {
+        for line in lines(&[token()], &[], &[header("x-event")], &[]) {
             assert!(!line.text.contains("signature"), "{}: {}", line.label, line.text);
         }
         assert_eq!(signed(&token()), "nothing: the secret itself is sent along");
         assert_eq!(time(&token()), "none is signed: a captured delivery is as good tomorrow as today");
         assert!(replays(&token()).starts_with("not recognised"));
-        assert!(replays(&scheme(vec![Part::Value(Value::Body)])).starts_with("forwarded"));
+        assert!(replays(&scheme(vec![value(Value::Body)])).starts_with("forwarded"));
     }
 }

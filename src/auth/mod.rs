@@ -11,15 +11,25 @@
 //!
 //! **Invariant:** nothing here does IO, reads a clock or logs.
 
+pub mod code;
+pub mod condition;
 pub mod credential;
 pub mod describe;
 pub mod facts;
+pub mod handshake;
+pub mod key;
+pub mod list;
+pub mod place;
+mod public_key;
 pub mod scheme;
 pub mod sign;
+pub mod template;
+mod token;
 pub mod verify;
 
 pub use credential::Credential;
-pub use scheme::{Head, Scheme};
+pub use place::Head;
+pub use scheme::Scheme;
 pub use verify::{Proof, Verifier};
 
 #[cfg(test)]

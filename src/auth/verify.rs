@@ -1,97 +1,98 @@
-//! The comparison: whether one of a source's secrets made the credential.
+//! The decision: whether one of a source's keys made the credential.
 //!
-//! Keys are made once, when policies load; a delivery clones a prepared HMAC state (a few hundred bytes on the stack) and feeds it the signed text
-//! piece by piece, so that body and template are never joined in memory.
+//! **Invariant:** a [`Proof`] is made here and nowhere else, after a comparison in constant time over the algorithm's whole length, or by the
+//! library's own verification of a signature, and after every side condition held.
 
-use hmac::{Hmac, Mac};
-use sha1::Sha1;
-use sha2::{Digest as _, Sha256, Sha512};
+use std::time::Duration;
+
+use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use super::credential::{Credential, Evidence, Signature, query_parameter};
-use super::scheme::{Algorithm, Head, Part, Scheme, SecretEncoding, Value};
+use super::code::{Code, Found};
+use super::credential::{self, Credential, Evidence, OneOrMore, Presented, Timestamp, list_view};
+use super::handshake::is_challenge;
+use super::key::{Key, KeyFault, Mac64, Material, NamedSecret};
+use super::place::{Body, Head, View};
+use super::scheme::{Algorithm, Scheme};
+use super::template::{Filling, Filter, Signer};
+use super::token::{Claims, Payload};
 use crate::clock::UnixSeconds;
-use crate::header;
+use crate::payload::Document;
 use crate::reason::Reason;
 use crate::rejection::{Fact, Rejection};
-use crate::secret::Secret;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
-
-/// A source's scheme with its keys, ready to judge. Immutable; shared by every delivery of the source.
+/// How a source's senders prove themselves, with its keys, ready to judge. Immutable; shared by every delivery of the source.
 #[derive(Debug)]
 pub struct Verifier {
     name: Box<str>,
+    method: Method,
+    challenges: Challenges,
+}
+
+/// Whether the source's keys also sign what strangers ask for in a handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Challenges {
+    /// They sign deliveries alone.
+    None,
+    /// They sign short words for whoever asks; no delivery may be one.
+    Signed,
+}
+
+#[derive(Debug)]
+enum Method {
+    /// By data: the first scheme that a request is for.
+    Schemes(Vec<Keyed>),
+    /// By a file of `auth/code`.
+    Code(Box<dyn Code>),
+}
+
+/// A scheme with the keys that are made for it.
+#[derive(Debug)]
+struct Keyed {
     scheme: Scheme,
     keys: Vec<Key>,
 }
 
-/// A configured secret.
-#[derive(Debug)]
-pub struct NamedSecret {
-    /// The policy's name for it, which may stand in logs.
-    pub id: Box<str>,
-    /// The secret as the provider shows it.
-    pub secret: Secret,
-    /// From this second on it is no longer accepted.
-    pub expires: Option<UnixSeconds>,
-}
-
-/// A secret that does not have the form its scheme wants.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("secret `{id}` is not {expected}")]
-pub struct KeyFault {
-    /// Which secret.
-    pub id: Box<str>,
-    /// What the scheme wants it to be.
-    pub expected: &'static str,
-}
-
-/// That a delivery was made by somebody who knows a secret of the source. Only [`Credential::verify`] makes it.
+/// That a delivery was made by somebody who has a key of the source. Only [`Credential::verify`] makes it.
 #[must_use = "a proof is what the next stage demands"]
 #[derive(Debug)]
 pub struct Proof<'d> {
     scheme: &'d str,
     secret_id: &'d str,
     signed_at_millis: Option<i64>,
-    digest: Option<SignedDigest>,
+    fresh_for: Option<Duration>,
+    digests: Option<OneOrMore<SignedDigest>>,
+    claims: Option<Box<Document>>,
 }
 
 /// What was signed, as 32 bytes that do not depend on how the signature was spelled or which secret matched.
 pub type SignedDigest = [u8; 32];
 
-pub(super) struct Key {
-    id: Box<str>,
-    expires: Option<UnixSeconds>,
-    material: Material,
-}
-
-enum Material {
-    HmacSha1(Hmac<Sha1>),
-    HmacSha256(Hmac<Sha256>),
-    HmacSha512(Hmac<Sha512>),
-    /// SHA-256 of the secret: comparing digests of equal length hides how long the secret is.
-    Static([u8; 32]),
-}
-
-impl std::fmt::Debug for Key {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Key").field("id", &self.id).field("expires", &self.expires).finish_non_exhaustive()
-    }
-}
-
 impl Verifier {
-    /// Prepares the keys of a source. `name` is the preset's name, or `custom`.
+    /// Prepares the keys of a source. `name` is the preset's name, or `custom`; of several schemes, the first that a request is for counts.
     ///
     /// # Errors
-    /// [`KeyFault`] for the first secret that is not spelled as the scheme wants it.
-    ///
-    /// # Panics
-    /// Never: an HMAC takes keys of any length.
-    pub fn new(name: &str, scheme: Scheme, secrets: &[NamedSecret]) -> Result<Self, KeyFault> {
-        let keys = secrets.iter().map(|secret| Key::new(&scheme, secret)).collect::<Result<_, _>>()?;
-        Ok(Self { name: name.into(), scheme, keys })
+    /// [`KeyFault`] for the first secret or key that is not spelled as a scheme wants it.
+    pub fn new(name: &str, schemes: &[Scheme], secrets: &[NamedSecret]) -> Result<Self, KeyFault> {
+        let keyed = schemes.iter().map(|scheme| {
+            let keys = secrets.iter().filter_map(|secret| Key::new(scheme, secret).transpose());
+            Ok(Keyed { scheme: scheme.clone(), keys: keys.collect::<Result<_, _>>()? })
+        });
+        let method = Method::Schemes(keyed.collect::<Result<_, _>>()?);
+        Ok(Self { name: name.into(), method, challenges: Challenges::None })
+    }
+
+    /// The same for a source whose handshakes get something signed, or not.
+    #[must_use]
+    pub fn with_challenges(self, challenges: Challenges) -> Self {
+        Self { challenges, ..self }
+    }
+
+    /// A way to prove that only code can say.
+    #[must_use]
+    pub fn of_code(name: &str, code: Box<dyn Code>) -> Self {
+        Self { name: name.into(), method: Method::Code(code), challenges: Challenges::None }
     }
 
     /// What the head presents for this source.
@@ -99,13 +100,43 @@ impl Verifier {
     /// # Errors
     /// The `credential_*` and `timestamp_*` reasons that can be told without the body.
     pub fn read<'d>(&'d self, head: Head<'d>, now: UnixSeconds) -> Result<Credential<'d>, Rejection> {
-        Credential::read(&self.scheme, head, now)
+        let view = View::of_head(head);
+        let schemes = match &self.method {
+            Method::Code(code) => {
+                code.present(head)?;
+                return Ok(Credential { head, scheme: 0, presented: None });
+            }
+            Method::Schemes(schemes) => schemes,
+        };
+        let is_for = |keyed: &Keyed| keyed.scheme.when.iter().all(|condition| condition.holds(&view));
+        let position = schemes.iter().position(is_for).ok_or_else(|| {
+            let whens = schemes.iter().map(|keyed| describe_when(&keyed.scheme));
+            Rejection::new(Reason::CredentialMissing).fact("expected", whens.collect::<Vec<_>>().join(" or "))
+        })?;
+        let scheme = &schemes[position].scheme;
+        let presented =
+            if scheme.credential.is_in_body() { None } else { Some(credential::read(scheme, &view, now)?) };
+        Ok(Credential { head, scheme: position, presented })
     }
 
-    /// The scheme it judges by.
-    #[must_use]
-    pub const fn scheme(&self) -> &Scheme {
-        &self.scheme
+    /// The schemes it judges by; none where code does.
+    pub fn schemes(&self) -> impl Iterator<Item = &Scheme> {
+        match &self.method {
+            Method::Schemes(schemes) => schemes.as_slice(),
+            Method::Code(_) => &[],
+        }
+        .iter()
+        .map(|keyed| &keyed.scheme)
+    }
+
+    /// The names of RSA keys that are shorter than they should be today.
+    pub fn short_keys(&self) -> impl Iterator<Item = &str> {
+        let keyed = match &self.method {
+            Method::Schemes(schemes) => schemes.as_slice(),
+            Method::Code(_) => &[],
+        };
+        let keys = keyed.iter().flat_map(|keyed| &keyed.keys);
+        keys.filter(|key| key.material.is_short_rsa()).map(|key| &*key.id)
     }
 
     /// The preset's name, or `custom`.
@@ -113,36 +144,249 @@ impl Verifier {
     pub fn name(&self) -> &str {
         &self.name
     }
+
+    fn keyed(&self, position: usize) -> Option<&Keyed> {
+        match &self.method {
+            Method::Schemes(schemes) => schemes.get(position),
+            Method::Code(_) => None,
+        }
+    }
+}
+
+fn describe_when(scheme: &Scheme) -> String {
+    scheme.when.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
+}
+
+/// Answers to challenges are signed with the first secret.
+impl Signer for Verifier {
+    fn mac(&self, filter: &Filter, message: &[u8]) -> Option<Vec<u8>> {
+        let first = match &self.method {
+            Method::Schemes(schemes) => schemes.first()?.keys.first()?,
+            Method::Code(_) => return None,
+        };
+        match (filter, &first.material) {
+            (Filter::HmacSha1, Material::HmacSha1(_)) | (Filter::HmacSha256, Material::HmacSha256(_)) => {
+                first.material.mac_bytes(message)
+            }
+            (_, _) => None,
+        }
+    }
 }
 
 impl<'d> Credential<'d> {
-    /// Whether a secret of the source made this credential over this body.
+    /// Whether a key of the source made this credential over this body.
     ///
-    /// Every live secret is tried; each signature is compared in constant time over its whole fixed length.
+    /// Every live key is tried; each MAC is compared in constant time over its whole fixed length.
     ///
     /// # Errors
-    /// `credential_mismatch`; `secret_expired` if only an expired secret fits.
-    pub fn verify(self, verifier: &'d Verifier, body: &[u8], now: UnixSeconds) -> Result<Proof<'d>, Rejection> {
-        let text = SignedText {
-            scheme: &verifier.scheme,
-            head: self.head,
-            timestamp: self.timestamp.map(|timestamp| timestamp.text),
-            body,
+    /// `credential_mismatch`; `secret_expired` if only an expired secret fits. Where the scheme looks into the body, also what
+    /// [`Verifier::read`] may answer.
+    pub fn verify(self, verifier: &'d Verifier, body: &Bytes, now: UnixSeconds) -> Result<Proof<'d>, Rejection> {
+        let body = Body::new(body, self.head.headers);
+        let view = View::of_head(self.head).with_body(&body);
+        let name = &verifier.name;
+        if let Method::Code(code) = &verifier.method {
+            let Found { key, digest, signed_at_millis } = code.verify(&view, now)?;
+            let secret_id = code.keys().get(key).copied().unwrap_or_default();
+            let digests = digest.map(|first| OneOrMore { first, more: Vec::new() });
+            return Ok(Proof { scheme: name, secret_id, signed_at_millis, fresh_for: None, digests, claims: None });
+        }
+        let Some(keyed) = verifier.keyed(self.scheme) else { return Err(Reason::CredentialMismatch.into()) };
+        let scheme = &keyed.scheme;
+        let presented = match self.presented {
+            Some(presented) => {
+                require_of_body(scheme, &view)?;
+                presented
+            }
+            None => credential::read(scheme, &view, now)?,
         };
-        let live = verifier.keys.iter().enumerate().filter(|(_, key)| key.is_live(now));
-        for (position, key) in live {
-            if let Some(mac) = key.matches(&self.evidence, &text) {
-                let digest = signed_digest(&verifier.keys, position, &mac, &text);
-                let signed_at_millis = self.timestamp.map(|timestamp| timestamp.unix_millis);
-                return Ok(Proof { scheme: &verifier.name, secret_id: &key.id, signed_at_millis, digest });
+        let mut outcome = Outcome::Mismatch;
+        for group in presented.iter() {
+            match keyed.judge(group, &view, now)? {
+                Outcome::Fits { .. } if verifier.challenges == Challenges::Signed && keyed.is_challenge(group, &view) => {
+                    return Err(Rejection::new(Reason::CredentialMismatch).fact("found", "a challenge, not a delivery"));
+                }
+                Outcome::Fits { key, digests, requirements } => {
+                    let digests = digests.map(|digests| digests.map(|digest| keyed.bound(digest, &body)));
+                    let Met { signed_at_millis, stale_from, claims } = requirements;
+                    let fresh_for = stale_from.and_then(|stale_from| u64::try_from(stale_from.saturating_sub(now)).ok());
+                    let fresh_for = fresh_for.map(Duration::from_secs);
+                    return Ok(Proof { scheme: name, secret_id: &key.id, signed_at_millis, fresh_for, digests, claims });
+                }
+                Outcome::Mismatch => {}
+                expired @ Outcome::Expired(_) => outcome = expired,
             }
         }
-        let mut expired = verifier.keys.iter().filter(|key| !key.is_live(now));
-        if let Some(key) = expired.find(|key| key.matches(&self.evidence, &text).is_some()) {
-            return Err(Rejection::new(Reason::SecretExpired).fact("secret", key.id.to_string()));
+        match outcome {
+            Outcome::Expired(key) => Err(Rejection::new(Reason::SecretExpired).fact("secret", key.id.to_string())),
+            Outcome::Mismatch | Outcome::Fits { .. } => {
+                let ids = keyed.keys.iter().map(|key| key.id.to_string().into()).collect();
+                Err(Rejection::new(Reason::CredentialMismatch).fact("secrets_tried", Fact::List(ids)))
+            }
         }
-        let ids = verifier.keys.iter().map(|key| key.id.to_string().into()).collect();
-        Err(Rejection::new(Reason::CredentialMismatch).fact("secrets_tried", Fact::List(ids)))
+    }
+}
+
+/// Values of the body that the signed text names: the head was looked at before.
+fn require_of_body(scheme: &Scheme, view: &View<'_>) -> Result<(), Rejection> {
+    scheme.signed.require_in_body(view).map_err(|missing| {
+        Rejection::new(Reason::CredentialMissing).fact("expected", missing.what)
+    })
+}
+
+/// What became of one group of signatures.
+enum Outcome<'k> {
+    Fits { key: &'k Key, digests: Option<OneOrMore<SignedDigest>>, requirements: Met },
+    Expired(&'k Key),
+    Mismatch,
+}
+
+/// What was learnt while side conditions were checked.
+struct Met {
+    signed_at_millis: Option<i64>,
+    stale_from: Option<UnixSeconds>,
+    claims: Option<Box<Document>>,
+}
+
+/// What a key found of a credential.
+enum Match {
+    /// It is a MAC under this key: this one.
+    Mac(Mac64),
+    /// It is a static secret.
+    Secret,
+    /// It is a signature over this text.
+    Signature(Vec<u8>),
+}
+
+impl Keyed {
+    fn judge<'k>(&'k self, group: &Presented<'_>, view: &View<'_>, now: UnixSeconds) -> Result<Outcome<'k>, Rejection> {
+        let view = list_view(&self.scheme, view, group.list.as_deref());
+        let timestamp = group.timestamp.as_ref().map(|timestamp| &*timestamp.text);
+        let filling = Filling { timestamp, ..Filling::of(view) };
+        let signed = SignedText::of(&self.scheme, &group.evidence, &filling);
+        let fits = |key: &&Key| self.fits(key, &group.evidence, &filling, &signed);
+        let live = self.candidates(&group.evidence).filter(|key| key.is_live(now));
+        for key in live {
+            let Some(found) = fits(&key) else { continue };
+            let requirements = self.require(group, &filling, now)?;
+            let digests = self.digests(key, found, &filling);
+            return Ok(Outcome::Fits { key, digests, requirements });
+        }
+        let mut expired = self.candidates(&group.evidence).filter(|key| !key.is_live(now));
+        let found = expired.find(|key| fits(key).is_some());
+        Ok(found.map_or(Outcome::Mismatch, Outcome::Expired))
+    }
+
+    /// Whether the signed text is one that a handshake would have signed for anybody.
+    fn is_challenge(&self, group: &Presented<'_>, view: &View<'_>) -> bool {
+        let view = list_view(&self.scheme, view, group.list.as_deref());
+        let timestamp = group.timestamp.as_ref().map(|timestamp| &*timestamp.text);
+        is_challenge(&self.scheme.signed.fill(&Filling { timestamp, ..Filling::of(view) }))
+    }
+
+    /// The keys that may have made it: all, or the one of the id that a token names. A public key that a token names and the policy has not is
+    /// somebody else's.
+    fn candidates<'k, 'e>(&'k self, evidence: &'e Evidence<'_>) -> impl Iterator<Item = &'k Key> + use<'k, 'e> {
+        let named = match evidence {
+            Evidence::Token(token) if self.scheme.has_public_keys() => token.key_id(),
+            Evidence::Macs(_) | Evidence::Signatures(_) | Evidence::Secrets(_) | Evidence::Token(_) => None,
+        };
+        self.keys.iter().filter(move |key| named.is_none_or(|named| *key.id == *named))
+    }
+
+    fn fits(&self, key: &Key, evidence: &Evidence<'_>, filling: &Filling<'_>, signed: &SignedText) -> Option<Match> {
+        match (&key.material, evidence) {
+            (Material::Static(secret), Evidence::Secrets(secrets)) => {
+                let fits = |presented: &[u8]| <[u8; 32]>::from(Sha256::digest(presented)).ct_eq(secret);
+                let all = secrets.more.iter().fold(fits(&secrets.first), |all, one| all & fits(one));
+                bool::from(all).then_some(Match::Secret)
+            }
+            (Material::Public(key), Evidence::Signatures(signatures)) => {
+                let text = signed.0.as_ref()?;
+                let mut signatures = signatures.iter();
+                signatures.find(|signature| key.verify_sig(text, signature).is_ok())?;
+                Some(Match::Signature(text.clone()))
+            }
+            (material @ Material::Token(_), Evidence::Token(token)) => {
+                let text = signed.0.as_ref()?;
+                token.fits(material, text).then(|| Match::Signature(text.clone()))
+            }
+            (material, Evidence::Macs(macs)) => {
+                let mac = material.mac(&self.scheme.signed, filling)?;
+                let any = macs.more.iter().fold(macs.first.ct_eq(&mac), |any, one| any | one.ct_eq(&mac));
+                bool::from(any).then_some(Match::Mac(mac))
+            }
+            (_, _) => None,
+        }
+    }
+
+    /// What has to hold besides the signature, which fits: side conditions, claims, a timestamp inside of the body.
+    fn require(&self, group: &Presented<'_>, filling: &Filling<'_>, now: UnixSeconds) -> Result<Met, Rejection> {
+        let scheme = &self.scheme;
+        let mut signed_at = group.timestamp.as_ref().map(|timestamp| timestamp.unix_millis);
+        if let Some(rule) = scheme.timestamp.as_ref().filter(|_| scheme.judges_time_last()) {
+            signed_at = Some(Timestamp::read(rule, &filling.view, now)?.unix_millis);
+        }
+        if let (Algorithm::Jwt, Evidence::Token(token)) = (scheme.algorithm, &group.evidence) {
+            let claims = token.claims(&scheme.token, now)?;
+            let view = filling.view;
+            self.conditions(&Filling { view: view.with_claims(Some(&claims.document)), ..*filling })?;
+            let Claims { document, issued_millis, stale_from } = claims;
+            return Ok(Met { signed_at_millis: signed_at.or(issued_millis), stale_from, claims: Some(Box::new(document)) });
+        }
+        self.conditions(filling)?;
+        let stale_from = scheme.timestamp.as_ref().zip(signed_at).map(|(rule, signed_at)| rule.stale_from(signed_at));
+        Ok(Met { signed_at_millis: signed_at, stale_from, claims: None })
+    }
+
+    fn conditions(&self, filling: &Filling<'_>) -> Result<(), Rejection> {
+        match self.scheme.require.iter().find(|requirement| !requirement.holds(filling)) {
+            Some(broken) => {
+                Err(Rejection::new(Reason::CredentialMismatch).fact("condition_not_met", broken.value.to_string()))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// What was signed: the digest of the signed text (a signature with a public key has many forms), or its MAC under every secret, whichever
+    /// matched: the same delivery signed with the old and the new secret is one delivery, also for a policy that has only one of the two.
+    fn digests(&self, matched: &Key, found: Match, filling: &Filling<'_>) -> Option<OneOrMore<SignedDigest>> {
+        match found {
+            Match::Secret => None,
+            Match::Signature(text) => Some(OneOrMore { first: Sha256::digest(text).into(), more: Vec::new() }),
+            Match::Mac(known) => {
+                let mac = |key: &Key| {
+                    let mac = if std::ptr::eq(key, matched) { known } else { key.material.mac(&self.scheme.signed, filling)? };
+                    mac.first_chunk().copied()
+                };
+                OneOrMore::collect(self.keys.iter().filter_map(mac))
+            }
+        }
+    }
+
+    /// Where the signature does not cover the body, two bodies under one signature are two deliveries.
+    fn bound(&self, digest: SignedDigest, body: &Body<'_>) -> SignedDigest {
+        if self.scheme.covers_body() {
+            return digest;
+        }
+        Sha256::new().chain_update(digest).chain_update(Sha256::digest(body.bytes())).finalize().into()
+    }
+}
+
+/// The signed text joined, where an algorithm wants it in one piece.
+struct SignedText(Option<Vec<u8>>);
+
+impl SignedText {
+    fn of(scheme: &Scheme, evidence: &Evidence<'_>, filling: &Filling<'_>) -> Self {
+        let body = filling.view.body.map(Body::bytes);
+        Self(match (scheme.algorithm, evidence) {
+            (Algorithm::PublicKey(_), _) => Some(scheme.signed.fill(filling)),
+            (Algorithm::Jwt, Evidence::Token(token)) => Some(token.signed_text(Payload::Inside, b"")),
+            (Algorithm::JwsDetached, Evidence::Token(token)) => {
+                Some(token.signed_text(Payload::Detached, body.map_or(b"", |body| body)))
+            }
+            (_, _) => None,
+        })
     }
 }
 
@@ -153,7 +397,7 @@ impl<'d> Proof<'d> {
         self.scheme
     }
 
-    /// The policy's name of the secret that fitted.
+    /// The policy's name of the secret or key that fitted.
     #[must_use]
     pub const fn secret_id(&self) -> &'d str {
         self.secret_id
@@ -165,136 +409,26 @@ impl<'d> Proof<'d> {
         self.signed_at_millis
     }
 
-    /// What was signed: the MAC of the signed text under the source's first secret. `None` for static credentials.
+    /// How long the same credential would still be taken, from the second on in which it was verified; `None` where nothing signed tells.
     #[must_use]
-    pub const fn digest(&self) -> Option<&SignedDigest> {
-        self.digest.as_ref()
-    }
-}
-
-impl Key {
-    pub(super) fn new(scheme: &Scheme, named: &NamedSecret) -> Result<Self, KeyFault> {
-        let key = key_bytes(scheme, named)?;
-        let material = match scheme.algorithm {
-            Algorithm::HmacSha1 => Material::HmacSha1(keyed(key.expose())),
-            Algorithm::HmacSha256 => Material::HmacSha256(keyed(key.expose())),
-            Algorithm::HmacSha512 => Material::HmacSha512(keyed(key.expose())),
-            Algorithm::Token | Algorithm::Basic => Material::Static(Sha256::digest(key.expose()).into()),
-        };
-        Ok(Self { id: named.id.clone(), expires: named.expires, material })
+    pub const fn fresh_for(&self) -> Option<Duration> {
+        self.fresh_for
     }
 
-    fn is_live(&self, now: UnixSeconds) -> bool {
-        self.expires.is_none_or(|expires| now < expires)
+    /// The claims of a token.
+    #[must_use]
+    pub fn claims(&self) -> Option<&Document> {
+        self.claims.as_deref()
     }
 
-    /// The MAC, if one of the signatures is it; for static credentials zeros.
-    fn matches(&self, evidence: &Evidence<'_>, text: &SignedText<'_>) -> Option<Signature> {
-        match (&self.material, evidence) {
-            (Material::Static(secret), Evidence::Token(token)) => {
-                let presented: [u8; 32] = Sha256::digest(token).into();
-                bool::from(presented.ct_eq(secret)).then_some([0; 64])
-            }
-            (
-                Material::HmacSha1(_) | Material::HmacSha256(_) | Material::HmacSha512(_),
-                Evidence::Signatures { first, more },
-            ) => {
-                let mac = self.mac(text)?;
-                let any = more.iter().fold(first.ct_eq(&mac), |any, signature| any | signature.ct_eq(&mac));
-                bool::from(any).then_some(mac)
-            }
-            (Material::Static(_), Evidence::Signatures { .. })
-            | (Material::HmacSha1(_) | Material::HmacSha256(_) | Material::HmacSha512(_), Evidence::Token(_)) => None,
-        }
+    /// What was signed; `None` for static credentials.
+    #[must_use]
+    pub fn digest(&self) -> Option<&SignedDigest> {
+        self.digests().next()
     }
 
-    /// The MAC of the signed text, behind it zeros up to the longest length.
-    pub(super) fn mac(&self, text: &SignedText<'_>) -> Option<Signature> {
-        match &self.material {
-            Material::HmacSha1(prepared) => Some(text.mac(prepared)),
-            Material::HmacSha256(prepared) => Some(text.mac(prepared)),
-            Material::HmacSha512(prepared) => Some(text.mac(prepared)),
-            Material::Static(_) => None,
-        }
+    /// All that stands for what was signed: one under each secret of the source, where secrets make it; none for static credentials.
+    pub fn digests(&self) -> impl Iterator<Item = &SignedDigest> {
+        self.digests.iter().flat_map(OneOrMore::iter)
     }
-}
-
-/// The MAC under the first secret, whichever secret matched: the same delivery signed with the old and the new secret is one delivery.
-fn signed_digest(keys: &[Key], matched: usize, mac: &Signature, text: &SignedText<'_>) -> Option<SignedDigest> {
-    let key = keys.first()?;
-    if matches!(key.material, Material::Static(_)) {
-        return None;
-    }
-    let mac = if matched == 0 { *mac } else { key.mac(text)? };
-    mac.first_chunk().copied()
-}
-
-/// The pieces of the signed text, fed to a MAC without joining them.
-pub(super) struct SignedText<'t> {
-    pub scheme: &'t Scheme,
-    pub head: Head<'t>,
-    pub timestamp: Option<&'t str>,
-    pub body: &'t [u8],
-}
-
-impl SignedText<'_> {
-    fn mac<M: Mac + Clone>(&self, prepared: &M) -> Signature {
-        let mut mac = prepared.clone();
-        for part in self.scheme.signed.parts() {
-            self.feed(part, &mut |bytes| mac.update(bytes));
-        }
-        let bytes = mac.finalize().into_bytes();
-        let mut signature = [0; 64];
-        signature[..bytes.len()].copy_from_slice(&bytes);
-        signature
-    }
-
-    fn feed(&self, part: &Part, sink: &mut dyn FnMut(&[u8])) {
-        match part {
-            Part::Text(text) => sink(text.as_bytes()),
-            Part::Value(Value::Body) => sink(self.body),
-            Part::Value(Value::Timestamp) => sink(self.timestamp.unwrap_or_default().as_bytes()),
-            Part::Value(Value::Method) => sink(self.head.method.as_str().as_bytes()),
-            Part::Value(Value::Header(name)) => {
-                let value = self.head.headers.get(name).and_then(header::text);
-                sink(value.unwrap_or_default().as_bytes());
-            }
-            Part::Value(Value::Query(name)) => {
-                let value = query_parameter(&self.head, name).ok().flatten();
-                sink(value.unwrap_or_default().as_bytes());
-            }
-            Part::Value(Value::Url) => {
-                sink(self.head.public_url.unwrap_or_default().as_bytes());
-                if let Some(query) = self.head.uri.query() {
-                    sink(b"?");
-                    sink(query.as_bytes());
-                }
-            }
-        }
-    }
-}
-
-fn keyed<M: hmac::KeyInit>(key: &[u8]) -> M {
-    M::new_from_slice(key).expect("invariant: an HMAC takes keys of any length")
-}
-
-/// The key that the configured secret spells.
-fn key_bytes(scheme: &Scheme, named: &NamedSecret) -> Result<Secret, KeyFault> {
-    let fault = |expected| KeyFault { id: named.id.clone(), expected };
-    let bytes = named.secret.expose();
-    let bytes = bytes.strip_prefix(scheme.secret.prefix.as_bytes()).unwrap_or(bytes);
-    let key = match scheme.secret.encoding {
-        SecretEncoding::Text => bytes.to_vec(),
-        SecretEncoding::Hex => hex::decode(bytes).map_err(|_| fault("hex"))?,
-        SecretEncoding::Base64 => {
-            STANDARD.decode(bytes).or_else(|_| STANDARD_NO_PAD.decode(bytes)).map_err(|_| fault("base64"))?
-        }
-    };
-    if key.is_empty() {
-        return Err(fault("long enough: nothing is left of it"));
-    }
-    if scheme.algorithm == Algorithm::Basic && !key.contains(&b':') {
-        return Err(fault("`user:password`"));
-    }
-    Ok(Secret::new(key))
 }

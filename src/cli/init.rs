@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::setup::{Setup, Trouble};
-use crate::auth::describe;
+use crate::auth::handshake::Handshake;
 use crate::policy::preset::{self, Preset};
 use crate::policy::secrets::NoSecrets;
 
@@ -52,8 +52,25 @@ pub fn run(arguments: &Arguments, config: &Path, out: &mut impl Write) -> Result
     let file = OpenOptions::new().write(true).create_new(true).open(&path);
     let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
     written.map_err(|source| Trouble::File { path: path.clone(), source })?;
-    let variable = variable(name);
-    writeln!(out, "{}\nSet {variable}, then run `hookward check`.", path.display()).map_err(Trouble::Output)
+    let next = next_step(preset, name);
+    writeln!(out, "{}\n{next}, then run `hookward check`.", path.display()).map_err(Trouble::Output)
+}
+
+/// What is left to do.
+fn next_step(preset: &Preset, name: &str) -> String {
+    let mut steps = Vec::new();
+    if preset.has_secrets() {
+        steps.push(format!("set {}", variable(name)));
+    }
+    if preset.has_public_keys() {
+        steps.push(format!("put the provider's public key into keys/{name}.pem"));
+    }
+    if !preset.parameters.is_empty() {
+        steps.push("fill in [auth.parameters]".to_owned());
+    }
+    let text = steps.join(", ");
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 fn directory(config: &Path) -> PathBuf {
@@ -70,20 +87,15 @@ fn variable(name: &str) -> String {
 
 /// The text of a starting policy.
 fn policy(preset: &Preset, name: &str, to: &str) -> String {
-    let variable = variable(name);
-    let signed = describe::signed(&preset.scheme);
     let to = to.trim_end_matches('/');
+    let comment = if preset.covers_url() { "" } else { "# " };
     format!(
         r#"# {title}: {documentation}
 # Proved by: {signed}
 
 path = "/hooks/{name}"
-# public_url = "https://hooks.example.com/hooks/{name}"
-
-[auth]
-provider = "{provider}"
-secrets = [{{ id = "current", env = "{variable}" }}]
-
+{comment}public_url = "https://hooks.example.com/hooks/{name}"{why}
+{auth}
 [limit]
 client   = {{ per_second = 50, burst = 200 }}       # before authentication
 failures = {{ per_minute = 60, block_seconds = 60 }}
@@ -95,11 +107,49 @@ source   = {{ per_second = 50, burst = 100 }}       # after it
 [forward]
 to = "{to}/webhooks/{name}"
 deadline_ms = 10_000
-"#,
+{handshake}"#,
         title = preset.title,
         documentation = preset.documentation,
-        provider = preset.name,
+        signed = preset.signed(),
+        why = if preset.covers_url() { "   # the sender signs it: write it as the provider knows it" } else { "" },
+        auth = auth(preset, name),
+        handshake = handshake(preset, name),
     )
+}
+
+/// `[auth]` and its parameters.
+fn auth(preset: &Preset, name: &str) -> String {
+    let mut text = format!("\n[auth]\nprovider = \"{}\"\n", preset.name);
+    if preset.has_secrets() {
+        text.push_str(&format!("secrets = [{{ id = \"current\", env = \"{}\" }}]\n", variable(name)));
+    }
+    if preset.has_public_keys() {
+        text.push_str(&format!("public_keys = [{{ id = \"current\", file = \"keys/{name}.pem\" }}]\n"));
+    }
+    if !preset.parameters.is_empty() {
+        text.push_str("\n[auth.parameters]\n");
+    }
+    for (parameter, what) in &preset.parameters {
+        text.push_str(&format!("{parameter} = \"fill in\"   # {what}\n"));
+    }
+    text
+}
+
+/// What a provider's handshake needs of the operator.
+fn handshake(preset: &Preset, name: &str) -> String {
+    if preset.handshakes.is_empty() {
+        return String::new();
+    }
+    let mut text = "\n[handshake]                                       # the gateway answers the provider's test of this endpoint\n".to_owned();
+    text.push_str("mode = \"answer\"                                  # or \"forward\", or \"refuse\"\n");
+    if preset.handshakes.iter().any(Handshake::wants_verify_token) {
+        let variable = variable(name).replace("_WEBHOOK_SECRET", "_VERIFY_TOKEN");
+        text.push_str(&format!("verify_token = {{ env = \"{variable}\" }}\n"));
+    }
+    if preset.handshakes.iter().any(|handshake| handshake.learn.is_some()) {
+        text.push_str(&format!("# learn_secret = \"state/{name}.secret\"              # where the provider hands its secret over: `hookward learn {name}`\n"));
+    }
+    text
 }
 
 #[cfg(test)]

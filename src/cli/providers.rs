@@ -5,7 +5,6 @@ use std::io::Write;
 use clap::Args;
 
 use super::setup::Trouble;
-use crate::auth::describe;
 use crate::policy::preset::{self, Preset};
 
 /// Which provider; all of them if left out.
@@ -32,14 +31,14 @@ pub fn run(arguments: &Arguments, out: &mut impl Write) -> Result<(), Trouble> {
 fn list(out: &mut impl Write) -> std::io::Result<()> {
     let width = preset::all().map(|preset| preset.name.len()).max().unwrap_or_default();
     for preset in preset::all() {
-        writeln!(out, "{:width$}  {}", preset.name, describe::signed(&preset.scheme))?;
+        writeln!(out, "{:width$}  {}", preset.name, preset.signed())?;
     }
     Ok(())
 }
 
 fn describe_one(preset: &Preset, out: &mut impl Write) -> std::io::Result<()> {
     writeln!(out, "{} ({})", preset.title, preset.name)?;
-    for line in describe::lines(&preset.scheme, &preset.event, &preset.delivery_id) {
+    for line in preset.lines() {
         writeln!(out, "  {:12} {}", line.label, line.text)?;
     }
     writeln!(out, "  {:12} {}", "evidence", preset.evidence)?;

@@ -12,9 +12,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 
 use super::client::Client;
 use super::setup::{Setup, Trouble};
-use crate::auth::scheme::FactLocation;
-use crate::auth::sign::{Signed, Unsigned, sign};
-use crate::auth::verify::NamedSecret;
+use crate::auth::sign::{SignFault, Signed, Unsigned, sign};
+use crate::auth::key::{KeyKind, NamedSecret};
 use crate::clock::Clock;
 use crate::policy::Source;
 use crate::policy::secrets::{Resolved, Resolver as _, SystemSecrets};
@@ -125,10 +124,7 @@ fn headers(arguments: &Arguments, source: &Source) -> Result<HeaderMap, Trouble>
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if let Some(event) = &arguments.event {
         let mut places = source.event.places.iter();
-        let header = places.find_map(|(place, _)| match place {
-            FactLocation::Header(name) => Some(name.clone()),
-            FactLocation::Pointer(_) | FactLocation::Form(_) | FactLocation::Member(_) => None,
-        });
+        let header = places.find_map(|(fact, _)| fact.place()?.headers().first().cloned());
         let name = header.ok_or_else(|| Trouble::Other("this source has its event in the body".to_owned()))?;
         let value =
             HeaderValue::from_str(event).map_err(|_| Trouble::Other(format!("{event:?} cannot be an event")))?;
@@ -156,7 +152,10 @@ fn signed(source: &Source, directory: &Path, headers: HeaderMap, url: &Uri, body
         body,
         now: Clock::system().unix_seconds(),
     };
-    sign(verifier.scheme(), &secret, unsigned).map_err(|fault| Trouble::Other(fault.to_string()))
+    let mut schemes = verifier.schemes();
+    let first = schemes.next().ok_or_else(|| Trouble::Other(SignFault::Code.to_string()))?;
+    let scheme = schemes.find(|scheme| scheme.when.is_empty()).unwrap_or(first);
+    sign(scheme, &secret, unsigned).map_err(|fault| Trouble::Other(fault.to_string()))
 }
 
 /// Reads the secret again: compiled policies keep keys, not secrets.
@@ -169,7 +168,9 @@ fn first_secret(source: &Source, directory: &Path) -> Result<NamedSecret, Troubl
     let reference: SecretReference =
         reference.ok_or_else(|| Trouble::Other(format!("{} has no secret", file.display())))?;
     match SystemSecrets.resolve(&reference.from.value) {
-        Ok(Resolved::Secret(secret)) => Ok(NamedSecret { id: reference.id.value.into(), secret, expires: None }),
+        Ok(Resolved::Secret(secret)) => {
+            Ok(NamedSecret { id: reference.id.value.into(), secret, expires: None, kind: KeyKind::Secret })
+        },
         Ok(Resolved::NotLookedFor) => Err(Trouble::Other("the secret was not looked for".to_owned())),
         Err(fault) => Err(Trouble::Other(fault.to_string())),
     }

@@ -173,7 +173,7 @@ impl<'l> Line<'l> {
             Verdict::Answer(answer) => {
                 line.verdict = "answer";
                 line.reason = Some(answer.why);
-                line.say(Some(StatusCode::OK), &HeaderMap::new(), &answer.body);
+                line.say(Some(StatusCode::OK), &answer.headers, &answer.body);
             }
             Verdict::Reject(rejection) => {
                 line.verdict = "reject";

@@ -128,10 +128,8 @@ fn target_uri(delivery: &Sanitized<'_>) -> Uri {
     let rules = &delivery.source().forward;
     let path = &rules.target.path;
     let Some(query) = delivery.head().uri.query() else { return path.clone() };
-    let query = match &rules.credential_parameter {
-        Some(parameter) => without_parameter(query, parameter),
-        None => query.to_owned(),
-    };
+    let parameters = rules.credential_parameters.iter();
+    let query = parameters.fold(query.to_owned(), |query, parameter| without_parameter(&query, parameter));
     if query.is_empty() {
         return path.clone();
     }

@@ -113,7 +113,7 @@ impl<'d, U: Upstream> Draft<'d, U> {
             }
             Err(Ended::Answered(answer)) => {
                 self.write(Some(200), Outcome::Answered);
-                reply::answered(answer.body)
+                reply::answered(answer.headers, answer.body)
             }
             Err(Ended::Rejected(rejection)) => {
                 self.count_failure(rejection.reason());

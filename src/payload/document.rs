@@ -15,9 +15,9 @@ use bytes::Bytes;
 
 use super::fault::Fault;
 use super::names::fingerprint;
-use super::node::Node;
+use super::node::{Member, Node};
 use super::pointer::Pointer;
-use super::reader::{self, Contents};
+use super::reader::{self, Contents, Twins};
 use super::tape::{COUNT_MAX, Entry};
 use crate::reason::Reason;
 use crate::rejection::Rejection;
@@ -70,10 +70,20 @@ impl Document {
             return Err(Rejection::new(Reason::JsonTooLarge).fact("offset", u64::from(u32::MAX)));
         }
         check_encoding(&source).map_err(|fault| fault.rejection(limits))?;
-        match reader::read(&source, limits) {
+        match reader::read(&source, limits, Twins::Refused) {
             Ok(contents) => Ok(Self { source, contents }),
             Err((fault, pointer)) => Err(fault.rejection(limits).fact("pointer", pointer)),
         }
+    }
+
+    /// Reads what nobody validates, to look single values up: an object may have a name twice, which then has no value
+    /// ([`Document::find_unambiguous`]). `None` if it cannot be read even so.
+    #[must_use]
+    pub fn read_tolerantly(source: Bytes) -> Option<Self> {
+        let limits = JsonLimits::default().within_bounds();
+        check_encoding(&source).ok()?;
+        let contents = reader::read(&source, limits, Twins::Tolerated).ok()?;
+        Some(Self { source, contents })
     }
 
     /// The bytes that were read, as they were received.
@@ -98,6 +108,15 @@ impl Document {
     #[must_use]
     pub fn find(&self, pointer: &Pointer) -> Option<Node<'_>> {
         pointer.segments().iter().try_fold(self.root(), |node, segment| segment.of(node))
+    }
+
+    /// The same where no name on the way is there twice.
+    #[must_use]
+    pub fn find_unambiguous(&self, pointer: &Pointer) -> Option<Node<'_>> {
+        pointer.segments().iter().try_fold(self.root(), |node, segment| {
+            let is_it = |member: &Member<'_>| member.key.name() == segment.name();
+            if node.members().filter(is_it).count() > 1 { None } else { segment.of(node) }
+        })
     }
 
     /// Whether a member anywhere in the text may have one of these names. A no is certain; a yes is wrong once in billions

@@ -4,7 +4,7 @@
 //! now have to mean one thing only. [`document`] reads JSON in one pass into a compact tape of spans over the received
 //! bytes; [`instance`] shows that tape to the schema validator, [`bounds`] calculates with its numbers and [`formats`]
 //! checks its URLs; `express` spares most payloads the validator; [`schema`] holds a source's compiled schemas, and [`declared`] what they declare, which decides what the
-//! sanitizer keeps and which names may stand in a log. [`lookup`] finds single values in bodies that are not validated.
+//! sanitizer keeps and which names may stand in a log.
 //!
 //! **Invariant:** nothing here waits, logs, or copies a body; every later stage looks at the same bytes through spans.
 //! **Invariant:** no byte of a sender reaches `serde_json`: with arbitrary precision switched on it gives member names of
@@ -17,10 +17,10 @@ pub mod document;
 mod equality;
 mod express;
 mod fault;
+pub mod form;
 pub mod formats;
 pub mod instance;
 mod listed;
-pub mod lookup;
 mod names;
 pub mod node;
 mod number;

@@ -1,5 +1,6 @@
 //! JSON Pointers (RFC 6901), parsed when a policy is compiled and followed for each delivery.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -45,6 +46,31 @@ impl Pointer {
         }
         let segments = text.strip_prefix('/').ok_or(PointerFault::NoSlash)?.split('/');
         Ok(Self { segments: segments.map(Segment::parse).collect::<Result<_, _>>()? })
+    }
+
+    /// Whether a step is `*`, which stands for every element of an array where [`Pointer::scalars`] follows it.
+    #[must_use]
+    pub fn has_wildcard(&self) -> bool {
+        self.segments.iter().any(|segment| segment.name == "*")
+    }
+
+    /// The texts of all scalars at this place, a step `*` being every element; `None` where one of them is missing or no scalar, or there are
+    /// none.
+    #[must_use]
+    pub fn scalars<'d>(&self, root: Node<'d>) -> Option<Vec<Cow<'d, str>>> {
+        let mut nodes = vec![root];
+        for segment in &self.segments {
+            let mut next = Vec::with_capacity(nodes.len());
+            for node in nodes {
+                match (segment.name.as_str(), node.kind()) {
+                    ("*", Kind::Array) => next.extend(node.elements()),
+                    _ => next.push(segment.of(node)?),
+                }
+            }
+            nodes = next;
+        }
+        let texts: Option<Vec<_>> = nodes.into_iter().map(Node::scalar_text).collect();
+        texts.filter(|texts| !texts.is_empty())
     }
 
     /// Its steps from the outermost value on.

@@ -23,7 +23,7 @@ pub(super) struct Contents {
 /// # Errors
 ///
 /// The first fault, and the container in which it stands as a JSON Pointer that shows none of the sender's names.
-pub(super) fn read(bytes: &[u8], limits: JsonLimits) -> Result<Contents, (Fault, String)> {
+pub(super) fn read(bytes: &[u8], limits: JsonLimits, twins: Twins) -> Result<Contents, (Fault, String)> {
     let mut reader = Reader {
         bytes,
         limits,
@@ -34,6 +34,7 @@ pub(super) fn read(bytes: &[u8], limits: JsonLimits) -> Result<Contents, (Fault,
         depth: 0,
         names: Names::new(),
         nodes_left: limits.nodes_max,
+        twins,
     };
     match reader.run() {
         Ok(()) => Ok(Contents { tape: reader.tape, tables: reader.names.into_tables() }),
@@ -53,6 +54,16 @@ struct Reader<'s> {
     depth: u32,
     names: Names,
     nodes_left: u32,
+    twins: Twins,
+}
+
+/// What becomes of an object with a name that is there twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Twins {
+    /// It is refused.
+    Refused,
+    /// It is read; for looking up other names in what nobody validates.
+    Tolerated,
 }
 
 /// What the reader stands in.
@@ -216,7 +227,10 @@ impl Reader<'_> {
     #[inline]
     fn close(&mut self, end: usize) -> Result<(), Fault> {
         if self.within == Object {
-            self.names.check(self.bytes, &mut self.tape, self.container, self.count).map_err(twice)?;
+            let checked = self.names.check(self.bytes, &mut self.tape, self.container, self.count);
+            if self.twins == Twins::Refused {
+                checked.map_err(twice)?;
+            }
         }
         let next = self.tape.len();
         let entry = &mut self.tape[self.container];

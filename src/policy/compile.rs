@@ -6,17 +6,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::AUTHORIZATION;
 use http::{HeaderName, Method};
 use sha2::{Digest as _, Sha256};
 
 use super::diagnostic::{Diagnostic, Diagnostics, SourceFile};
-use super::preset::{self, Preset};
+use super::preset::{self, Preset, Signing};
 use super::secrets::{Resolved, Resolver};
 use super::source::{
-    ContentTypes, EventRules, ForwardRules, Methods, OnDuplicate, PayloadKind, ReplayRule, Source, Unlisted,
+    ContentTypes, EventRules, ForwardRules, HandshakeRules, Methods, OnDuplicate, PayloadKind, ReplayRule, Source, Unlisted,
 };
-use super::source_config::{AuthMethod, LimitConfig, MediaType, PayloadWord, SecretReference, SourceConfig};
+use super::source_config::{
+    AuthMethod, HandshakeMode, LimitConfig, MediaType, PayloadWord, SecretPlace, SecretReference, SourceConfig,
+};
 use super::table::Spanned;
 use super::table::parse::nearest;
 use super::{tls, upstream};
@@ -26,10 +27,15 @@ use crate::admit::networks::Networks;
 use crate::admit::rate::Rate;
 use crate::admit::source::{RateMode, SourceRules};
 use crate::auth::Verifier;
+use crate::auth::verify::Challenges;
+use crate::auth::code::{self, CodeKind};
 use crate::auth::describe;
 use crate::auth::facts::{self, Covered};
-use crate::auth::scheme::{FactLocation, Location, Scheme, Value};
-use crate::auth::verify::NamedSecret;
+use crate::auth::handshake::ProofNeeded;
+use crate::auth::key::{KeyKind, NamedSecret};
+use crate::auth::place::Place;
+use crate::auth::scheme::Scheme;
+use crate::auth::template::Template;
 use crate::forward::{HeaderRules, Signer, sign};
 use crate::payload::schema::{Schema, SchemaFault};
 use crate::secret::SECRET_BYTES_MIN;
@@ -58,25 +64,30 @@ pub(super) fn compile(
 ) -> Option<Source> {
     let mut compiler = Compiler { file, context };
     let method = compiler.method(&config)?;
-    let scheme = method.scheme(&config, &mut compiler);
-    let verifier = compiler.verifier(&config, &method, scheme.as_ref());
+    let schemes = compiler.schemes(&config, &method);
+    let handshakes = compiler.handshakes(&config, &method);
+    let verifier = schemes.as_ref().and_then(|schemes| compiler.verifier(&config, &method, schemes));
+    let signs_for_strangers = handshakes.as_ref().is_some_and(HandshakeRules::signs_for_strangers);
+    let challenges = if signs_for_strangers { Challenges::Signed } else { Challenges::None };
+    let verifier = verifier.map(|verifier| verifier.map(|verifier| verifier.with_challenges(challenges)));
+    let schemes = schemes.unwrap_or_default();
     let preset = method.preset();
-    let event = compiler.event(&config, preset, scheme.as_ref());
-    let headers = compiler.headers(&config, preset, scheme.as_ref());
+    let event = compiler.event(&config, preset, &schemes);
+    let headers = compiler.headers(&config, preset, &schemes);
     let signer = compiler.signer(&config);
     let target = upstream::target(&config.forward, &mut compiler.context.trust)
         .map_err(|(span, message)| compiler.error(span, message))
         .ok();
     let content_types = Compiler::content_types(&config, preset);
     let payload = compiler.payload(&config);
-    let replay = compiler.replay(&config, scheme.as_ref());
-    compiler.url(&config, scheme.as_ref());
+    let replay = compiler.replay(&config, &method, &schemes);
+    compiler.url(&config, &schemes);
     compiler.body(&config);
-    compiler.handshake(&config);
-    let credential_parameter = scheme.as_ref().and_then(|scheme| match &scheme.credential {
-        Location::Query(name) => Some(name.clone()),
-        Location::Header(_) | Location::Bearer | Location::Basic => None,
+    let credential_parameters = schemes.iter().filter_map(|scheme| match &scheme.credential {
+        Place::Query(name) => Some(name.clone()),
+        _other => None,
     });
+    let credential_parameters = credential_parameters.collect();
     let limits = context.limits.source(name, limits(&config.limit, config.allow.as_ref()));
     Some(Source {
         name: Arc::from(name),
@@ -88,8 +99,9 @@ pub(super) fn compile(
         body_bytes_max: config.body_bytes_max.size(),
         json: config.limit.json,
         public_url: config.public_url.map(|url| url.value.to_string().into()),
-        single_headers: scheme.as_ref().map(single_headers).unwrap_or_default(),
+        single_headers: single_headers(&schemes),
         verifier: verifier?,
+        handshakes: handshakes?,
         limits,
         replay,
         event: event?,
@@ -99,7 +111,7 @@ pub(super) fn compile(
             target: Arc::new(target?),
             deadline: config.forward.deadline.milliseconds(),
             headers: headers?,
-            credential_parameter,
+            credential_parameters,
             signer: signer?,
             answer_headers: preset.map(|preset| preset.answer_headers.clone()).unwrap_or_default(),
             acknowledgement: Bytes::new(),
@@ -130,28 +142,11 @@ impl Proving {
         }
     }
 
-    /// The scheme, with the credential where `[auth.parameters]` puts it.
-    fn scheme(&self, config: &SourceConfig, compiler: &mut Compiler<'_, '_>) -> Option<Scheme> {
-        let mut scheme = match (self, &config.auth.method) {
-            (Self::Preset(preset), _) => preset.scheme.clone(),
-            (Self::Custom, AuthMethod::Scheme(scheme)) => scheme.value.clone(),
-            (Self::Custom | Self::Nothing, _) => return None,
-        };
-        let relocatable = self.preset().is_some_and(|preset| preset.relocatable);
-        for (name, value) in &config.auth.parameters {
-            match (relocatable, name.value.as_str()) {
-                (true, "header") => match HeaderName::try_from(value.value.as_str()) {
-                    Ok(header) => scheme.credential = Location::Header(header),
-                    Err(_) => compiler.error(Some(value.span.clone()), "not a header name".to_owned()),
-                },
-                (true, "query") => scheme.credential = Location::Query(value.value.as_str().into()),
-                (true | false, other) => {
-                    let message = format!("provider {:?} has no parameter {other:?}", self.name());
-                    compiler.error(Some(name.span.clone()), message);
-                }
-            }
+    const fn code(&self) -> Option<CodeKind> {
+        match self {
+            Self::Preset(Preset { signing: Signing::Code(kind), .. }) => Some(*kind),
+            Self::Preset(_) | Self::Custom | Self::Nothing => None,
         }
-        Some(scheme)
     }
 }
 
@@ -183,12 +178,12 @@ impl Compiler<'_, '_> {
                 self.warning(config.auth.span.clone(), message, "");
                 Some(Proving::Nothing)
             }
-            AuthMethod::Scheme(_) => Some(Proving::Custom),
+            AuthMethod::Schemes(_) => Some(Proving::Custom),
             AuthMethod::Provider(name) => {
                 if let Some(preset) = preset::find(&name.value) {
                     return Some(Proving::Preset(preset));
                 }
-                let names: Vec<_> = preset::all().map(|preset| preset.name).collect();
+                let names: Vec<_> = preset::names().collect();
                 let hint = format!("{}see `hookward providers`", nearest(&name.value, &names));
                 self.error_with(Some(name.span.clone()), format!("unknown provider {:?}", name.value), hint);
                 None
@@ -196,43 +191,160 @@ impl Compiler<'_, '_> {
         }
     }
 
+    /// The schemes, with the credential where `[auth.parameters]` puts it and every parameter replaced by its value.
+    fn schemes(&mut self, config: &SourceConfig, method: &Proving) -> Option<Vec<Scheme>> {
+        let schemes = match (method, &config.auth.method) {
+            (Proving::Preset(preset), _) => preset.signing.schemes(),
+            (Proving::Custom, AuthMethod::Schemes(schemes)) => schemes,
+            (Proving::Custom | Proving::Nothing, _) => &[],
+        };
+        let parameters = &config.auth.parameters;
+        let given = |name: &str| parameters.iter().find(|(found, _)| found.value == name).map(|(_, value)| &*value.value);
+        let mut resolved = Vec::with_capacity(schemes.len());
+        for scheme in schemes {
+            match scheme.resolve(&given) {
+                Ok(scheme) => resolved.push(scheme),
+                Err(name) => {
+                    let declared = method.preset().and_then(|preset| preset.parameters.iter().find(|(known, _)| **known == *name));
+                    let hint = declared.map(|(_, what)| format!("it is {what}")).unwrap_or_default();
+                    let message = format!("parameter {name:?} is missing: [auth.parameters] {name} = \"…\"");
+                    self.error_with(config.auth.span.clone(), message, hint);
+                    return None;
+                }
+            }
+        }
+        self.relocate(config, method, &mut resolved)?;
+        Some(resolved)
+    }
+
+    /// Puts a relocatable credential where the parameters say, and reports parameters that nobody asks for.
+    fn relocate(&mut self, config: &SourceConfig, method: &Proving, schemes: &mut [Scheme]) -> Option<()> {
+        let relocatable = method.preset().is_some_and(|preset| preset.relocatable);
+        let mut fault = false;
+        for (name, value) in &config.auth.parameters {
+            let place = match (relocatable, name.value.as_str()) {
+                (true, "header") => match HeaderName::try_from(value.value.as_str()) {
+                    Ok(header) => Some(Place::header(header)),
+                    Err(_) => {
+                        self.error(Some(value.span.clone()), "not a header name".to_owned());
+                        fault = true;
+                        None
+                    }
+                },
+                (true, "query") => Some(Place::Query(value.value.as_str().into())),
+                (_, other) => {
+                    let declared = method.preset().map(|preset| preset.parameters.iter().any(|(known, _)| known == other));
+                    if declared == Some(false) || matches!(method, Proving::Nothing) {
+                        let message = format!("provider {:?} has no parameter {other:?}", method.name());
+                        self.error(Some(name.span.clone()), message);
+                        fault = true;
+                    }
+                    None
+                }
+            };
+            if let (Some(place), Some(scheme)) = (place, schemes.first_mut()) {
+                scheme.credential = place;
+            }
+        }
+        (!fault).then_some(())
+    }
+
     /// The keys. Outer `None`: something is wrong; inner `None`: the policy wants no proof.
-    fn verifier(
-        &mut self,
-        config: &SourceConfig,
-        method: &Proving,
-        scheme: Option<&Scheme>,
-    ) -> Option<Option<Verifier>> {
-        let Some(scheme) = scheme else { return matches!(method, Proving::Nothing).then_some(None) };
-        for key in &config.auth.public_keys {
-            self.error(Some(key.span.clone()), format!("provider {:?} has no public keys", method.name()));
+    fn verifier(&mut self, config: &SourceConfig, method: &Proving, schemes: &[Scheme]) -> Option<Option<Verifier>> {
+        if matches!(method, Proving::Nothing) {
+            return Some(None);
         }
-        if config.auth.secrets.is_empty() {
-            let message = "no secrets: nothing could ever be accepted".to_owned();
-            let hint = "secrets = [{ id = \"2026-11\", env = \"…\" }]".to_owned();
-            self.error_with(config.auth.span.clone(), message, hint);
-            return None;
+        let code = method.code();
+        let wants_secrets = schemes.iter().any(Scheme::has_secrets) || code.is_some_and(CodeKind::has_secrets);
+        let wants_keys = schemes.iter().any(Scheme::has_public_keys) || code.is_some_and(CodeKind::has_public_keys);
+        let learns = config.handshake.as_ref().is_some_and(|handshake| handshake.learn_secret.is_some());
+        let auth = &config.auth;
+        for (wanted, what, references) in
+            [(wants_secrets, "secrets", &auth.secrets), (wants_keys, "public_keys", &auth.public_keys)]
+        {
+            if wanted && references.is_empty() && !(learns && what == "secrets") {
+                let message = format!("no {what}: nothing could ever be accepted");
+                let hint = format!("{what} = [{{ id = \"2026-11\", {} }}]", if what == "secrets" { "env = \"…\"" } else { "file = \"…\"" });
+                self.error_with(auth.span.clone(), message, hint);
+                return None;
+            }
+            if !wanted && let Some(first) = references.first() {
+                self.error(Some(first.span.clone()), format!("provider {:?} has no {what}", method.name()));
+                return None;
+            }
         }
-        let (mut secrets, mut complete) = (Vec::new(), true);
-        for reference in &config.auth.secrets {
-            match self.secret(reference) {
-                Ok(secret) => secrets.extend(secret),
+        let keys = self.keys(config)?;
+        let made = match code {
+            Some(kind) => kind.make(&keys, &code::Settings {
+                parameters: &parameters(config),
+                trust_roots: &self.trust_roots(config)?,
+            }).map(|code| Verifier::of_code(method.name(), code)),
+            None => {
+                self.refuse_trust_roots(config);
+                Verifier::new(method.name(), schemes, &keys)
+            }
+        };
+        match made {
+            Ok(verifier) => {
+                for id in verifier.short_keys() {
+                    let reference = auth.public_keys.iter().find(|reference| reference.id.value == id);
+                    let span = reference.map(|reference| reference.span.clone());
+                    self.warning(span, format!("public key `{id}` has fewer than 2,048 bits"), "ask the provider for a longer one");
+                }
+                Some(Some(verifier))
+            }
+            Err(fault) => {
+                let references = auth.secrets.iter().chain(&auth.public_keys);
+                let reference = references.into_iter().find(|reference| *reference.id.value == *fault.id);
+                self.error(reference.map(|reference| reference.span.clone()).or_else(|| auth.span.clone()), fault.to_string());
+                None
+            }
+        }
+    }
+
+    /// Every secret and public key that was found, the one that was learnt among them; `None` if one cannot be read.
+    fn keys(&mut self, config: &SourceConfig) -> Option<Vec<NamedSecret>> {
+        let (mut keys, mut complete) = (Vec::new(), true);
+        let secrets = config.auth.secrets.iter().map(|reference| (reference, KeyKind::Secret));
+        let public = config.auth.public_keys.iter().map(|reference| (reference, KeyKind::Public));
+        for (reference, kind) in secrets.chain(public) {
+            match self.secret(reference, kind) {
+                Ok(key) => keys.extend(key),
                 Err(()) => complete = false,
             }
         }
-        let verifier = match Verifier::new(method.name(), scheme.clone(), &secrets) {
-            Ok(verifier) => verifier,
-            Err(fault) => {
-                let reference = config.auth.secrets.iter().find(|reference| *reference.id.value == *fault.id);
-                self.error(reference.map(|reference| reference.span.clone()), fault.to_string());
-                return None;
+        let learnt = config.handshake.as_ref().and_then(|handshake| handshake.learn_secret.as_ref());
+        if let Some(path) = learnt
+            && let Ok(Resolved::Secret(secret)) = self.context.resolver.resolve(&SecretPlace::File(path.value.clone()))
+        {
+            keys.push(NamedSecret { id: "learnt".into(), secret, expires: None, kind: KeyKind::Secret });
+        }
+        complete.then_some(keys)
+    }
+
+    fn refuse_trust_roots(&mut self, config: &SourceConfig) {
+        for root in &config.auth.trust_roots {
+            self.error(Some(root.span.clone()), "trust_roots are for providers that sign with certificates".to_owned());
+        }
+    }
+
+    /// The certificates in the policy's `trust_roots`.
+    fn trust_roots(&mut self, config: &SourceConfig) -> Option<Vec<Vec<u8>>> {
+        let mut roots = Vec::new();
+        for root in &config.auth.trust_roots {
+            match std::fs::read(&root.value) {
+                Ok(bytes) => roots.push(bytes),
+                Err(error) => {
+                    self.error(Some(root.span.clone()), format!("cannot read {}: {}", root.value.display(), error.kind()));
+                    return None;
+                }
             }
-        };
-        complete.then_some(Some(verifier))
+        }
+        Some(roots)
     }
 
     /// Reads a secret. `Ok(None)`: it was not looked for.
-    fn secret(&mut self, reference: &SecretReference) -> Result<Option<NamedSecret>, ()> {
+    fn secret(&mut self, reference: &SecretReference, kind: KeyKind) -> Result<Option<NamedSecret>, ()> {
         let span = Some(reference.from.span.clone());
         let secret = match self.context.resolver.resolve(&reference.from.value) {
             Ok(Resolved::Secret(secret)) => secret,
@@ -243,7 +355,7 @@ impl Compiler<'_, '_> {
                 return Err(());
             }
         };
-        if secret.len() < SECRET_BYTES_MIN {
+        if secret.len() < SECRET_BYTES_MIN && kind == KeyKind::Secret {
             let message =
                 format!("secret `{}` has {} bytes, fewer than {SECRET_BYTES_MIN}", reference.id.value, secret.len());
             if self.context.strict {
@@ -253,16 +365,16 @@ impl Compiler<'_, '_> {
             self.warning(span, message, "let the provider make a new one");
         }
         let expires = reference.expires.as_ref().map(|expires| expires.value);
-        Ok(Some(NamedSecret { id: reference.id.value.as_str().into(), secret, expires }))
+        Ok(Some(NamedSecret { id: reference.id.value.as_str().into(), secret, expires, kind }))
     }
 
-    fn event(&mut self, config: &SourceConfig, preset: Option<&Preset>, scheme: Option<&Scheme>) -> Option<EventRules> {
+    fn event(&mut self, config: &SourceConfig, preset: Option<&Preset>, schemes: &[Scheme]) -> Option<EventRules> {
         let places = match &config.event.place {
             Some(place) => vec![place.value.clone()],
             None => preset.map(|preset| preset.event.clone()).unwrap_or_default(),
         };
-        let coverage = |place: FactLocation| {
-            let covered = scheme.map_or(Covered::Unsigned, |scheme| facts::coverage(&place, scheme));
+        let coverage = |place: Template| {
+            let covered = facts::coverage(&place, schemes);
             (place, covered)
         };
         let places: Vec<_> = places.into_iter().map(coverage).collect();
@@ -289,14 +401,14 @@ impl Compiler<'_, '_> {
             self.error_with(span, "schemas by event, but nothing says where the event's name is".to_owned(), hint);
             complete = false;
         }
-        self.warn_of_unsigned_event(&rules, scheme);
+        self.warn_of_unsigned_event(&rules, schemes);
         complete.then_some(rules)
     }
 
     /// A schema chosen by what anybody can change is chosen by an attacker who captured a delivery.
-    fn warn_of_unsigned_event(&mut self, rules: &EventRules, scheme: Option<&Scheme>) {
+    fn warn_of_unsigned_event(&mut self, rules: &EventRules, schemes: &[Scheme]) {
         let unsigned = rules.places.iter().any(|(_, covered)| *covered == Covered::Unsigned);
-        let signs = scheme.is_some_and(Scheme::covers_body);
+        let signs = !schemes.is_empty() && schemes.iter().all(Scheme::covers_body);
         if unsigned && signs && rules.schemas.len() > 1 {
             let message = "the event's name is not covered by the signature, and it chooses the schema".to_owned();
             let hint =
@@ -323,22 +435,19 @@ impl Compiler<'_, '_> {
         &mut self,
         config: &SourceConfig,
         preset: Option<&Preset>,
-        scheme: Option<&Scheme>,
+        schemes: &[Scheme],
     ) -> Option<HeaderRules> {
         let own = preset.map(|preset| preset.headers.as_slice()).unwrap_or_default();
         let written = config.forward.headers.iter().map(|header| header.value.as_str());
         let patterns: Vec<_> = own.iter().map(String::as_str).chain(written).collect();
-        let credential = scheme.and_then(|scheme| match &scheme.credential {
-            Location::Header(name) => Some(name.clone()),
-            Location::Bearer | Location::Basic => Some(AUTHORIZATION),
-            Location::Query(_) => None,
-        });
-        let is_static = scheme.is_some_and(Scheme::is_static);
-        let (withheld, signatures) = if is_static { (credential, None) } else { (None, credential) };
+        let credentials = |is_static: bool| {
+            let of_kind = schemes.iter().filter(move |scheme| scheme.is_static() == is_static);
+            of_kind.flat_map(|scheme| scheme.credential.headers().iter().cloned()).collect()
+        };
+        let (withheld, signatures) = (credentials(true), credentials(false));
         let attested =
             if config.forward.sign.is_some() { vec![sign::ID, sign::TIMESTAMP, sign::SIGNATURE] } else { vec![] };
-        let compiled =
-            HeaderRules::compile(&patterns, signatures.into_iter().collect(), withheld.into_iter().collect(), attested);
+        let compiled = HeaderRules::compile(&patterns, signatures, withheld, attested);
         match compiled {
             Ok(rules) => Some(rules),
             Err((position, fault)) => {
@@ -399,21 +508,33 @@ impl Compiler<'_, '_> {
         }
     }
 
-    fn replay(&mut self, config: &SourceConfig, scheme: Option<&Scheme>) -> ReplayRule {
+    fn replay(&mut self, config: &SourceConfig, method: &Proving, schemes: &[Scheme]) -> ReplayRule {
         let window = config.replay.window.seconds();
-        let tolerance = scheme.and_then(|scheme| scheme.timestamp.as_ref()).map(|rule| rule.tolerance_seconds);
+        let code = method.code();
+        let tolerances = schemes.iter().filter_map(|scheme| Some(scheme.timestamp.as_ref()?.tolerance_seconds));
+        let tolerance = tolerances.chain(code.and_then(CodeKind::tolerance_seconds)).max();
         if let Some(tolerance) = tolerance.filter(|&tolerance| config.replay.window.value < 2 * u64::from(tolerance)) {
             let message = format!(
                 "window_seconds is {}, less than twice the tolerance of {tolerance} seconds: a replay could outlive its claim",
                 config.replay.window.value
             );
-            self.error(config.replay.window.span.clone(), message);
+            let default = config.replay.window.span.is_none();
+            if !default {
+                self.error(config.replay.window.span.clone(), message);
+            }
         }
-        let distinct = scheme.is_some_and(describe::tells_deliveries_apart);
+        // A default that is too short for the scheme grows with it.
+        let least = tolerance.map(|tolerance| std::time::Duration::from_secs(2 * u64::from(tolerance)));
+        let window = if config.replay.window.span.is_none() { window.max(least.unwrap_or(window)) } else { window };
+        let distinct = match code {
+            Some(kind) => kind.tells_deliveries_apart(),
+            None => !schemes.is_empty() && schemes.iter().all(describe::tells_deliveries_apart),
+        };
         let default = if distinct { OnDuplicate::Acknowledge } else { OnDuplicate::Forward };
         let on_duplicate = config.replay.on_duplicate.as_ref().map_or(default, |written| written.value);
         if let Some(written) = &config.replay.on_duplicate
-            && scheme.is_none_or(Scheme::is_static)
+            && code.is_none()
+            && schemes.iter().all(Scheme::is_static)
             && on_duplicate != OnDuplicate::Forward
         {
             let message =
@@ -423,8 +544,8 @@ impl Compiler<'_, '_> {
         ReplayRule { window, on_duplicate }
     }
 
-    fn url(&mut self, config: &SourceConfig, scheme: Option<&Scheme>) {
-        if scheme.is_some_and(|scheme| scheme.signed.names(&Value::Url)) && config.public_url.is_none() {
+    fn url(&mut self, config: &SourceConfig, schemes: &[Scheme]) {
+        if schemes.iter().any(Scheme::covers_url) && config.public_url.is_none() {
             let hint = "public_url = \"https://…\": the URL as the sender knows it".to_owned();
             self.error_with(None, "the sender signs its URL, and the policy has no public_url".to_owned(), hint);
         }
@@ -439,14 +560,53 @@ impl Compiler<'_, '_> {
         }
     }
 
-    fn handshake(&mut self, config: &SourceConfig) {
-        if let Some(handshake) = &config.handshake {
-            self.error(handshake.span.clone(), "[handshake] is not supported yet".to_owned());
+    /// What the gateway answers itself. `None` if something is wrong.
+    fn handshakes(&mut self, config: &SourceConfig, method: &Proving) -> Option<HandshakeRules> {
+        let parameters = parameters(config);
+        let given = |name: &str| parameters.get(name).copied();
+        let list = method.preset().map(|preset| preset.handshakes.iter().map(|handshake| handshake.resolve(&given)).collect());
+        let list: Result<Vec<_>, _> = list.unwrap_or(Ok(Vec::new()));
+        // A missing parameter is reported with the schemes.
+        let list = list.ok()?;
+        let Some(written) = &config.handshake else { return Some(HandshakeRules { list, ..HandshakeRules::default() }) };
+        let mode = written.mode.as_ref().map_or(HandshakeMode::Answer, |mode| mode.value);
+        if list.is_empty() {
+            let message = format!("provider {:?} has no handshake", method.name());
+            self.error(written.span.clone(), message);
+            return None;
         }
-        for root in &config.auth.trust_roots {
-            self.error(Some(root.span.clone()), "trust_roots in [auth] are not supported yet".to_owned());
+        let forwards = mode == HandshakeMode::Forward;
+        if forwards && list.iter().any(|handshake| handshake.proof == ProofNeeded::None) {
+            let span = written.mode.as_ref().map(|mode| mode.span.clone());
+            let message = "the provider's handshake proves nothing, so it cannot be forwarded".to_owned();
+            self.error_with(span, message, "use \"answer\" or \"refuse\"".to_owned());
+            return None;
         }
+        let learns = list.iter().any(|handshake| handshake.learn.is_some());
+        if let Some(learn) = written.learn_secret.as_ref().filter(|_| !learns) {
+            let message = format!("provider {:?} hands over no secret", method.name());
+            self.error(Some(learn.span.clone()), message);
+            return None;
+        }
+        let verify_token = match &written.verify_token {
+            Some(place) => match self.context.resolver.resolve(&place.value) {
+                Ok(Resolved::Secret(secret)) => Some(secret),
+                Ok(Resolved::NotLookedFor) => None,
+                Err(fault) => {
+                    self.error(Some(place.span.clone()), fault.to_string());
+                    return None;
+                }
+            },
+            None => None,
+        };
+        let learn = written.learn_secret.as_ref().map(|path| path.value.clone());
+        Some(HandshakeRules { list, verify_token, mode, learn })
     }
+}
+
+/// `[auth.parameters]` by name.
+fn parameters(config: &SourceConfig) -> HashMap<&str, &str> {
+    config.auth.parameters.iter().map(|(name, value)| (&*name.value, &*value.value)).collect()
 }
 
 fn methods(written: Option<Spanned<Vec<Method>>>, preset: Option<&Preset>) -> Methods {
@@ -455,13 +615,11 @@ fn methods(written: Option<Spanned<Vec<Method>>>, preset: Option<&Preset>) -> Me
 }
 
 /// The fields that must stand alone besides the credential, whose doubling is a fault of authentication.
-fn single_headers(scheme: &Scheme) -> Vec<HeaderName> {
-    let credential = match &scheme.credential {
-        Location::Header(name) => Some(name),
-        Location::Bearer | Location::Basic => Some(&AUTHORIZATION),
-        Location::Query(_) => None,
-    };
-    scheme.headers().filter(|name| Some(*name) != credential).cloned().collect()
+fn single_headers(schemes: &[Scheme]) -> Vec<HeaderName> {
+    let is_credential = |name: &&HeaderName| schemes.iter().any(|scheme| scheme.credential.headers().contains(name));
+    let mut names: Vec<_> = schemes.iter().flat_map(Scheme::headers).filter(|name| !is_credential(name)).cloned().collect();
+    names.dedup();
+    names
 }
 
 fn limits(config: &LimitConfig, allow: Option<&Spanned<Vec<Spanned<ipnet::IpNet>>>>) -> SourceRules {

@@ -1,19 +1,23 @@
 //! The built-in providers: one TOML file each under `auth/providers/`, in the words a user's `[auth.scheme]` has.
 //!
-//! To add one, write its file and a line in `FILES`. A test reads all of them.
+//! To add one, write its file: every file of that folder is built in, and a test reads all of them. A preset is read when a policy first asks for
+//! it; those that nobody uses cost nothing.
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 use http::{HeaderName, Method};
+use include_dir::{Dir, include_dir};
 
 use super::diagnostic::{Diagnostics, Files, Styles};
-use super::scheme::{parse_header_name, read_scheme};
-use super::table::parse::Fault;
-use super::table::{self, Reader};
+use super::scheme::{parse_fact, parse_header_name, read_handshakes, read_schemes};
+use super::table::parse::{Fault, choose};
+use super::table::{self, Like, Reader};
 use crate::auth::Scheme;
-use crate::auth::scheme::FactLocation;
-use crate::payload::Pointer;
+use crate::auth::code::{CODES, CodeKind};
+use crate::auth::describe::{self, Line};
+use crate::auth::handshake::Handshake;
+use crate::auth::template::Template;
 
 /// What is known of a provider.
 #[derive(Debug, Clone)]
@@ -27,64 +31,87 @@ pub struct Preset {
     /// How sure it is that this is right: the official library it was compared with, or its documentation alone.
     pub evidence: String,
     /// How it signs.
-    pub scheme: Scheme,
+    pub signing: Signing,
+    /// Requests that the gateway answers itself.
+    pub handshakes: Vec<Handshake>,
+    /// Values that the operator has to give in `[auth.parameters]`: name and what it is.
+    pub parameters: Vec<(String, String)>,
     /// Whether `[auth.parameters] header` or `query` may put the credential elsewhere.
     pub relocatable: bool,
-    /// Its request methods.
+    /// The request methods of its deliveries.
     pub methods: Vec<Method>,
     /// Its media types.
     pub content_types: Vec<String>,
     /// The header fields that go on to the app, names and patterns.
     pub headers: Vec<String>,
     /// Where the event's name is.
-    pub event: Vec<FactLocation>,
+    pub event: Vec<Template>,
     /// Where the delivery's id is.
-    pub delivery_id: Vec<FactLocation>,
+    pub delivery_id: Vec<Template>,
     /// Fields of the app's answer that the provider wants to see.
     pub answer_headers: Vec<HeaderName>,
 }
 
-/// The provider files, by name.
-const FILES: &[(&str, &str)] = &[
-    ("basic", include_str!("../auth/providers/basic.toml")),
-    ("github", include_str!("../auth/providers/github.toml")),
-    ("gitlab-token", include_str!("../auth/providers/gitlab-token.toml")),
-    ("shopify", include_str!("../auth/providers/shopify.toml")),
-    ("slack", include_str!("../auth/providers/slack.toml")),
-    ("standard-webhooks", include_str!("../auth/providers/standard-webhooks.toml")),
-    ("stripe", include_str!("../auth/providers/stripe.toml")),
-    ("telegram", include_str!("../auth/providers/telegram.toml")),
-    ("token", include_str!("../auth/providers/token.toml")),
-];
+/// How a provider signs.
+#[derive(Debug, Clone)]
+pub enum Signing {
+    /// As these schemes say: the first that a request is for.
+    Schemes(Vec<Scheme>),
+    /// As a file of `auth/code` says.
+    Code(CodeKind),
+}
+
+static PROVIDERS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/src/auth/providers");
 
 /// Names, patterns and places in one list of a preset.
 const WORDS_MAX: usize = 32;
 
-static PRESETS: LazyLock<BTreeMap<&'static str, Preset>> = LazyLock::new(|| {
-    let read = FILES.iter().filter_map(|(name, text)| read_preset(name, text).ok());
-    read.map(|preset| (preset.name, preset)).collect()
+struct File {
+    text: &'static str,
+    preset: OnceLock<Option<Preset>>,
+}
+
+/// The provider files, by name.
+static FILES: LazyLock<BTreeMap<&'static str, File>> = LazyLock::new(|| {
+    let files = PROVIDERS.files().filter_map(|file| {
+        let name = file.path().file_name()?.to_str()?.strip_suffix(".toml")?;
+        Some((name, File { text: file.contents_utf8()?, preset: OnceLock::new() }))
+    });
+    files.collect()
 });
 
 /// The preset of this name.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Preset> {
-    PRESETS.get(name)
+    let (name, file) = FILES.get_key_value(name)?;
+    file.preset.get_or_init(|| read_preset(name, file.text).ok()).as_ref()
+}
+
+/// The names of all presets, in order.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    FILES.keys().copied()
 }
 
 /// All presets, by name.
 pub fn all() -> impl Iterator<Item = &'static Preset> {
-    PRESETS.values()
+    names().filter_map(find)
+}
+
+/// The text of a preset, for those that are like it.
+#[must_use]
+pub fn text(name: &str) -> Option<&'static str> {
+    FILES.get(name).map(|file| file.text)
 }
 
 /// Reads one provider file.
 ///
 /// # Errors
 /// The rendered diagnostics, for the test that keeps them from being shipped.
-pub fn read_preset(name: &'static str, text: &str) -> Result<Preset, String> {
+pub fn read_preset(name: &'static str, source: &str) -> Result<Preset, String> {
     let mut files = Files::default();
-    let file = files.add(format!("{name}.toml"), text);
+    let file = files.add(format!("{name}.toml"), source);
     let mut diagnostics = Diagnostics::default();
-    let preset = table::read(&file, &mut diagnostics, |top| read_top(name, top)).flatten();
+    let preset = table::read_like(&file, &mut diagnostics, Like::Preset(text), |top| read_top(name, top)).flatten();
     match preset {
         Some(preset) if !diagnostics.has_errors() => Ok(preset),
         Some(_) | None => Err(diagnostics.report(&files, &Styles::plain()).to_string()),
@@ -92,9 +119,11 @@ pub fn read_preset(name: &'static str, text: &str) -> Result<Preset, String> {
 }
 
 fn read_top(name: &'static str, top: &mut Reader<'_>) -> Option<Preset> {
-    for key in ["title", "documentation", "evidence", "scheme"] {
+    for key in ["title", "documentation", "evidence"] {
         top.require(key);
     }
+    top.inherited();
+    top.require_one(["scheme", "code"]);
     let title = top.string("title");
     let documentation = top.string("documentation");
     let evidence = top.string("evidence");
@@ -105,13 +134,22 @@ fn read_top(name: &'static str, top: &mut Reader<'_>) -> Option<Preset> {
     let event = words(top, "event", parse_fact);
     let delivery_id = words(top, "delivery_id", parse_fact);
     let answer_headers = words(top, "answer_headers", parse_header_name);
-    let scheme = top.table("scheme", read_scheme).flatten();
+    let parameters = top.table("parameters", |table| table.entries(WORDS_MAX, |text| Ok(text.to_owned())));
+    let handshakes = read_handshakes(top);
+    let code = top.parsed("code", |text| choose("code", text, CODES));
+    let signing = match code {
+        Some(code) => Some(Signing::Code(code.value)),
+        None => read_schemes(top).map(Signing::Schemes),
+    };
+    let parameters = parameters.unwrap_or_default().into_iter();
     Some(Preset {
         name,
         title: title?.value,
         documentation: documentation?.value,
         evidence: evidence?.value,
-        scheme: scheme?,
+        signing: signing?,
+        handshakes,
+        parameters: parameters.map(|(name, what)| (name.value, what.value)).collect(),
         relocatable,
         methods: methods.unwrap_or_else(|| vec![Method::POST]),
         content_types: content_types.unwrap_or_else(|| vec!["application/json".to_owned()]),
@@ -127,19 +165,64 @@ fn words<T>(top: &mut Reader<'_>, key: &'static str, parse: impl Fn(&str) -> Res
     Some(list.value.into_iter().map(|word| word.value).collect())
 }
 
-/// `header:NAME`, `json:/POINTER`, `form:NAME`, `member:A|B|C`.
-fn parse_fact(text: &str) -> Result<FactLocation, Fault> {
-    let unknown = || {
-        Fault::new(format!("{text:?} is no place for a fact"))
-            .hint("header:NAME, json:/POINTER, form:NAME or member:A|B")
-    };
-    let (kind, rest) = text.split_once(':').ok_or_else(unknown)?;
-    match kind {
-        "header" => parse_header_name(rest).map(FactLocation::Header),
-        "json" => Pointer::parse(rest).map(FactLocation::Pointer).map_err(|_| unknown()),
-        "form" => Ok(FactLocation::Form(rest.into())),
-        "member" => Ok(FactLocation::Member(rest.split('|').map(Box::from).collect())),
-        _ => Err(unknown()),
+impl Preset {
+    /// What is signed, in a line.
+    #[must_use]
+    pub fn signed(&self) -> String {
+        match &self.signing {
+            Signing::Schemes(schemes) => {
+                let mut texts: Vec<_> = schemes.iter().map(describe::signed).collect();
+                texts.dedup();
+                texts.join(", or ")
+            }
+            Signing::Code(kind) => kind.signed().to_owned(),
+        }
+    }
+
+    /// Whether it is checked with secrets.
+    #[must_use]
+    pub fn has_secrets(&self) -> bool {
+        match &self.signing {
+            Signing::Schemes(schemes) => schemes.iter().any(Scheme::has_secrets),
+            Signing::Code(kind) => kind.has_secrets(),
+        }
+    }
+
+    /// Whether it is checked with public keys.
+    #[must_use]
+    pub fn has_public_keys(&self) -> bool {
+        match &self.signing {
+            Signing::Schemes(schemes) => schemes.iter().any(Scheme::has_public_keys),
+            Signing::Code(kind) => kind.has_public_keys(),
+        }
+    }
+
+    /// Whether it signs the URL, which then has to be known.
+    #[must_use]
+    pub fn covers_url(&self) -> bool {
+        self.signing.schemes().iter().any(Scheme::covers_url)
+    }
+
+    /// Everything there is to say of how it signs.
+    #[must_use]
+    pub fn lines(&self) -> Vec<Line> {
+        let mut lines = match &self.signing {
+            Signing::Schemes(_) => Vec::new(),
+            Signing::Code(kind) => kind.lines(),
+        };
+        lines.extend(describe::lines(self.signing.schemes(), &self.handshakes, &self.event, &self.delivery_id));
+        lines
+    }
+}
+
+impl Signing {
+    /// The schemes; none where code judges.
+    #[must_use]
+    pub fn schemes(&self) -> &[Scheme] {
+        match self {
+            Self::Schemes(schemes) => schemes,
+            Self::Code(_) => &[],
+        }
     }
 }
 
@@ -149,11 +232,8 @@ mod tests {
 
     #[test]
     fn every_provider_file_is_well_formed() {
-        for (name, text) in FILES {
-            if let Err(report) = read_preset(name, text) {
-                panic!("{report}");
-            }
-        }
+        let faults: Vec<_> = FILES.iter().filter_map(|(name, file)| read_preset(name, file.text).err()).collect();
+        assert!(faults.is_empty(), "{}", faults.join("\n"));
         assert_eq!(all().count(), FILES.len());
     }
 

@@ -1,31 +1,53 @@
-//! The scheme language: one TOML table that says how a provider signs → [`Scheme`].
+//! The scheme language: one TOML table that says how a provider signs → [`Scheme`]; tables of handshakes → [`Handshake`].
 //!
 //! Presets (`auth/providers/*.toml`) and a policy's `[auth.scheme]` are written in it. What a scheme must say, and what
 //! may not stand together, is decided here, while policies are loaded; the engine in `auth` takes a [`Scheme`] as it is.
 //!
 //! ```toml
-//! algorithm  = "hmac-sha256"               # hmac-sha1 | hmac-sha256 | hmac-sha512 | token | basic
-//! credential = "header:x-acme-signature"   # header:NAME | query:NAME | bearer | basic
-//! prefix     = "sha256="                   # or list = { separator = ",", pair = "=", item = "v1" }
+//! like       = "stripe"                    # what this table does not say, that preset's scheme does; KEY = false takes a word of it away
+//! when       = ["query:bodySHA256"]        # in [[scheme]] alone: PLACE | !PLACE | PLACE=TEXT | method=GET | media=application/json; all must hold
+//! algorithm  = "hmac-sha256"               # hmac-sha1 … -sha512 | sha1 sha256 sha512 keccak256 | ed25519 ecdsa-p256-sha256 rsa-sha1 rsa-sha256
+//!                                          # rsa-sha512 | jwt jws-detached | token | basic
+//! credential = "header:x-acme-signature"   # header:NAME | header:A|B | header:PREFIX-* | query:NAME | bearer | basic | json:/POINTER | form:NAME
+//! prefix     = "sha256="                   # or optional_prefix, or
+//! list       = { separator = ",", pair = "=", item = "v1", group = " " }     # without names: { separator = ",", position = 1 }
 //! encoding   = "hex"                       # hex | base64 | base64url
-//! secret     = { encoding = "text", prefix = "whsec_" }    # text | hex | base64; the prefix is cut off if present
-//! signed     = "{timestamp}.{body}"        # {body} {timestamp} {header:NAME} {query:NAME} {url} {method}; "{{" is a brace
-//! timestamp  = { at = "header:x-acme-timestamp", unit = "seconds", tolerance_seconds = 300 }
+//! secret     = { encoding = "text", prefix = "whsec_", remove_first = "-" }  # text | hex | base64 | sha1
+//! signed     = "{timestamp}.{body}"        # {body} {timestamp} {url} {method} {secret} {form} {parameter:NAME} {PLACE}, each with |FILTERs; "{{" is a brace
+//! timestamp  = { at = "header:x-acme-timestamp", unit = "seconds", tolerance_seconds = 300 }   # seconds | milliseconds | iso8601
+//! require    = [{ value = "claim:iss", any = ["acme"] }]                     # equals = TEMPLATE | any = [TEMPLATE, …] | matches = PATTERN; optional = true
+//! jwt        = { algorithms = ["HS256"], leeway_seconds = 0, age_seconds_max = 300 }
 //! ```
 //!
-//! **Invariant:** a timestamp that the signature does not cover is never read: whoever captured a delivery could renew it.
+//! **Invariant:** a timestamp that the signature does not cover is never judged: whoever captured a delivery could renew it.
 
-use http::HeaderName;
+use http::header::HeaderValue;
+use http::{HeaderName, Method};
 
+use crate::auth::condition::{Condition, Pattern};
+use crate::auth::handshake::{Handshake, ProofNeeded};
+use crate::auth::list::{Layout, Signatures};
+use crate::auth::place::Place;
 use crate::auth::scheme::{
-    Algorithm, Encoding, Location, Part, Scheme, SecretEncoding, SecretForm, Shape, Template, TimestampLocation,
-    TimestampRule, TimestampUnit, Value,
+    ALGORITHMS, Algorithm, Encoding, JsonType, Must, Presence, Requirement, Scheme, SecretEncoding, SecretForm, Shape,
+    TOKEN_ALGORITHMS, TimestampRule, TimestampUnit, TokenRule,
 };
+use crate::auth::template::{FILTERS, Filter, Part, Template, Value};
+use crate::payload::Pointer;
 use crate::policy::table::parse::{Fault, choose};
 use crate::policy::table::{Bound, Reader, Spanned};
 
 /// How far a signed timestamp may lie from now.
 pub const TOLERANCE: Bound = Bound::new("tolerance_seconds", 300, 1, 86_400);
+
+/// How far the times in a token may be off.
+pub const LEEWAY: Bound = Bound::new("leeway_seconds", 0, 0, 600);
+
+/// The oldest token.
+pub const AGE: Bound = Bound::new("age_seconds_max", 300, 1, 86_400);
+
+/// The position of the first signature in a list without names.
+pub const POSITION: Bound = Bound::new("position", 0, 0, 63);
 
 /// The longest template, in bytes.
 pub const TEMPLATE_BYTES_MAX: usize = 1_024;
@@ -33,119 +55,255 @@ pub const TEMPLATE_BYTES_MAX: usize = 1_024;
 /// The longest name of a query parameter or a list's item, and the longest prefix, in bytes.
 pub const NAME_BYTES_MAX: usize = 256;
 
+/// Schemes of one source, conditions and side conditions of one scheme, handshakes of one preset.
+pub const ENTRIES_MAX: usize = 16;
+
+/// Reads `scheme`: one table, or several of which the first that a request is for counts. All faults are reported to the reader.
+pub fn read_schemes(table: &mut Reader<'_>) -> Option<Vec<Scheme>> {
+    if !table.is_array("scheme") {
+        return table
+            .table("scheme", |scheme| {
+                scheme.refuse(&["when"], "is for [[scheme]], where there are several");
+                read_scheme(scheme)
+            })
+            .flatten()
+            .map(|scheme| vec![scheme]);
+    }
+    let schemes = table.tables("scheme", ENTRIES_MAX, read_scheme)?;
+    let count = schemes.value.len();
+    if let Some(position) = schemes.value.iter().take(count.saturating_sub(1)).position(|scheme| scheme.when.is_empty())
+    {
+        let fault = Fault::new(format!("scheme[{position}] has no \"when\", so no scheme after it is ever used"));
+        table.error(Some(schemes.span), fault);
+        return None;
+    }
+    (!schemes.value.is_empty()).then_some(schemes.value)
+}
+
 /// Reads a scheme from its table.
 ///
 /// All faults are reported to the reader; `None` if the scheme cannot be used.
 pub fn read_scheme(table: &mut Reader<'_>) -> Option<Scheme> {
+    table.inherited();
     table.require("algorithm");
-    let algorithm = table.one_of("algorithm", ALGORITHMS);
-    match algorithm.as_ref().map(|algorithm| algorithm.value) {
+    let when = read_when(table);
+    if let Some(when) = &when
+        && let Some(condition) = when.value.iter().find(|condition| !condition.is_of_head())
+    {
+        let fault = Fault::new(format!("{condition} cannot be told before the body is read"));
+        table.error(Some(when.span.clone()), fault.hint("choose by a header, the query, the method or the media type"));
+    }
+    let algorithm = table.one_of("algorithm", ALGORITHMS).map(|algorithm| algorithm.value);
+    let scheme = match algorithm {
         Some(algorithm @ (Algorithm::Token | Algorithm::Basic)) => read_static(table, algorithm),
-        Some(algorithm @ (Algorithm::HmacSha1 | Algorithm::HmacSha256 | Algorithm::HmacSha512)) => {
+        Some(algorithm @ (Algorithm::Jwt | Algorithm::JwsDetached)) => read_token(table, algorithm),
+        Some(algorithm @ (Algorithm::Hmac(_) | Algorithm::Digest(_) | Algorithm::PublicKey(_))) => {
             read_signature(table, algorithm)
         }
         // Without the algorithm the other keys cannot be judged together, but each by itself.
-        None => read_signature(table, Algorithm::HmacSha256).and(None),
-    }
+        None => read_signature(table, Algorithm::Hmac(crate::auth::scheme::Hash::Sha256)).and(None),
+    };
+    let when = when.map(|when| when.value.into()).unwrap_or_default();
+    scheme.map(|scheme| Scheme { when, ..scheme })
 }
 
 fn read_static(table: &mut Reader<'_>, algorithm: Algorithm) -> Option<Scheme> {
     let name = algorithm.name();
     table.refuse(
-        &["list", "encoding", "secret", "signed", "timestamp"],
+        &["list", "encoding", "secret", "signed", "timestamp", "jwt", "optional_prefix"],
         &format!("has no meaning beside algorithm {name:?}, which signs nothing"),
     );
-    let prefix = read_prefix(table);
-    let written = table.parsed("credential", parse_location);
+    let prefix = read_prefix(table, "prefix");
+    let require = read_requirements(table);
+    let written = table.parsed("credential", parse_place);
     let is_basic = algorithm == Algorithm::Basic;
     let credential = match written {
-        Some(Spanned { value: Location::Basic, .. }) if is_basic => Location::Basic,
-        Some(Spanned { value: location, .. }) if !is_basic && location != Location::Basic => location,
-        Some(Spanned { span, .. }) => {
-            let place = if is_basic { "is always at \"basic\"" } else { "cannot be at \"basic\"" };
+        Some(Spanned { value: Place::Basic, .. }) if is_basic => Place::Basic,
+        Some(Spanned { value: place, .. }) if !is_basic && place != Place::Basic && is_for_credentials(&place) => place,
+        Some(Spanned { span, value }) => {
+            let place =
+                if is_basic { "is always at \"basic\"".to_owned() } else { format!("cannot be at \"{value}\"") };
             table.error(Some(span), Fault::new(format!("the credential of algorithm {name:?} {place}")));
             return None;
         }
-        None if is_basic && !table.has("credential") => Location::Basic,
+        None if is_basic && !table.has("credential") => Place::Basic,
         None => {
             table.require("credential");
             return None;
         }
     };
-    Some(Scheme {
-        algorithm,
-        credential,
-        shape: Shape::Whole { prefix },
-        encoding: Encoding::Text,
-        secret: SecretForm { encoding: SecretEncoding::Text, prefix: Box::default() },
-        signed: Template::default(),
-        timestamp: None,
-    })
+    Some(Scheme { require: require?, shape: Shape::Whole { prefix }, ..blank(algorithm, credential) })
+}
+
+fn read_token(table: &mut Reader<'_>, algorithm: Algorithm) -> Option<Scheme> {
+    let name = algorithm.name();
+    table.refuse(
+        &["list", "encoding", "signed", "timestamp", "optional_prefix", "prefix"],
+        &format!("has no meaning beside algorithm {name:?}, which says it itself"),
+    );
+    table.require("credential");
+    table.require("jwt");
+    let credential = read_credential(table);
+    let token = table.table("jwt", read_token_rule).flatten();
+    let secret = read_secret(table);
+    let require = read_requirements(table);
+    Some(Scheme { token: token?, secret: secret?, require: require?, ..blank(algorithm, credential?) })
+}
+
+fn read_token_rule(rule: &mut Reader<'_>) -> Option<TokenRule> {
+    rule.require("algorithms");
+    let leeway_seconds = rule.bound(&LEEWAY).count();
+    let age_seconds_max = rule.number(&AGE).map(|age| u32::try_from(age.value).unwrap_or(u32::MAX));
+    rule.refuse_empty("algorithms", ", so no token would ever be accepted");
+    let algorithms =
+        rule.list("algorithms", TOKEN_ALGORITHMS.len(), |text| choose("algorithm", text, TOKEN_ALGORITHMS))?;
+    let symmetric = algorithms.value.iter().filter(|algorithm| algorithm.value.is_symmetric()).count();
+    if symmetric != 0 && symmetric != algorithms.value.len() {
+        let fault = Fault::new("algorithms with secrets and with public keys cannot stand together");
+        rule.error(Some(algorithms.span), fault.hint("a public key could be passed off as a secret"));
+        return None;
+    }
+    let algorithms = algorithms.value.into_iter().map(|algorithm| algorithm.value).collect();
+    Some(TokenRule { algorithms, leeway_seconds, age_seconds_max })
 }
 
 fn read_signature(table: &mut Reader<'_>, algorithm: Algorithm) -> Option<Scheme> {
     for key in ["credential", "encoding", "signed"] {
         table.require(key);
     }
-    let credential = read_signature_location(table);
+    table.refuse(&["jwt"], "is for algorithm \"jwt\" and \"jws-detached\" only");
+    let credential = read_credential(table);
     let shape = read_shape(table);
     let encoding = table.one_of("encoding", ENCODINGS);
-    let has_secret = table.has("secret");
-    let secret = table.table("secret", read_secret_form);
+    let secret = read_secret(table);
     let signed = table.string("signed");
     let has_timestamp = table.has("timestamp");
     let timestamp = table.table("timestamp", read_timestamp).flatten();
+    let require = read_requirements(table);
 
     let template = signed.as_ref().and_then(|signed| read_template(table, signed));
     if let (Some(signed), Some(template)) = (&signed, &template) {
-        check_timestamp(table, signed, template, timestamp.as_ref(), has_timestamp);
-        if !template.names(&Value::Body) {
-            let fault = Fault::new("signed does not cover the body, which anybody could then change");
-            table.warning(Some(signed.span.clone()), fault.hint("add {body}, if the provider signs it"));
-        }
+        let early = credential.as_ref().is_some_and(Place::is_in_body);
+        check_timestamp(table, signed, template, timestamp.as_ref(), has_timestamp, early);
+        check_signed(table, signed, template, algorithm);
     }
     if let (Some(shape), Some(rule)) = (&shape, &timestamp) {
         check_item(table, shape, rule);
     }
-    if (has_secret && secret.is_none()) || (has_timestamp && timestamp.is_none()) {
+    if has_timestamp && timestamp.is_none() {
         return None;
     }
-    Some(Scheme {
-        algorithm,
-        credential: credential?,
+    let scheme = Scheme {
         shape: shape?,
         encoding: encoding?.value,
-        secret: secret.unwrap_or(SecretForm { encoding: SecretEncoding::Text, prefix: Box::default() }),
+        secret: secret?,
         signed: template?,
         timestamp: timestamp.map(|rule| rule.value),
-    })
+        require: require?,
+        ..blank(algorithm, credential?)
+    };
+    if !scheme.covers_body()
+        && let Some(signed) = &signed
+    {
+        let fault = Fault::new("signed does not cover the body, which anybody could then change");
+        table.warning(Some(signed.span.clone()), fault.hint("add {body}, if the provider signs it"));
+    }
+    Some(scheme)
 }
 
-fn read_signature_location(table: &mut Reader<'_>) -> Option<Location> {
-    let Spanned { value, span } = table.parsed("credential", parse_location)?;
-    if value == Location::Basic {
+/// A scheme with no more than these.
+fn blank(algorithm: Algorithm, credential: Place) -> Scheme {
+    Scheme {
+        when: Box::default(),
+        algorithm,
+        credential,
+        shape: Shape::Whole { prefix: Box::default() },
+        encoding: Encoding::Text,
+        secret: SecretForm::default(),
+        signed: Template::default(),
+        timestamp: None,
+        require: Box::default(),
+        token: TokenRule::default(),
+    }
+}
+
+/// What may stand in a signed text depends on what is computed over it.
+fn check_signed(table: &Reader<'_>, signed: &Spanned<String>, template: &Template, algorithm: Algorithm) {
+    let error = |fault: Fault| table.error(Some(signed.span.clone()), fault);
+    let is_digest = matches!(algorithm, Algorithm::Digest(_));
+    if is_digest && !template.names(&Value::Secret) {
+        let fault =
+            Fault::new(format!("algorithm {:?} has no key, and signed does not name {{secret}}", algorithm.name()));
+        error(
+            fault.hint("anybody could compute it; add {secret} where the provider has it, or use an hmac-… algorithm"),
+        );
+    }
+    if !is_digest && template.names(&Value::Secret) {
+        error(Fault::new("{secret} is for plain digests; elsewhere the secret is the key"));
+    }
+    if crate::auth::scheme::signs_with_the_secret(template) || template.names(&Value::VerifyToken) {
+        error(Fault::new("hmac filters and {verify_token} are for answers to handshakes"));
+    }
+}
+
+fn read_when(table: &mut Reader<'_>) -> Option<Spanned<Vec<Condition>>> {
+    let when = table.list("when", ENTRIES_MAX, parse_condition)?;
+    Some(when.map(|conditions| conditions.into_iter().map(|condition| condition.value).collect()))
+}
+
+fn read_credential(table: &mut Reader<'_>) -> Option<Place> {
+    let Spanned { value, span } = table.parsed("credential", parse_place)?;
+    if value == Place::Basic {
         table.error(Some(span), Fault::new("a signature cannot be at \"basic\"").hint("use \"header:authorization\""));
+        return None;
+    }
+    if !is_for_credentials(&value) {
+        table.error(Some(span), Fault::new(format!("a credential cannot be at \"{value}\"")));
         return None;
     }
     Some(value)
 }
 
-fn read_shape(table: &mut Reader<'_>) -> Option<Shape> {
-    if table.has("list") && table.has("prefix") {
-        let fault =
-            Fault::new("prefix and list cannot stand together").hint("prefix is for a signature that stands alone");
-        table.error(table.key_span("list"), fault);
+/// Whether a credential may stand there at all.
+const fn is_for_credentials(place: &Place) -> bool {
+    match place {
+        Place::Header(_)
+        | Place::HeaderPrefix(_)
+        | Place::Query(_)
+        | Place::Bearer
+        | Place::Basic
+        | Place::Json(_)
+        | Place::Form(_) => true,
+        Place::Item(_) | Place::Position(_) | Place::Claim(_) | Place::Member(_) => false,
     }
-    let prefix = read_prefix(table);
-    if !table.has("list") {
-        return Some(Shape::Whole { prefix });
-    }
-    table.table("list", read_list).flatten()
 }
 
-fn read_list(list: &mut Reader<'_>) -> Option<Shape> {
-    list.require("item");
+fn read_shape(table: &mut Reader<'_>) -> Option<Shape> {
+    let written: Vec<_> = ["list", "prefix", "optional_prefix"].into_iter().filter(|key| table.has(key)).collect();
+    if let [first, second, ..] = written.as_slice() {
+        let fault = Fault::new(format!("{first} and {second} cannot stand together"));
+        table.error(table.key_span(first), fault.hint("a prefix is for a signature that stands alone"));
+    }
+    let prefix = read_prefix(table, "prefix");
+    let optional = read_prefix(table, "optional_prefix");
+    if table.has("list") {
+        return table.table("list", read_list).flatten().map(Shape::List);
+    }
+    Some(if table.has("optional_prefix") { Shape::MaybePrefixed { prefix: optional } } else { Shape::Whole { prefix } })
+}
+
+fn read_list(list: &mut Reader<'_>) -> Option<Layout> {
     let separator = list.parsed("separator", parse_character).map_or(',', |separator| separator.value);
+    let group = list.parsed("group", parse_character).map(|group| group.value);
+    if group == Some(separator) {
+        list.error(None, Fault::new(format!("separator and group are both {separator:?}")));
+    }
+    if list.has("position") {
+        list.refuse(&["pair", "item"], "has no meaning beside \"position\", which counts items without names");
+        let position = list.bound(&POSITION).size();
+        return Some(Layout { group, separator, signatures: Signatures::From(position) });
+    }
+    list.require("item");
     let pair = list.parsed("pair", parse_character).map_or('=', |pair| pair.value);
     let item = list.parsed("item", parse_name)?;
     if separator == pair {
@@ -155,27 +313,40 @@ fn read_list(list: &mut Reader<'_>) -> Option<Shape> {
         let message = format!("item {:?} holds the list's own {separator:?} or {pair:?}", item.value);
         list.error(Some(item.span), Fault::new(message));
     }
-    Some(Shape::List { separator, pair, item: item.value })
+    Some(Layout { group, separator, signatures: Signatures::Named { pair, item: item.value } })
 }
 
-fn read_prefix(table: &mut Reader<'_>) -> Box<str> {
-    let prefix = table.parsed("prefix", |text| if text.is_empty() { Ok(Box::default()) } else { parse_name(text) });
+fn read_prefix(table: &mut Reader<'_>, key: &'static str) -> Box<str> {
+    let prefix = table.parsed(key, |text| if text.is_empty() { Ok(Box::default()) } else { parse_name(text) });
     prefix.map(|prefix| prefix.value).unwrap_or_default()
 }
 
-fn read_secret_form(form: &mut Reader<'_>) -> SecretForm {
-    let encoding = form.one_of("encoding", SECRET_ENCODINGS);
-    let encoding = encoding.map_or(SecretEncoding::Text, |encoding| encoding.value);
-    SecretForm { encoding, prefix: read_prefix(form) }
+/// `None` if it stands there and cannot be read.
+fn read_secret(table: &mut Reader<'_>) -> Option<SecretForm> {
+    if !table.has("secret") {
+        return Some(SecretForm::default());
+    }
+    table.table("secret", |form| {
+        let encoding = form.one_of("encoding", SECRET_ENCODINGS).map(|encoding| encoding.value).unwrap_or_default();
+        let remove_first = form.parsed("remove_first", parse_character).map(|character| character.value);
+        SecretForm { encoding, prefix: read_prefix(form, "prefix"), remove_first }
+    })
 }
 
 fn read_timestamp(rule: &mut Reader<'_>) -> Option<Spanned<TimestampRule>> {
     rule.require("at");
-    let at = rule.parsed("at", parse_timestamp_location);
+    let at = rule.parsed("at", parse_timestamp_place);
     let unit = rule.one_of("unit", TIMESTAMP_UNITS).map_or(TimestampUnit::Seconds, |unit| unit.value);
     let tolerance_seconds = rule.bound(&TOLERANCE).count();
+    let json_type = rule.one_of("json_type", JSON_TYPES);
     let at = at?;
-    Some(Spanned { value: TimestampRule { at: at.value, unit, tolerance_seconds }, span: at.span })
+    if let Some(json_type) = &json_type
+        && !matches!(at.value, Place::Json(_))
+    {
+        rule.error(Some(json_type.span.clone()), Fault::new("json_type is for a timestamp at \"json:…\""));
+    }
+    let json_type = json_type.map(|json_type| json_type.value).unwrap_or_default();
+    Some(Spanned { value: TimestampRule { at: at.value, unit, tolerance_seconds, json_type }, span: at.span })
 }
 
 fn check_timestamp(
@@ -184,6 +355,7 @@ fn check_timestamp(
     template: &Template,
     rule: Option<&Spanned<TimestampRule>>,
     has_timestamp: bool,
+    body_is_read_early: bool,
 ) {
     let is_signed = template.names(&Value::Timestamp);
     if is_signed && !has_timestamp {
@@ -193,35 +365,145 @@ fn check_timestamp(
         table.error_inside(signed, fault);
     }
     let Some(rule) = rule else { return };
-    let is_signed_as_header = match &rule.value.at {
-        TimestampLocation::Header(name) => template.names(&Value::Header(name.clone())),
-        TimestampLocation::Item(_) => false,
-    };
-    if !is_signed && !is_signed_as_header {
+    let in_body = rule.value.at.is_in_body();
+    if in_body && is_signed && !body_is_read_early {
+        let fault = Fault::new(
+            "a timestamp inside of the body is judged after the signature, so signed cannot name {timestamp}",
+        );
+        table.error(Some(rule.span.clone()), fault.hint(format!("write {{{}}} or {{body}}", rule.value.at)));
+    }
+    let is_signed_in_place = template.names(&Value::At(rule.value.at.clone()));
+    if !is_signed && !is_signed_in_place && !(in_body && template.names(&Value::Body)) {
         let fault = Fault::new("the timestamp is not part of signed, so anybody could renew it");
         table.error(Some(rule.span.clone()), fault.hint("add {timestamp} to signed, or leave the timestamp out"));
     }
 }
 
 fn check_item(table: &Reader<'_>, shape: &Shape, rule: &Spanned<TimestampRule>) {
-    let TimestampLocation::Item(name) = &rule.value.at else { return };
-    let message = match shape {
-        Shape::Whole { .. } => format!("timestamp is at \"item:{name}\", but the credential is no list"),
-        Shape::List { separator, pair, .. } if name.contains([*separator, *pair]) => {
-            format!("item {name:?} holds the list's own {separator:?} or {pair:?}")
+    let at = &rule.value.at;
+    let message = match (at, shape) {
+        (Place::Item(_) | Place::Position(_), Shape::Whole { .. } | Shape::MaybePrefixed { .. }) => {
+            format!("timestamp is at \"{at}\", but the credential is no list")
         }
-        Shape::List { item, .. } if item == name => format!("item {name:?} is the signature already"),
-        Shape::List { .. } => return,
+        (Place::Item(name), Shape::List(layout)) => match &layout.signatures {
+            Signatures::Named { pair, .. } if name.contains([layout.separator, *pair]) => {
+                format!("item {name:?} holds the list's own {:?} or {pair:?}", layout.separator)
+            }
+            Signatures::Named { item, .. } if item == name => format!("item {name:?} is the signature already"),
+            Signatures::Named { .. } => return,
+            Signatures::From(_) => format!("timestamp is at \"{at}\", but the list's items have no names"),
+        },
+        (Place::Position(position), Shape::List(layout)) => match &layout.signatures {
+            Signatures::From(first) if position >= first => format!("position {position} is a signature already"),
+            Signatures::From(_) => return,
+            Signatures::Named { .. } => format!("timestamp is at \"{at}\", but the list's items have names"),
+        },
+        (_, _) => return,
     };
     table.error(Some(rule.span.clone()), Fault::new(message));
 }
 
-fn read_template(table: &Reader<'_>, signed: &Spanned<String>) -> Option<Template> {
-    match parse_template(&signed.value) {
-        Ok(template) => Some(template),
+/// `None` if one of them cannot be read.
+fn read_requirements(table: &mut Reader<'_>) -> Option<Box<[Requirement]>> {
+    if !table.has("require") {
+        return Some(Box::default());
+    }
+    let requirements = table.tables("require", ENTRIES_MAX, read_requirement)?;
+    Some(requirements.value.into())
+}
+
+fn read_requirement(one: &mut Reader<'_>) -> Option<Requirement> {
+    one.require("value");
+    let value = one.parsed("value", parse_place);
+    let written: Vec<_> = ["equals", "any", "matches"].into_iter().filter(|key| one.has(key)).collect();
+    if let [first, second, ..] = written.as_slice() {
+        one.error(one.key_span(second), Fault::new(format!("{first} and {second} cannot stand together")));
+    }
+    let equals = one.string("equals").map(|text| read_template(one, &text));
+    let any = one.list("any", ENTRIES_MAX, |text| Ok(text.to_owned()));
+    let any = any.map(|texts| texts.value.iter().map(|text| read_template(one, text)).collect::<Option<Vec<_>>>());
+    let matches = one.parsed("matches", |text| {
+        Pattern::parse(text).map_err(|error| Fault::new(format!("{text:?} is not a pattern")).hint(error))
+    });
+    let optional = one.boolean("optional").is_some_and(|optional| optional.value);
+    let must = match (equals, any, matches) {
+        (Some(text), _, _) => Must::EqualAny(Box::from([text?])),
+        (None, Some(texts), _) => Must::EqualAny(texts?.into()),
+        (None, None, Some(pattern)) => Must::Match(pattern.value),
+        (None, None, None) if one.has("matches") => return None,
+        (None, None, None) => Must::Exist,
+    };
+    if must == Must::Exist && optional {
+        one.error(
+            one.key_span("optional"),
+            Fault::new("nothing is required: neither equals, any nor matches, and it is optional"),
+        );
+    }
+    Some(Requirement {
+        value: value?.value,
+        must,
+        presence: if optional { Presence::Optional } else { Presence::Mandatory },
+    })
+}
+
+/// Reads `[[handshake]]`.
+pub fn read_handshakes(table: &mut Reader<'_>) -> Vec<Handshake> {
+    table.tables("handshake", ENTRIES_MAX, read_handshake).map(|handshakes| handshakes.value).unwrap_or_default()
+}
+
+fn read_handshake(one: &mut Reader<'_>) -> Option<Handshake> {
+    one.require("when");
+    one.refuse_empty("when", ", so every request would be one");
+    let when = read_when(one);
+    let proof = one.one_of("proof", &[("required", ProofNeeded::Required), ("none", ProofNeeded::None)]);
+    let require = read_requirements(one);
+    let content_type = one.parsed("content_type", |text| {
+        HeaderValue::from_str(text).map_err(|_| Fault::new(format!("{text:?} is not a media type")))
+    });
+    let answer = one.string("answer").map(|text| read_answer(one, &text));
+    let headers = one.table("headers", |headers| {
+        let entries = headers.entries(ENTRIES_MAX, |text| Ok(text.to_owned()));
+        entries
+            .into_iter()
+            .map(|(name, text)| {
+                let name = parse_header_name(&name.value).map_err(|fault| headers.error(Some(name.span), fault)).ok();
+                Some((name?, read_answer(headers, &text)?))
+            })
+            .collect::<Option<Vec<_>>>()
+    });
+    let learn = one.parsed("learn", parse_place);
+    Some(Handshake {
+        when: when?.value.into(),
+        proof: proof.map_or(ProofNeeded::Required, |proof| proof.value),
+        require: require?,
+        content_type: content_type.map(|content_type| content_type.value),
+        answer: match answer {
+            Some(answer) => answer?,
+            None => Template::default(),
+        },
+        headers: match headers {
+            Some(headers) => headers?.into(),
+            None => Box::default(),
+        },
+        learn: learn.map(|learn| learn.value),
+    })
+}
+
+fn read_template(table: &Reader<'_>, text: &Spanned<String>) -> Option<Template> {
+    report(table, text, parse_template(&text.value))
+}
+
+/// An answer may be empty.
+fn read_answer(table: &Reader<'_>, text: &Spanned<String>) -> Option<Template> {
+    if text.value.is_empty() { Some(Template::default()) } else { read_template(table, text) }
+}
+
+fn report<T>(table: &Reader<'_>, text: &Spanned<String>, parsed: Result<T, Vec<Fault>>) -> Option<T> {
+    match parsed {
+        Ok(parsed) => Some(parsed),
         Err(faults) => {
             for fault in faults {
-                table.error_inside(signed, fault);
+                table.error_inside(text, fault);
             }
             None
         }
@@ -234,7 +516,7 @@ fn read_template(table: &Reader<'_>, signed: &Spanned<String>) -> Option<Templat
 /// Every unknown or broken placeholder, with its place in the text; an empty or overlong text.
 pub fn parse_template(text: &str) -> Result<Template, Vec<Fault>> {
     if text.is_empty() || text.len() > TEMPLATE_BYTES_MAX {
-        return Err(vec![Fault::new(format!("signed must be of 1 to {TEMPLATE_BYTES_MAX} bytes"))]);
+        return Err(vec![Fault::new(format!("a template must be of 1 to {TEMPLATE_BYTES_MAX} bytes"))]);
     }
     let (mut parts, mut faults, mut fixed) = (Vec::new(), Vec::new(), String::new());
     let mut at = 0;
@@ -255,10 +537,10 @@ pub fn parse_template(text: &str) -> Result<Template, Vec<Fault>> {
             break;
         };
         at = start + close + 2;
-        match parse_value(&inner[..close]) {
-            Ok(value) => {
+        match parse_placeholder(&inner[..close]) {
+            Ok(part) => {
                 push_text(&mut parts, &mut fixed);
-                parts.push(Part::Value(value));
+                parts.push(part);
             }
             Err(fault) => faults.push(fault.within(start..at)),
         }
@@ -273,42 +555,120 @@ fn push_text(parts: &mut Vec<Part>, fixed: &mut String) {
     }
 }
 
-fn parse_value(placeholder: &str) -> Result<Value, Fault> {
-    if let Some(name) = placeholder.strip_prefix("header:") {
-        return parse_header_name(name).map(Value::Header);
+/// A value and its filters. `header:A|B` names two fields: what is no filter belongs to the value.
+fn parse_placeholder(placeholder: &str) -> Result<Part, Fault> {
+    let mut value = placeholder;
+    let mut filters: Vec<Filter> = Vec::new();
+    while let Some((before, word)) = value.rsplit_once('|') {
+        let known = FILTERS.iter().find(|(known, _)| *known == word).map(|(_, filter)| filter.clone());
+        let element = word.strip_prefix("xml:").map(|name| parse_name(name).map(Filter::Xml)).transpose()?;
+        let Some(filter) = known.or(element) else {
+            if value.starts_with("header:") || value.starts_with("member:") {
+                break;
+            }
+            let words: Vec<_> = FILTERS.iter().map(|(word, _)| *word).collect();
+            let hint = format!("use {} or xml:NAME", words.join(", "));
+            return Err(Fault::new(format!("unknown filter {word:?}")).hint(hint));
+        };
+        filters.insert(0, filter);
+        value = before;
     }
-    if let Some(name) = placeholder.strip_prefix("query:") {
-        return parse_name(name).map(Value::Query);
-    }
-    match placeholder {
-        "body" => Ok(Value::Body),
-        "timestamp" => Ok(Value::Timestamp),
-        "url" => Ok(Value::Url),
-        "method" => Ok(Value::Method),
-        _ => Err(Fault::new(format!("unknown placeholder \"{{{}}}\"", placeholder.escape_debug()))
-            .hint("use {body}, {timestamp}, {header:NAME}, {query:NAME}, {url} or {method}; \"{{\" is a brace")),
-    }
+    Ok(Part::Value(parse_value(value)?, filters.into()))
 }
 
-/// Reads where a credential stands: `header:NAME`, `query:NAME`, `bearer` or `basic`.
+fn parse_value(placeholder: &str) -> Result<Value, Fault> {
+    match placeholder {
+        "body" => return Ok(Value::Body),
+        "timestamp" => return Ok(Value::Timestamp),
+        "url" => return Ok(Value::Url),
+        "method" => return Ok(Value::Method),
+        "secret" => return Ok(Value::Secret),
+        "verify_token" => return Ok(Value::VerifyToken),
+        "form" => return Ok(Value::Form),
+        _ => {}
+    }
+    if let Some(name) = placeholder.strip_prefix("parameter:") {
+        return parse_name(name).map(Value::Parameter);
+    }
+    let place = if placeholder.contains(':') { Some(parse_place(placeholder)?) } else { None };
+    place.filter(|place| !matches!(place, Place::HeaderPrefix(_))).map(Value::At).ok_or_else(|| {
+        Fault::new(format!("unknown placeholder \"{{{}}}\"", placeholder.escape_debug())).hint(
+            "use {body}, {timestamp}, {header:NAME}, {query:NAME}, {json:/POINTER}, {form:NAME}, {form}, {url}, {method}, {secret} or \
+             {parameter:NAME}; \"{{\" is a brace",
+        )
+    })
+}
+
+/// Reads where a value stands: `header:NAME`, `header:A|B`, `header:PREFIX*`, `query:NAME`, `bearer`, `basic`, `json:/POINTER`, `form:NAME`,
+/// `item:NAME`, `position:N`, `claim:NAME` or `member:A|B`.
 ///
 /// # Errors
 /// Anything else, and a name that cannot be one.
-pub fn parse_location(text: &str) -> Result<Location, Fault> {
+pub fn parse_place(text: &str) -> Result<Place, Fault> {
     match text.split_once(':') {
-        Some(("header", name)) => parse_header_name(name).map(Location::Header),
-        Some(("query", name)) => parse_name(name).map(Location::Query),
-        _ => choose("place", text, &[("bearer", 0), ("basic", 1)])
-            .map(|place| if place == 0 { Location::Bearer } else { Location::Basic })
-            .map_err(|fault| fault.hint("use \"header:NAME\", \"query:NAME\", \"bearer\" or \"basic\"")),
+        Some(("header", name)) => match name.strip_suffix('*') {
+            Some(prefix) => parse_header_name(prefix).map(|prefix| Place::HeaderPrefix(prefix.as_str().into())),
+            None => name.split('|').map(parse_header_name).collect::<Result<_, _>>().map(Place::Header),
+        },
+        Some(("query", name)) => parse_name(name).map(Place::Query),
+        Some(("json", pointer)) => Pointer::parse(pointer)
+            .map(Place::Json)
+            .map_err(|fault| Fault::new(format!("{pointer:?} is not a JSON Pointer")).hint(fault.to_string())),
+        Some(("form", name)) => parse_name(name).map(Place::Form),
+        Some(("item", name)) => parse_name(name).map(Place::Item),
+        Some(("position", number)) => {
+            let position = number.parse().ok().filter(|position| *position < 64);
+            position
+                .map(Place::Position)
+                .ok_or_else(|| Fault::new(format!("{number:?} is not a position from 0 to 63")))
+        }
+        Some(("claim", name)) => parse_name(name).map(Place::Claim),
+        Some(("member", names)) => names.split('|').map(parse_name).collect::<Result<_, _>>().map(Place::Member),
+        _ => match text {
+            "bearer" => Ok(Place::Bearer),
+            "basic" => Ok(Place::Basic),
+            _ => Err(Fault::new(format!("unknown place {text:?}")).hint(
+                "use \"header:NAME\", \"query:NAME\", \"json:/POINTER\", \"form:NAME\", \"bearer\" or \"basic\"",
+            )),
+        },
     }
 }
 
-fn parse_timestamp_location(text: &str) -> Result<TimestampLocation, Fault> {
-    match text.split_once(':') {
-        Some(("header", name)) => parse_header_name(name).map(TimestampLocation::Header),
-        Some(("item", name)) => parse_name(name).map(TimestampLocation::Item),
-        _ => Err(Fault::new(format!("unknown place {text:?}")).hint("use \"header:NAME\" or \"item:NAME\"")),
+/// Reads a fact: a place, or a template with values in braces.
+///
+/// # Errors
+/// Anything else.
+pub fn parse_fact(text: &str) -> Result<Template, Fault> {
+    if !text.contains('{') {
+        return parse_place(text).map(Template::of_place);
+    }
+    parse_template(text).map_err(|faults| faults.into_iter().next().unwrap_or_else(|| Fault::new("not a template")))
+}
+
+fn parse_timestamp_place(text: &str) -> Result<Place, Fault> {
+    match parse_place(text)? {
+        place @ (Place::Header(_)
+        | Place::Item(_)
+        | Place::Position(_)
+        | Place::Json(_)
+        | Place::Form(_)
+        | Place::Query(_)) => Ok(place),
+        other => Err(Fault::new(format!("a timestamp cannot be at \"{other}\""))
+            .hint("use \"header:NAME\", \"item:NAME\", \"position:N\" or \"json:/POINTER\"")),
+    }
+}
+
+fn parse_condition(text: &str) -> Result<Condition, Fault> {
+    if let Some(place) = text.strip_prefix('!') {
+        return parse_place(place).map(Condition::Absent);
+    }
+    match text.split_once('=') {
+        Some(("method", method)) => Method::from_bytes(method.as_bytes())
+            .map(Condition::Method)
+            .map_err(|_| Fault::new(format!("{method:?} is not a method"))),
+        Some(("media", media_type)) => parse_name(media_type).map(Condition::Media),
+        Some((place, value)) => Ok(Condition::Equals(parse_place(place)?, parse_name(value)?)),
+        None => parse_place(text).map(Condition::Present),
     }
 }
 
@@ -335,238 +695,23 @@ fn parse_character(text: &str) -> Result<char, Fault> {
     }
 }
 
-const ALGORITHMS: &[(&str, Algorithm)] = &[
-    (Algorithm::HmacSha1.name(), Algorithm::HmacSha1),
-    (Algorithm::HmacSha256.name(), Algorithm::HmacSha256),
-    (Algorithm::HmacSha512.name(), Algorithm::HmacSha512),
-    (Algorithm::Token.name(), Algorithm::Token),
-    (Algorithm::Basic.name(), Algorithm::Basic),
-];
-
 const ENCODINGS: &[(&str, Encoding)] =
     &[("hex", Encoding::Hex), ("base64", Encoding::Base64), ("base64url", Encoding::Base64Url)];
 
-const SECRET_ENCODINGS: &[(&str, SecretEncoding)] =
-    &[("text", SecretEncoding::Text), ("hex", SecretEncoding::Hex), ("base64", SecretEncoding::Base64)];
+const SECRET_ENCODINGS: &[(&str, SecretEncoding)] = &[
+    ("text", SecretEncoding::Text),
+    ("hex", SecretEncoding::Hex),
+    ("base64", SecretEncoding::Base64),
+    ("sha1", SecretEncoding::Sha1),
+];
 
-const TIMESTAMP_UNITS: &[(&str, TimestampUnit)] =
-    &[("seconds", TimestampUnit::Seconds), ("milliseconds", TimestampUnit::Milliseconds)];
+const JSON_TYPES: &[(&str, JsonType)] = &[("number", JsonType::Number), ("string", JsonType::String)];
+
+const TIMESTAMP_UNITS: &[(&str, TimestampUnit)] = &[
+    ("seconds", TimestampUnit::Seconds),
+    ("milliseconds", TimestampUnit::Milliseconds),
+    ("iso8601", TimestampUnit::Iso8601),
+];
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::policy::table::{findings, read};
-    use proptest::prelude::*;
-
-    fn check(text: &str) -> (Option<Scheme>, Vec<String>) {
-        let (scheme, found) = findings(text, |file, found| read(file, found, read_scheme));
-        (scheme.flatten(), found)
-    }
-
-    const GOOD: &str = r#"
-algorithm  = "hmac-sha256"
-credential = "header:X-Acme-Signature"
-list       = { separator = ",", pair = "=", item = "v1" }
-encoding   = "hex"
-secret     = { encoding = "base64", prefix = "whsec_" }
-signed     = "{timestamp}.{body}"
-timestamp  = { at = "item:t", unit = "milliseconds", tolerance_seconds = 60 }
-"#;
-
-    #[test]
-    fn a_scheme_is_read_with_all_its_words() {
-        let expected = Scheme {
-            algorithm: Algorithm::HmacSha256,
-            credential: Location::Header(HeaderName::from_static("x-acme-signature")),
-            shape: Shape::List { separator: ',', pair: '=', item: Box::from("v1") },
-            encoding: Encoding::Hex,
-            secret: SecretForm { encoding: SecretEncoding::Base64, prefix: Box::from("whsec_") },
-            signed: Template::new(vec![
-                Part::Value(Value::Timestamp),
-                Part::Text(Box::from(".")),
-                Part::Value(Value::Body),
-            ]),
-            timestamp: Some(TimestampRule {
-                at: TimestampLocation::Item(Box::from("t")),
-                unit: TimestampUnit::Milliseconds,
-                tolerance_seconds: 60,
-            }),
-        };
-        assert_eq!(check(GOOD), (Some(expected), Vec::new()));
-    }
-
-    #[test]
-    fn what_is_left_out_has_its_default() {
-        let (scheme, found) = check(
-            "algorithm = 'hmac-sha1'\ncredential = 'bearer'\nencoding = 'base64url'\nsigned = '{body}{header:x-t}'\n\
-             timestamp = { at = 'header:x-t' }",
-        );
-        let scheme = scheme.unwrap();
-        assert_eq!(found, Vec::<String>::new());
-        assert_eq!(scheme.shape, Shape::Whole { prefix: Box::default() });
-        assert_eq!(scheme.secret, SecretForm { encoding: SecretEncoding::Text, prefix: Box::default() });
-        let timestamp = scheme.timestamp.unwrap();
-        assert_eq!((timestamp.unit, timestamp.tolerance_seconds), (TimestampUnit::Seconds, 300));
-    }
-
-    #[test]
-    fn static_credentials_need_no_more_than_their_place() {
-        let rows = [
-            (
-                "algorithm = 'token'\ncredential = 'header:x-token'",
-                Location::Header(HeaderName::from_static("x-token")),
-                "",
-            ),
-            ("algorithm = 'token'\ncredential = 'query:key'\nprefix = 'k '", Location::Query(Box::from("key")), "k "),
-            ("algorithm = 'token'\ncredential = 'bearer'", Location::Bearer, ""),
-            ("algorithm = 'basic'", Location::Basic, ""),
-            ("algorithm = 'basic'\ncredential = 'basic'", Location::Basic, ""),
-        ];
-        for (text, credential, prefix) in rows {
-            let (scheme, found) = check(text);
-            let scheme = scheme.unwrap();
-            assert_eq!(found, Vec::<String>::new(), "{text}");
-            assert_eq!((scheme.credential, scheme.encoding), (credential, Encoding::Text), "{text}");
-            assert_eq!(scheme.shape, Shape::Whole { prefix: Box::from(prefix) }, "{text}");
-        }
-    }
-
-    /// Each row replaces one line of [`GOOD`] (or adds one at its end) and names what is then found.
-    #[test]
-    fn each_fault_is_told_at_its_place() {
-        let rows: &[(&str, &str, &[&str])] = &[
-            ("algorithm", "algorithm = 'hmac-md5'", &["2:13: unknown algorithm \"hmac-md5\""]),
-            ("algorithm", "", &["missing key \"algorithm\""]),
-            ("credential", "", &["missing key \"credential\""]),
-            ("credential", "credential = 'x-acme'", &["3:14: unknown place \"x-acme\""]),
-            ("credential", "credential = 'header:x acme'", &["3:14: \"x acme\" is not the name of a header field"]),
-            ("credential", "credential = 'query:'", &["3:14: must be of 1 to 256 bytes without control characters"]),
-            ("credential", "credential = 'basic'", &["3:14: a signature cannot be at \"basic\""]),
-            ("encoding", "", &["missing key \"encoding\""]),
-            ("encoding", "encoding = 'b64'", &["5:12: unknown encoding \"b64\""]),
-            ("secret", "secret = 'base64'", &["6:10: secret must be a table, got a string"]),
-            ("secret", "secret = { encoding = 'b64' }", &["6:23: unknown encoding \"b64\""]),
-            ("secret", "secret = { enc = 'hex' }", &["6:12: unknown key \"enc\" in secret"]),
-            ("signed", "", &["missing key \"signed\""]),
-            ("signed", "signed = ''", &["7:10: signed must be of 1 to 1024 bytes"]),
-            ("signed", "signed = '{timestamp}.{bdy}'", &["7:23: unknown placeholder \"{bdy}\""]),
-            (
-                "signed",
-                "signed = '{}{body}{query:}'",
-                &["7:11: unknown placeholder \"{}\"", "7:19: must be of 1 to 256 bytes without control characters"],
-            ),
-            ("signed", "signed = '{timestamp}.{body'", &["7:23: a brace is not closed"]),
-            ("signed", "signed = \"{timestamp}\\u002e{bdy}\"", &["7:10: unknown placeholder \"{bdy}\""]),
-            (
-                "signed",
-                "signed = '{timestamp}'",
-                &["7:10: warning: signed does not cover the body, which anybody could then change"],
-            ),
-            ("signed", "signed = '{body}'", &["8:21: the timestamp is not part of signed, so anybody could renew it"]),
-            (
-                "signed",
-                "signed = '{{timestamp}.{body}'",
-                &["8:21: the timestamp is not part of signed, so anybody could renew it"],
-            ),
-            ("timestamp", "", &["7:15: signed names {timestamp}, but there is no timestamp table"]),
-            ("timestamp", "timestamp = { at = 't' }", &["8:20: unknown place \"t\""]),
-            ("timestamp", "timestamp = { at = 'item:v1' }", &["8:20: item \"v1\" is the signature already"]),
-            ("timestamp", "timestamp = { at = 'item:a=b' }", &["8:20: item \"a=b\" holds the list's own ',' or '='"]),
-            ("timestamp", "timestamp = { at = 'item:t', unit = 'minutes' }", &["8:37: unknown unit \"minutes\""]),
-            (
-                "timestamp",
-                "timestamp = { at = 'item:t', tolerance_seconds = 0 }",
-                &["8:50: tolerance_seconds is 0, must be 1..=86_400"],
-            ),
-            ("timestamp", "timestamp = { at = 'item:t', tolerance_seconds = 1 }", &[]),
-            ("timestamp", "timestamp = { at = 'item:t', tolerance_seconds = 86_400 }", &[]),
-            (
-                "timestamp",
-                "timestamp = { at = 'item:t', tolerance_seconds = 86_401 }",
-                &["8:50: tolerance_seconds is 86401, must be 1..=86_400"],
-            ),
-            ("list", "", &["8:21: timestamp is at \"item:t\", but the credential is no list"]),
-            ("list", "list = { item = '' }", &["4:17: must be of 1 to 256 bytes without control characters"]),
-            ("list", "list = { item = 'a,b' }", &["4:17: item \"a,b\" holds the list's own ',' or '='"]),
-            ("list", "list = { pair = ',', item = 'v1' }", &["4:8: separator and pair are both ','"]),
-            ("list", "list = { separator = ', ', item = 'v1' }", &["4:22: must be one character, got \", \""]),
-            ("list", "list = {}", &["4:8: missing key \"item\" in list"]),
-            ("end", "prefix = 'sha256='", &["4:1: prefix and list cannot stand together"]),
-            ("end", "digest = 'x'", &["9:1: unknown key \"digest\""]),
-        ];
-        for (replaced, line, expected) in rows {
-            let mut lines: Vec<_> =
-                GOOD.lines().map(|good| if good.starts_with(replaced) { *line } else { good }).collect();
-            if *replaced == "end" {
-                lines.push(line);
-            }
-            assert_eq!(check(&lines.join("\n")).1, *expected, "{line:?} for {replaced}");
-        }
-    }
-
-    #[test]
-    fn static_credentials_refuse_the_words_of_signatures() {
-        let rows: &[(&str, &[&str])] = &[
-            ("algorithm = 'token'", &["missing key \"credential\""]),
-            (
-                "algorithm = 'token'\ncredential = 'basic'",
-                &["2:14: the credential of algorithm \"token\" cannot be at \"basic\""],
-            ),
-            (
-                "algorithm = 'basic'\ncredential = 'bearer'",
-                &["2:14: the credential of algorithm \"basic\" is always at \"basic\""],
-            ),
-            (
-                "algorithm = 'basic'\nsigned = '{body}'\nencoding = 'hex'",
-                &[
-                    "2:1: \"signed\" has no meaning beside algorithm \"basic\", which signs nothing",
-                    "3:1: \"encoding\" has no meaning beside algorithm \"basic\", which signs nothing",
-                ],
-            ),
-            (
-                "algorithm = 'basic'\ntimestamp = { at = 'header:x' }",
-                &["2:1: \"timestamp\" has no meaning beside algorithm \"basic\", which signs nothing"],
-            ),
-        ];
-        for (text, expected) in rows {
-            assert_eq!(check(text).1, *expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn templates_hold_fixed_text_and_values() {
-        let fixed = |text: &str| Part::Text(Box::from(text));
-        let rows = [
-            (
-                "v0:{timestamp}:{body}",
-                vec![fixed("v0:"), Part::Value(Value::Timestamp), fixed(":"), Part::Value(Value::Body)],
-            ),
-            ("{{{body}}", vec![fixed("{"), Part::Value(Value::Body), fixed("}")]),
-            ("{{body}", vec![fixed("{body}")]),
-            ("{url}{method}", vec![Part::Value(Value::Url), Part::Value(Value::Method)]),
-            (
-                "{header:X-A}{query:q}",
-                vec![
-                    Part::Value(Value::Header(HeaderName::from_static("x-a"))),
-                    Part::Value(Value::Query(Box::from("q"))),
-                ],
-            ),
-            ("é{body}ü", vec![fixed("é"), Part::Value(Value::Body), fixed("ü")]),
-        ];
-        for (text, parts) in rows {
-            assert_eq!(parse_template(text), Ok(Template::new(parts)), "{text}");
-        }
-        assert!(parse_template(&"a".repeat(TEMPLATE_BYTES_MAX)).is_ok());
-        assert!(parse_template(&"a".repeat(TEMPLATE_BYTES_MAX + 1)).is_err());
-    }
-
-    proptest! {
-        #[test]
-        fn no_template_can_make_the_reader_panic(text in "[{}a-z:é]{0,40}") {
-            for fault in parse_template(&text).err().into_iter().flatten() {
-                let within = fault.within.unwrap_or_default();
-                prop_assert!(text.get(within).is_some());
-            }
-        }
-    }
-}
+mod tests;

@@ -1,6 +1,7 @@
 //! One source, compiled: everything a delivery needs to be judged, immutable.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,11 +11,14 @@ use http::{HeaderName, HeaderValue, Method};
 use crate::admit::source::SourceLimits;
 use crate::auth::Verifier;
 use crate::auth::facts::Covered;
-use crate::auth::scheme::FactLocation;
+use crate::auth::handshake::Handshake;
+use crate::auth::template::Template;
 use crate::forward::{HeaderRules, Signer, Target};
 use crate::payload::JsonLimits;
 use crate::payload::schema::Schema;
+use crate::policy::source_config::HandshakeMode;
 use crate::sanitize::Rules;
+use crate::secret::Secret;
 
 /// One endpoint with everything that decides on its deliveries. Made by `policy::compile` alone.
 #[derive(Debug)]
@@ -39,6 +43,8 @@ pub struct Source {
     pub public_url: Option<Box<str>>,
     /// Who may send; `None` where the policy says `provider = "none"`.
     pub verifier: Option<Verifier>,
+    /// What the gateway answers itself.
+    pub handshakes: HandshakeRules,
     /// The header fields besides Host and Content-* that must stand alone.
     pub single_headers: Vec<HeaderName>,
     /// Rates, budgets, networks.
@@ -48,7 +54,7 @@ pub struct Source {
     /// Where the event's name is and which schema it chooses.
     pub event: EventRules,
     /// Where the delivery's id is.
-    pub delivery_id: Vec<FactLocation>,
+    pub delivery_id: Vec<Template>,
     /// What is cleaned.
     pub sanitize: Rules,
     /// Where clean deliveries go.
@@ -106,7 +112,7 @@ pub enum OnDuplicate {
 #[derive(Debug, Default)]
 pub struct EventRules {
     /// Where the name is looked for, in order.
-    pub places: Vec<(FactLocation, Covered)>,
+    pub places: Vec<(Template, Covered)>,
     /// Schemas by event name.
     pub schemas: HashMap<Box<str>, Schema>,
     /// The schema of every other event (`"*"`).
@@ -127,6 +133,33 @@ pub enum Unlisted {
     Acknowledge,
 }
 
+/// Requests that the gateway answers itself.
+#[derive(Debug, Default)]
+pub struct HandshakeRules {
+    /// The provider's.
+    pub list: Vec<Handshake>,
+    /// What a verification request must hold, where its provider has such a token.
+    pub verify_token: Option<Secret>,
+    /// What becomes of them.
+    pub mode: HandshakeMode,
+    /// Where a secret that the provider hands over is kept; absent: it is not taken.
+    pub learn: Option<PathBuf>,
+}
+
+impl HandshakeRules {
+    /// Whether a handshake comes by this method.
+    #[must_use]
+    pub fn takes(&self, method: &Method) -> bool {
+        self.mode == HandshakeMode::Answer && self.list.iter().any(|handshake| handshake.method() == Some(method))
+    }
+
+    /// Whether somebody who proved nothing gets a short word signed: then no delivery may be such a word.
+    #[must_use]
+    pub fn signs_for_strangers(&self) -> bool {
+        self.mode == HandshakeMode::Answer && self.list.iter().any(Handshake::signs_for_strangers)
+    }
+}
+
 /// Where clean deliveries go, and how.
 #[derive(Debug)]
 pub struct ForwardRules {
@@ -136,8 +169,8 @@ pub struct ForwardRules {
     pub deadline: Duration,
     /// Which of the sender's header fields go on.
     pub headers: HeaderRules,
-    /// The query parameter that holds the credential, which does not go on.
-    pub credential_parameter: Option<Box<str>>,
+    /// The query parameters that hold credentials, which do not go on.
+    pub credential_parameters: Vec<Box<str>>,
     /// Signs what is forwarded.
     pub signer: Option<Signer>,
     /// Fields of the upstream's answer that are relayed besides Content-Type and Retry-After.

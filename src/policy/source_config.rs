@@ -26,7 +26,8 @@ use crate::policy::diagnostic::{Diagnostics, SourceFile};
 use crate::policy::gateway_config::NETWORKS_MAX;
 use crate::policy::source::OnDuplicate;
 use crate::policy::table::parse::{Fault, choose, parse_network, parse_url};
-use crate::policy::table::{self, Bound, Reader, Setting, Spanned};
+use crate::policy::preset;
+use crate::policy::table::{self, Bound, Like, Reader, Setting, Spanned};
 use crate::sanitize::Rules;
 
 /// One file of the policies' directory.
@@ -155,7 +156,7 @@ pub const WORDS_MAX: usize = 64;
 /// `None` if a part is missing or wrong that everything else hangs on: `path`, how senders prove themselves, or where
 /// deliveries go.
 pub fn read_source(file: &SourceFile, diagnostics: &mut Diagnostics) -> Option<SourceConfig> {
-    table::read(file, diagnostics, read_top).flatten()
+    table::read_like(file, diagnostics, Like::Policy(preset::text), read_top).flatten()
 }
 
 fn read_top(top: &mut Reader<'_>) -> Option<SourceConfig> {

@@ -7,6 +7,7 @@
 //! **Invariant:** a message quotes only what stands where a name, a number or an address belongs. The value of an
 //! unknown key is masked, since it may be a secret in the wrong place.
 
+mod like;
 pub mod parse;
 mod value;
 
@@ -17,6 +18,7 @@ use std::path::PathBuf;
 use toml::Spanned as TomlSpanned;
 use toml::de::{DeTable, DeValue};
 
+pub use self::like::{Like, Presets};
 pub use self::value::{Bound, Setting, Spanned};
 
 use self::parse::{Fault, choose, grouped, nearest, parse_path};
@@ -30,6 +32,16 @@ pub fn read<T>(
     diagnostics: &mut Diagnostics,
     build: impl FnOnce(&mut Reader<'_>) -> T,
 ) -> Option<T> {
+    read_like(file, diagnostics, Like::Nowhere, build)
+}
+
+/// The same for a file that may say what it is like.
+pub fn read_like<T>(
+    file: &SourceFile,
+    diagnostics: &mut Diagnostics,
+    like: Like,
+    build: impl FnOnce(&mut Reader<'_>) -> T,
+) -> Option<T> {
     if file.text.len() > FILE_BYTES_MAX {
         diagnostics.push(Diagnostic::error(&file.path, None, too_large()));
         return None;
@@ -40,7 +52,9 @@ pub fn read<T>(
     for fault in &faults {
         document.syntax_error(fault);
     }
-    let value = Reader::new(&document, root.get_ref(), String::new(), None).finish(build);
+    let mut root = root.into_inner();
+    like::complete(&mut root, like);
+    let value = Reader::new(&document, &root, String::new(), None).finish(build);
     diagnostics.append(document.found.into_inner());
     Some(value)
 }
@@ -134,6 +148,17 @@ impl<'a> Reader<'a> {
     #[must_use]
     pub fn has(&self, key: &str) -> bool {
         self.table.contains_key(key)
+    }
+
+    /// Whether an array stands there.
+    #[must_use]
+    pub fn is_array(&self, key: &str) -> bool {
+        self.table.get(key).is_some_and(|value| matches!(value.get_ref(), DeValue::Array(_)))
+    }
+
+    /// Takes note that `like` was answered when the file was read.
+    pub fn inherited(&mut self) {
+        self.asked.push("like");
     }
 
     /// Reports an error at a place of this file; absent: the table's own.
@@ -488,6 +513,15 @@ pub(super) fn findings<T>(text: &str, read: impl FnOnce(&SourceFile, &mut Diagno
     let report = found.report(&files, &crate::policy::diagnostic::Styles::plain()).to_string();
     let heads = report.lines().filter_map(|line| line.strip_prefix("etc/a.toml:"));
     (value, heads.map(|line| line.trim_start().replacen("error: ", "", 1)).collect())
+}
+
+/// What a text without a finding is read as.
+#[cfg(test)]
+pub(crate) fn read_text<T>(text: &str, build: impl FnOnce(&mut Reader<'_>) -> T) -> Option<T> {
+    let (value, found) = findings(text, |file, found| read(file, found, build));
+    let errors: Vec<_> = found.iter().filter(|found| !found.contains("warning: ")).collect();
+    assert!(errors.is_empty(), "{errors:?}");
+    value
 }
 
 #[cfg(test)]

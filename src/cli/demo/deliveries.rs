@@ -11,9 +11,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use super::DemoSecrets;
 use super::echo::{Echo, Taken};
 use crate::auth::Scheme;
-use crate::auth::scheme::Location;
+use crate::auth::key::{KeyKind, NamedSecret};
+use crate::auth::place::Place;
 use crate::auth::sign::{Signed, Unsigned, sign};
-use crate::auth::verify::NamedSecret;
 use crate::cli::client::{Answer, Client};
 use crate::clock::{Clock, UnixSeconds};
 use crate::policy::diagnostic::{Diagnostics, Files};
@@ -110,8 +110,8 @@ impl Endpoint {
         let mut files = Files::default();
         let file = files.add("policy.toml", self.policy);
         match read_source(&file, &mut Diagnostics::default())?.auth.method {
-            AuthMethod::Provider(name) => preset::find(&name.value).map(|preset| preset.scheme.clone()),
-            AuthMethod::Scheme(scheme) => Some(scheme.value),
+            AuthMethod::Provider(name) => preset::find(&name.value)?.signing.schemes().first().cloned(),
+            AuthMethod::Schemes(schemes) => schemes.into_iter().next(),
             AuthMethod::Nothing => None,
         }
     }
@@ -203,14 +203,15 @@ impl Sender {
                 headers.insert(HeaderName::from_static(name), HeaderValue::from_static(event));
             }
         }
-        let secret =
-            NamedSecret { id: "demo".into(), secret: Secret::new(draft.secret.clone().into_bytes()), expires: None };
+        let secret = Secret::new(draft.secret.clone().into_bytes());
+        let secret = NamedSecret { id: "demo".into(), secret, expires: None, kind: KeyKind::Secret };
+        let body = Bytes::copy_from_slice(draft.body.as_bytes());
         let unsigned = Unsigned {
             method: Method::POST,
             uri: draft.source.path.parse().ok()?,
             headers,
             public_url: None,
-            body: draft.body.as_bytes(),
+            body: &body,
             now: draft.now,
         };
         sign(&draft.source.scheme()?, &secret, unsigned).ok()
@@ -256,8 +257,8 @@ impl Sender {
         let signature = signature.unwrap_or_default();
         let json = "-H 'content-type: application/json'";
         let header = match CRM.scheme().map(|scheme| scheme.credential) {
-            Some(Location::Header(name)) => name.to_string(),
-            Some(Location::Query(_) | Location::Bearer | Location::Basic) | None => "x-webhook-token".to_owned(),
+            Some(Place::Header(names)) => names.first().map(ToString::to_string).unwrap_or_default(),
+            Some(_) | None => "x-webhook-token".to_owned(),
         };
         Ok(vec![
             (

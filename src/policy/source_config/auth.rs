@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use crate::auth::scheme::Scheme;
 use crate::clock::UnixSeconds;
-use crate::policy::scheme::read_scheme;
+use crate::policy::scheme::read_schemes;
 use crate::policy::table::parse::{Fault, parse_path};
 use crate::policy::table::{Reader, Spanned};
 
@@ -37,8 +37,8 @@ pub struct AuthConfig {
 pub enum AuthMethod {
     /// `provider`: the name of a preset, which may not exist; never `none`.
     Provider(Spanned<String>),
-    /// `[auth.scheme]`: a scheme of the policy's own, and where its table stands.
-    Scheme(Box<Spanned<Scheme>>),
+    /// `[auth.scheme]` or `[[auth.scheme]]`: schemes of the policy's own.
+    Schemes(Vec<Scheme>),
     /// `provider = "none"`.
     Nothing,
 }
@@ -79,9 +79,10 @@ pub struct HandshakeConfig {
 }
 
 /// What is done with a verification request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum HandshakeMode {
     /// The gateway answers it.
+    #[default]
     Answer,
     /// The upstream does.
     Forward,
@@ -93,6 +94,8 @@ pub enum HandshakeMode {
 pub const SECRETS_MAX: usize = 16;
 /// Characters of a secret's id.
 pub const ID_CHARS_MAX: usize = 64;
+/// Characters of a public key's id.
+pub const KEY_ID_CHARS_MAX: usize = 256;
 /// Files in one `trust_roots`.
 pub const TRUST_ROOTS_MAX: usize = 16;
 /// Entries of `[auth.parameters]`.
@@ -103,18 +106,16 @@ pub const VARIABLE_CHARS_MAX: usize = 256;
 pub(super) fn read_auth(auth: &mut Reader<'_>) -> Option<AuthConfig> {
     auth.require_one(["provider", "scheme"]);
     let provider = auth.parsed("provider", parse_provider);
-    let scheme = auth.table("scheme", |table| Some((read_scheme(table)?, table.span()))).flatten();
-    let method = match (provider, scheme) {
+    let schemes = read_schemes(auth);
+    let method = match (provider, schemes) {
         (Some(provider), _) if provider.value == "none" => Some(AuthMethod::Nothing),
         (Some(provider), _) => Some(AuthMethod::Provider(provider)),
-        (None, Some((value, span))) => {
-            Some(AuthMethod::Scheme(Box::new(Spanned { value, span: span.unwrap_or_default() })))
-        }
+        (None, Some(schemes)) => Some(AuthMethod::Schemes(schemes)),
         (None, None) => None,
     };
     let because = read_because(auth, method.as_ref());
-    let secrets = read_references(auth, "secrets");
-    let public_keys = read_references(auth, "public_keys");
+    let secrets = read_references(auth, "secrets", parse_id);
+    let public_keys = read_references(auth, "public_keys", parse_key_id);
     let trust_roots = read_trust_roots(auth);
     let parameters = auth.table("parameters", |table| table.entries(PARAMETERS_MAX, |text| Ok(text.to_owned())));
     let (parameters, span) = (parameters.unwrap_or_default(), auth.span());
@@ -132,7 +133,7 @@ fn read_because(auth: &mut Reader<'_>, method: Option<&AuthMethod>) -> Option<Sp
             }
             Some(because)
         }
-        Some(AuthMethod::Provider(_) | AuthMethod::Scheme(_)) => {
+        Some(AuthMethod::Provider(_) | AuthMethod::Schemes(_)) => {
             auth.refuse(&["because"], "is for provider = \"none\" only");
             None
         }
@@ -140,8 +141,12 @@ fn read_because(auth: &mut Reader<'_>, method: Option<&AuthMethod>) -> Option<Sp
     }
 }
 
-fn read_references(auth: &mut Reader<'_>, key: &'static str) -> Vec<SecretReference> {
-    let references = auth.tables(key, SECRETS_MAX, read_reference);
+fn read_references(
+    auth: &mut Reader<'_>,
+    key: &'static str,
+    parse_id: fn(&str) -> Result<String, Fault>,
+) -> Vec<SecretReference> {
+    let references = auth.tables(key, SECRETS_MAX, |entry| read_reference(entry, parse_id));
     let references = references.map(|references| references.value).unwrap_or_default();
     let mut ids = HashSet::new();
     for SecretReference { id, .. } in &references {
@@ -152,7 +157,7 @@ fn read_references(auth: &mut Reader<'_>, key: &'static str) -> Vec<SecretRefere
     references
 }
 
-fn read_reference(entry: &mut Reader<'_>) -> Option<SecretReference> {
+fn read_reference(entry: &mut Reader<'_>, parse_id: fn(&str) -> Result<String, Fault>) -> Option<SecretReference> {
     entry.require("id");
     let id = entry.guarded("id", parse_id);
     let from = read_place(entry);
@@ -192,6 +197,14 @@ fn parse_id(text: &str) -> Result<String, Fault> {
     if text.is_empty() || text.len() > ID_CHARS_MAX || !text.bytes().all(is_known) {
         let message = format!("id must be of 1 to {ID_CHARS_MAX} letters, digits, \".\", \"_\" or \"-\"");
         return Err(Fault::new(message));
+    }
+    Ok(text.to_owned())
+}
+
+/// A public key may be named as the sender names it: by its `kid`, or by the URL of its certificate.
+fn parse_key_id(text: &str) -> Result<String, Fault> {
+    if text.is_empty() || text.len() > KEY_ID_CHARS_MAX || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(Fault::new(format!("id must be of 1 to {KEY_ID_CHARS_MAX} visible ASCII characters")));
     }
     Ok(text.to_owned())
 }

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::auth::scheme::FactLocation;
+use crate::auth::place::Place;
+use crate::auth::template::Template;
 use crate::payload::Pointer;
 use crate::policy::scheme::parse_header_name;
 use crate::policy::source::Unlisted;
@@ -14,7 +15,7 @@ use crate::sanitize::{Action, Rules};
 #[derive(Debug, Clone, Default)]
 pub struct EventConfig {
     /// Where the event's name is: a header or a JSON Pointer. Absent: the preset's.
-    pub place: Option<Spanned<FactLocation>>,
+    pub place: Option<Spanned<Template>>,
     /// What an event without schema gets; there beside schemas only.
     pub unlisted: Option<Spanned<Unlisted>>,
     /// `[event.schema]`: files by event name, without [`SchemaConfig::any`].
@@ -36,7 +37,7 @@ pub(super) fn read_event(event: &mut Reader<'_>) -> EventConfig {
     if event.has("header") && event.has("pointer") {
         event.error(event.key_span("pointer"), Fault::new("header and pointer cannot stand together"));
     }
-    let header = event.parsed("header", |text| parse_header_name(text).map(FactLocation::Header));
+    let header = event.parsed("header", |text| parse_header_name(text).map(|name| Template::of_place(Place::header(name))));
     let pointer = event.parsed("pointer", parse_event_pointer);
     let unlisted = event.one_of("unlisted", UNLISTED);
     let schemas = event.table("schema", read_schemas);
@@ -52,12 +53,12 @@ pub(super) fn read_event(event: &mut Reader<'_>) -> EventConfig {
     EventConfig { place: header.or(pointer), unlisted, schemas }
 }
 
-fn parse_event_pointer(text: &str) -> Result<FactLocation, Fault> {
+fn parse_event_pointer(text: &str) -> Result<Template, Fault> {
     if text.is_empty() {
         return Err(Fault::new("the empty pointer is the whole body").hint("such as \"/type\""));
     }
     match Pointer::parse(text) {
-        Ok(pointer) => Ok(FactLocation::Pointer(pointer)),
+        Ok(pointer) => Ok(Template::of_place(Place::Json(pointer))),
         Err(fault) => Err(Fault::new(format!("{text:?} is not a JSON Pointer")).hint(fault.to_string())),
     }
 }

@@ -1,5 +1,6 @@
 use super::*;
-use crate::auth::scheme::FactLocation;
+use crate::auth::place::Place;
+use crate::auth::template::Template;
 use crate::payload::Pointer;
 use crate::policy::diagnostic::{Files, Styles};
 use crate::policy::source::Unlisted;
@@ -113,7 +114,7 @@ fn a_whole_file_is_read() {
     assert_eq!(config.allow.unwrap().value.len(), 2);
     assert_eq!(config.replay.window.value, 1_200);
     assert_eq!(config.replay.on_duplicate.unwrap().value, OnDuplicate::Refuse);
-    assert_eq!(config.event.place.unwrap().value, FactLocation::Pointer(Pointer::parse("/type").unwrap()));
+    assert_eq!(config.event.place.unwrap().value, Template::of_place(Place::Json(Pointer::parse("/type").unwrap())));
     assert_eq!(config.event.unlisted.unwrap().value, Unlisted::Accept);
     let schemas = config.event.schemas.unwrap();
     assert!(schemas.any.is_none());

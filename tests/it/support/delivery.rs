@@ -1,8 +1,9 @@
 //! What a sender sends: a request that can be changed after it was signed.
 
+use bytes::Bytes;
 use hookward::auth::Scheme;
+use hookward::auth::key::{KeyKind, NamedSecret};
 use hookward::auth::sign::{Unsigned, sign};
-use hookward::auth::verify::NamedSecret;
 use hookward::policy::preset;
 use hookward::secret::Secret;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -50,7 +51,7 @@ impl Delivery {
 
     /// Signed as this provider does, with the secret behind the variable.
     pub(crate) fn signed_at(self, provider: &str, variable: &str, now: i64) -> Self {
-        self.signed_by(&preset::find(provider).unwrap().scheme, &secret_of(variable), now)
+        self.signed_by(&preset::find(provider).unwrap().signing.schemes()[0], &secret_of(variable), now)
     }
 
     /// Signed by a scheme.
@@ -59,10 +60,12 @@ impl Delivery {
         for (name, value) in &self.headers {
             headers.append(name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap());
         }
-        let secret = NamedSecret { id: "test".into(), secret: Secret::new(secret.as_bytes().to_vec()), expires: None };
+        let secret = Secret::new(secret.as_bytes().to_vec());
+        let secret = NamedSecret { id: "test".into(), secret, expires: None, kind: KeyKind::Secret };
+        let body = Bytes::from(self.body.clone());
         let method = Method::from_bytes(self.method.as_bytes()).unwrap();
         let uri = self.target.parse().unwrap();
-        let unsigned = Unsigned { method, uri, headers, public_url: None, body: &self.body, now };
+        let unsigned = Unsigned { method, uri, headers, public_url: None, body: &body, now };
         let signed = sign(scheme, &secret, unsigned).unwrap();
         self.target = signed.uri.to_string();
         let text = |value: &HeaderValue| String::from_utf8(value.as_bytes().to_vec()).unwrap();

@@ -1,0 +1,113 @@
+//! Conditions and side conditions.
+
+use super::sent::Sent;
+use crate::auth::condition::Pattern;
+use crate::auth::scheme::Scheme;
+use crate::auth::template::Filling;
+use crate::policy::scheme::read_scheme;
+use crate::policy::table::read_text;
+
+/// A scheme with this condition or requirement.
+fn scheme(words: &str) -> Scheme {
+    let text = format!("algorithm = 'token'\ncredential = 'header:x-token'\n{words}");
+    read_text(&text, read_scheme).flatten().unwrap()
+}
+
+#[test]
+fn a_condition_holds_or_not() {
+    let sent = Sent::new(
+        "/?q=1&d=1&d=1",
+        &[("content-type", "Application/JSON; charset=utf-8"), ("x-a", "1"), ("x-e", "")],
+        "",
+    );
+    let rows = [
+        ("header:x-a", true),
+        ("header:x-e", true),
+        ("header:x-b", false),
+        ("!header:x-b", true),
+        ("!header:x-a", false),
+        // What is there twice is there.
+        ("query:d", true),
+        ("!query:d", false),
+        ("query:q=1", true),
+        ("query:q=2", false),
+        ("query:d=1", false),
+        ("header:x-a=1", true),
+        ("header:x-b=1", false),
+        ("method=POST", true),
+        ("method=GET", false),
+        ("media=application/json", true),
+        ("media=application/x-www-form-urlencoded", false),
+    ];
+    for (text, expected) in rows {
+        let scheme = scheme(&format!("when = ['{text}']"));
+        let condition = &scheme.when[0];
+        assert_eq!(condition.to_string(), text);
+        assert!(condition.is_of_head(), "{text}");
+        assert_eq!(sent.look(|view| condition.holds(view)), expected, "{text}");
+    }
+}
+
+#[test]
+fn a_pattern_matches_all_of_a_value_or_nothing() {
+    let rows = [
+        ("[a-f0-9]{2,3}", "ab", true),
+        ("[a-f0-9]{2,3}", "abcd", false),
+        ("[a-f0-9]{2,3}", "ab\n", false),
+        ("[a-f0-9]{2,3}", "xab", false),
+        ("a|bc", "bc", true),
+        ("a|bc", "abc", false),
+        (".*", "a\nb", false),
+        ("", "", true),
+    ];
+    for (pattern, value, expected) in rows {
+        assert_eq!(Pattern::parse(pattern).unwrap().matches(value), expected, "{pattern:?} {value:?}");
+    }
+    assert!(Pattern::parse("(").is_err());
+    assert!(Pattern::parse("(a{1000}){1000}").is_err(), "a pattern has a bound, too");
+}
+
+#[test]
+fn a_side_condition_holds_or_not() {
+    let sent = Sent::new(
+        "/?hash=2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
+        &[("x-a", "1"), ("x-e", ""), ("x-d", "1"), ("x-d", "1")],
+        "hello",
+    );
+    let rows = [
+        ("value = 'header:x-a'", true),
+        ("value = 'header:x-e'", false),
+        ("value = 'header:x-b'", false),
+        ("value = 'header:x-d'", false),
+        ("value = 'header:x-a', equals = '1'", true),
+        ("value = 'header:x-a', equals = '11'", false),
+        ("value = 'header:x-a', any = ['2', '1']", true),
+        ("value = 'header:x-a', any = ['2', '3']", false),
+        ("value = 'header:x-b', equals = '1'", false),
+        ("value = 'header:x-b', equals = '1', optional = true", true),
+        ("value = 'header:x-e', equals = '1', optional = true", false),
+        ("value = 'header:x-a', equals = '2', optional = true", false),
+        ("value = 'header:x-d', equals = '1', optional = true", false),
+        ("value = 'header:x-a', matches = '[0-9]'", true),
+        ("value = 'header:x-a', matches = '[0-9]{2}'", false),
+        ("value = 'query:hash', equals = '{body|sha256|hex}'", true),
+        ("value = 'query:hash', equals = '{body|sha256|base64}'", false),
+        // A text that comes out empty is no proof of anything.
+        ("value = 'header:x-a', equals = '{header:x-b}'", false),
+        ("value = 'header:x-e', equals = '{header:x-b}'", false),
+    ];
+    for (text, expected) in rows {
+        let scheme = scheme(&format!("require = [{{ {text} }}]"));
+        assert_eq!(sent.look(|view| scheme.require[0].holds(&Filling::of(*view))), expected, "{text}");
+    }
+}
+
+#[test]
+fn of_every_value_of_a_list_all_must_match_and_one_may_equal() {
+    let sent = |body: &str| Sent::json(body);
+    let scheme = scheme("require = [{ value = 'json:/v/*', matches = '[a-z]+' }]");
+    let holds = |body: &str| sent(body).look(|view| scheme.require[0].holds(&Filling::of(*view)));
+    assert!(holds(r#"{"v":["a","b"]}"#));
+    assert!(!holds(r#"{"v":["a","1"]}"#));
+    assert!(!holds(r#"{"v":[]}"#));
+}
