@@ -9,6 +9,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use hookward::payload::declared::Membership;
 use hookward::payload::schema::Schema;
 use hookward::payload::{Document, JsonLimits};
 use hookward::sanitize::{Action, Rules};
@@ -35,19 +36,20 @@ fn sanitize(criterion: &mut Criterion) {
         group.throughput(Throughput::Bytes(length as u64));
         let clean = Document::read(Bytes::from(text.clone()), JsonLimits::default()).expect("JSON");
         for (name, rules) in rules {
-            let cleaned = rules.clean(&clean, Some(schema.declared())).expect("nothing is refused");
+            let cleaned =
+                rules.clean(&clean, Some(schema.declared()), Membership::Unasked).expect("nothing is refused");
             assert!(cleaned.report.is_empty(), "{payload} is clean");
             group.bench_function(format!("clean/{name}/{event} {length} B"), |bencher| {
-                bencher.iter(|| rules.clean(black_box(&clean), Some(schema.declared())));
+                bencher.iter(|| rules.clean(black_box(&clean), Some(schema.declared()), Membership::Unasked));
             });
         }
         let dirty = String::from_utf8(text).expect("UTF-8").replacen('{', r#"{"undeclared":"\u0000","#, 1);
         let dirty = dirty.replacen(r#""login":""#, r#""login":"\u0007"#, 1);
         let dirty = Document::read(dirty.into(), JsonLimits::default()).expect("JSON");
-        let cleaned = ALL.clean(&dirty, Some(schema.declared())).expect("nothing is refused");
+        let cleaned = ALL.clean(&dirty, Some(schema.declared()), Membership::Unasked).expect("nothing is refused");
         assert!(cleaned.report.count() >= 1, "{payload} was made dirty");
         group.bench_function(format!("dirty/all/{event} {length} B"), |bencher| {
-            bencher.iter(|| ALL.clean(black_box(&dirty), Some(schema.declared())));
+            bencher.iter(|| ALL.clean(black_box(&dirty), Some(schema.declared()), Membership::Unasked));
         });
     }
     group.finish();

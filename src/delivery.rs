@@ -86,6 +86,7 @@ use crate::auth::{self, Authenticator, Head, Proof};
 use crate::clock::UnixSeconds;
 use crate::header::{self, Duplicated};
 use crate::payload::Document;
+use crate::payload::declared::Membership;
 use crate::payload::schema::Schema;
 use crate::policy::source::{OnDuplicate, PayloadKind, Unlisted};
 use crate::policy::source_config::HandshakeMode;
@@ -212,6 +213,7 @@ pub struct Validated<'d> {
     document: Option<Document>,
     event: Option<Event<'d>>,
     schema: Option<&'d Schema>,
+    membership: Membership,
 }
 
 /// A delivery that may leave: the only thing an upstream request is made of.
@@ -522,19 +524,20 @@ impl<'d> Accepted<'d> {
         self.greet(document.as_ref())?;
         let event = self.find_event(document.as_ref());
         let rules = &source.event;
+        let mut membership = Membership::Unasked;
         let schema = match &document {
             Some(document) if rules.has_schemas() => {
                 let name = event.as_ref().map(|event| &*event.name);
                 let schema = rules.schema(name);
                 match (schema, name) {
-                    (Some(schema), _) => schema.check(document)?,
+                    (Some(schema), _) => membership = schema.check(document)?,
                     (None, name) => unlisted(source, name)?,
                 }
                 schema
             }
             Some(_) | None => None,
         };
-        Ok(Validated { delivery: self, document, event, schema })
+        Ok(Validated { delivery: self, document, event, schema, membership })
     }
 
     /// Answers an authentic handshake. Everything else goes on, unless it came by a method that deliveries do not have.
@@ -613,7 +616,7 @@ impl<'d> Validated<'d> {
         let (body, report) = match &self.document {
             Some(document) => {
                 let declared = self.schema.map(Schema::declared);
-                let cleaned = routed.source.sanitize.clean(document, declared)?;
+                let cleaned = routed.source.sanitize.clean(document, declared, self.membership)?;
                 check_again(&cleaned, self.schema, routed.source)?;
                 (cleaned.body, cleaned.report)
             }
@@ -685,7 +688,7 @@ impl<'d> Sanitized<'d> {
 fn check_again(cleaned: &Cleaned, schema: Option<&Schema>, source: &Source) -> Result<(), Rejection> {
     match schema {
         Some(schema) if cleaned.report.has_cut_characters() => {
-            schema.check(&Document::read(cleaned.body.clone(), source.json)?)
+            schema.check(&Document::read(cleaned.body.clone(), source.json)?).map(|_| ())
         }
         Some(_) | None => Ok(()),
     }

@@ -144,7 +144,7 @@ impl<U: Upstream> Gateway<U> {
         let policy = self.shared.policy.load_full();
         let mut draft = Draft::new(self, &head, arrival);
         let ended = match self.judge(&policy, &head, &mut body, arrival, commitment, &mut draft).await {
-            Err(Ended::Answered(answer)) => self.learn(answer.into(), &draft, commitment).await,
+            Err(Ended::Answered(answer)) => self.learn(answer, &draft, commitment).await,
             ended => ended,
         };
         let (reply, refused) = draft.finish(ended);

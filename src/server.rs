@@ -12,7 +12,6 @@ use std::thread::{self, JoinHandle};
 
 use arc_swap::ArcSwap;
 use tokio::sync::{Semaphore, watch};
-use tokio_rustls::TlsAcceptor;
 
 use crate::admit::networks::Networks;
 use crate::admit::{Capacity, Limits};
@@ -118,7 +117,7 @@ impl Server {
             Some(store) => {
                 let in_force = InForce::of(Arc::clone(&shared), |shared| &shared.policy);
                 let config = tls::server_config(Arc::clone(store), in_force)?;
-                Some((TlsAcceptor::from(config), Arc::clone(store)))
+                Some((config, Arc::clone(store)))
             }
             None => None,
         };

@@ -30,7 +30,7 @@ use crate::rejection::Rejection;
 #[derive(Debug, Clone)]
 pub struct Claims {
     table: Arc<Bounded<Key, State>>,
-    claims_max: NonZeroU32,
+    capacity: NonZeroU32,
     pace: Arc<Pace>,
 }
 
@@ -97,7 +97,7 @@ impl Claims {
     pub fn new(claims_max: NonZeroU32) -> Self {
         let places = claims_max.saturating_add(6 * SHARDS_ROOT * claims_max.get().isqrt());
         let pace = Pace { ahead_most: AtomicI64::new(i64::MIN), seen: AtomicI64::new(0) };
-        Self { table: Arc::new(Bounded::new(places)), claims_max, pace: Arc::new(pace) }
+        Self { table: Arc::new(Bounded::new(places)), capacity: claims_max, pace: Arc::new(pace) }
     }
 
     /// The time by which claims end: `now`, which is monotonic, less what the wall clock was set back by since a claim may have been made.
@@ -172,7 +172,7 @@ impl Claims {
     /// How many claims always find a place.
     #[must_use]
     pub const fn max(&self) -> NonZeroU32 {
-        self.claims_max
+        self.capacity
     }
 
     /// How many places are taken, also by claims whose window is over but whose place was not used again. Locks every shard in turn: for metrics.

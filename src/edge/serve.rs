@@ -16,17 +16,17 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
-use tokio_rustls::TlsAcceptor;
 use tower::{Service, ServiceBuilder};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::Settings;
 
 use super::connection::{Caps, Connection, Place, Registry, Watched};
-use super::tls::CertificateStore;
+use super::tls::{self, CertificateStore};
 use crate::auth::certificate::ClientChain;
 use crate::delivery::HostMatch;
 use crate::forward::Upstreams;
@@ -68,7 +68,7 @@ pub struct Worker {
     /// TLS handshakes that may go on at one time, in the whole process.
     pub handshakes: Arc<Semaphore>,
     /// TLS, if there is an https listener.
-    pub tls: Option<(TlsAcceptor, Arc<CertificateStore>)>,
+    pub tls: Option<(Arc<ServerConfig>, Arc<CertificateStore>)>,
     /// Turns true when the gateway drains.
     pub draining: watch::Receiver<bool>,
     /// Its connections.
@@ -163,7 +163,7 @@ impl Worker {
         let _ = stream.set_nodelay(true);
         let served = match (connection.protocol, &self.tls) {
             (Protocol::Http, _) => self.http1(stream, Arc::clone(&connection)).await,
-            (Protocol::Https, Some((acceptor, store))) => self.https(stream, acceptor, store, &connection).await,
+            (Protocol::Https, Some((config, store))) => self.https(stream, config, store, &connection).await,
             (Protocol::Https, None) => Ok(()),
         };
         if let Err(rejection) = served {
@@ -174,21 +174,20 @@ impl Worker {
     async fn https(
         &self,
         stream: TcpStream,
-        acceptor: &TlsAcceptor,
-        store: &CertificateStore,
+        config: &ServerConfig,
+        store: &Arc<CertificateStore>,
         connection: &Arc<Connection>,
     ) -> Result<(), Rejection> {
         let handshake = async {
             let _permit = self.handshakes.acquire().await.ok();
-            acceptor.accept(stream).await
+            tls::accept(stream, config, store).await
         };
-        let stream = handshake.await.map_err(|error| tls_failed(&error))?;
-        let (_, session) = stream.get_ref();
-        connection.handshaken(session.server_name().map(|name| store.select(name)));
-        if let Some(certificates) = session.peer_certificates() {
+        let (stream, certificate) = handshake.await.map_err(|error| tls_failed(&error))?;
+        connection.handshaken(certificate);
+        if let Some(certificates) = stream.peer_certificates() {
             connection.belongs_to(ClientChain::new(certificates));
         }
-        match session.alpn_protocol() {
+        match stream.alpn_protocol() {
             Some(b"h2") => self.http2(stream, Arc::clone(connection)).await,
             Some(_) | None => self.http1(stream, Arc::clone(connection)).await,
         }

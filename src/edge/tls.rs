@@ -2,11 +2,16 @@
 //!
 //! TLS 1.2 and 1.3 with aws-lc-rs; the protocol above is chosen by ALPN alone. No early data: a replayed first flight would be a replayed delivery.
 
+mod kept;
+mod stream;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use rustls::crypto::aws_lc_rs;
@@ -15,9 +20,11 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{InconsistentKeys, ServerConfig};
+use tokio::io::{AsyncRead, AsyncWrite};
 use webpki::EndEntityCert;
 
 use super::client_certificate::{AnyCertificate, InForce, Tickets};
+pub use stream::TlsStream;
 
 /// The application protocols offered, best first.
 const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -177,6 +184,42 @@ impl ResolvesServerCert for CertificateStore {
         let position = hello.server_name().map_or(0, |name| certificates.select(name));
         certificates.keys.get(position).cloned()
     }
+}
+
+/// One handshake's view of the certificates, which remembers what was chosen.
+#[derive(Debug)]
+struct Noted {
+    store: Arc<CertificateStore>,
+    chosen: AtomicUsize,
+}
+
+/// No name was sent.
+const NOTHING_CHOSEN: usize = usize::MAX;
+
+impl ResolvesServerCert for Noted {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let chosen = hello.server_name().map_or(NOTHING_CHOSEN, |name| self.store.select(name));
+        self.chosen.store(chosen, Ordering::Relaxed);
+        self.store.resolve(hello)
+    }
+}
+
+/// Shakes hands with whoever is at the other end of `stream`; with the connection comes the certificate that the name it sent
+/// (SNI) chose, `None` if it sent none.
+///
+/// # Errors
+/// What the socket says; with a [`rustls::Error`] inside where the handshake itself failed.
+pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    config: &ServerConfig,
+    store: &Arc<CertificateStore>,
+) -> io::Result<(TlsStream<S>, Option<usize>)> {
+    let noted = Arc::new(Noted { store: Arc::clone(store), chosen: AtomicUsize::new(NOTHING_CHOSEN) });
+    let mut config = config.clone();
+    config.cert_resolver = Arc::<Noted>::clone(&noted);
+    let stream = TlsStream::accept(stream, Arc::new(config)).await?;
+    let chosen = noted.chosen.load(Ordering::Relaxed);
+    Ok((stream, (chosen != NOTHING_CHOSEN).then_some(chosen)))
 }
 
 impl fmt::Debug for CertificateStore {

@@ -18,14 +18,13 @@
 
 mod cost;
 mod graph;
-mod listed;
 
 use std::collections::HashMap;
 
 use self::cost::FanOut;
 pub use self::cost::PAYLOAD_DEPTH_MAX;
 use self::graph::{Graph, Subschema, SubschemaId, by_name};
-use self::listed::Listed;
+use super::listed::Listed;
 use super::names::fingerprint;
 use super::node::Key;
 use super::schema::{Pattern, References, SchemaFault};
@@ -60,6 +59,15 @@ pub enum Standing {
     Open(Place),
     /// No subschema knows the name.
     Undeclared,
+}
+
+/// Whether a payload has members that nobody declared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Membership {
+    /// It has none: judging it has shown so on the way.
+    Declared,
+    /// Somebody has to look.
+    Unasked,
 }
 
 impl Place {
@@ -146,7 +154,7 @@ impl Declared {
 /// One place, looked up by its number.
 #[derive(Debug, Default)]
 struct Row {
-    names: Listed,
+    names: Listed<Place>,
     patterned: Option<Patterned>,
     /// Where the value of any other member stands, if other members are known.
     rest: Option<Place>,

@@ -127,6 +127,11 @@ impl Document {
         self.tape().iter().any(|entry| fingerprints.contains(&entry.fingerprint()))
     }
 
+    /// How many values and names there are.
+    pub(super) fn entry_count(&self) -> usize {
+        self.tape().len()
+    }
+
     #[inline]
     pub(super) fn tape(&self) -> &[Entry] {
         &self.contents.tape

@@ -13,19 +13,18 @@ use jsonschema::{Uri, ValidationOptions};
 /// Has a validator check `uri` as this module does.
 #[must_use]
 pub fn with_fast_uris<R, F: Json>(options: ValidationOptions<'_, R, F>) -> ValidationOptions<'_, R, F> {
-    options.with_format("uri", is_uri)
+    options.with_format("uri", |text: &str| is_uri(text.as_bytes()))
 }
 
 /// Has a validator check `uri-template` as this module does. In draft 4 the name means nothing, and here a format is the
 /// same in all drafts: not for a schema that has anything of draft 4 in it.
 #[must_use]
 pub fn with_fast_templates<R, F: Json>(options: ValidationOptions<'_, R, F>) -> ValidationOptions<'_, R, F> {
-    options.with_format("uri-template", is_uri_template)
+    options.with_format("uri-template", |text: &str| is_uri_template(text.as_bytes()))
 }
 
 /// Whether this is a URI with a scheme (RFC 3986 §3).
-fn is_uri(text: &str) -> bool {
-    let bytes = text.as_bytes();
+pub(super) fn is_uri(bytes: &[u8]) -> bool {
     let Some(after_scheme) = after_scheme(bytes) else { return false };
     if !bytes[after_scheme..].starts_with(b"//") {
         return are_path_query_fragment(bytes, after_scheme).is_some();
@@ -39,7 +38,7 @@ fn is_uri(text: &str) -> bool {
     match bytes.get(end) {
         None | Some(b'/' | b'?' | b'#') => are_path_query_fragment(bytes, end).is_some(),
         // A port, user information, an IP address in brackets, something encoded: rare in what providers send.
-        Some(_) => Uri::parse(text).is_ok(),
+        Some(_) => str::from_utf8(bytes).is_ok_and(|text| Uri::parse(text).is_ok()),
     }
 }
 
@@ -71,8 +70,8 @@ fn are_path_query_fragment(bytes: &[u8], mut at: usize) -> Option<()> {
 }
 
 /// Whether this is a URI template of any level (RFC 6570 §2; the apostrophe is a literal since erratum 6937).
-fn is_uri_template(text: &str) -> bool {
-    are_literals_and_expressions(text.as_bytes()).is_some()
+pub(super) fn is_uri_template(text: &[u8]) -> bool {
+    are_literals_and_expressions(text).is_some()
 }
 
 fn are_literals_and_expressions(bytes: &[u8]) -> Option<()> {
@@ -261,7 +260,7 @@ mod tests {
 
     #[test]
     fn uris_are_told_from_what_only_looks_like_them() {
-        let check = check("uri", is_uri);
+        let check = check("uri", |text| is_uri(text.as_bytes()));
         let rows = [
             ("https://api.github.com/repos/o/r", true),
             ("https://avatars1.githubusercontent.com/u/21031067?v=4", true),
@@ -303,14 +302,14 @@ mod tests {
             ("", false),
         ];
         for (text, expected) in rows {
-            assert_eq!(is_uri(text), expected, "{text:?}");
+            assert_eq!(is_uri(text.as_bytes()), expected, "{text:?}");
             assert!(check.agrees(text), "{text:?}");
         }
     }
 
     #[test]
     fn templates_are_told_from_what_only_looks_like_them() {
-        let check = check("uri-template", is_uri_template);
+        let check = check("uri-template", |text| is_uri_template(text.as_bytes()));
         let rows = [
             ("https://api.github.com/repos/o/r/{archive_format}{/ref}", true),
             ("https://api.github.com/repos/o/r/compare/{base}...{head}", true),
@@ -352,14 +351,17 @@ mod tests {
             ("a\u{7f}", false),
         ];
         for (text, expected) in rows {
-            assert_eq!(is_uri_template(text), expected, "{text:?}");
+            assert_eq!(is_uri_template(text.as_bytes()), expected, "{text:?}");
             assert!(check.agrees(text), "{text:?}");
         }
     }
 
     #[test]
     fn every_character_is_judged_as_the_library_judges_it_wherever_it_stands() {
-        let checks = [check("uri", is_uri), check("uri-template", is_uri_template)];
+        let checks = [
+            check("uri", |text| is_uri(text.as_bytes())),
+            check("uri-template", |text| is_uri_template(text.as_bytes())),
+        ];
         let characters = (0..0x250).filter_map(char::from_u32).chain(['\u{2028}', '🦀']);
         for character in characters {
             for frame in
@@ -383,7 +385,7 @@ mod tests {
             text in r"([a-z]{1,4}:)?(//)?([a-z0-9./?#&=~_:@%\[\]{}+*, -]|%[0-9A-Fa-f]{2}|\{[+#./;?&]?[a-z_.%:*,0-9]{1,6}\}|[a-z/]{14,20}|é){0,8}",
         ) {
             thread_local! {
-                static CHECKS: [Check; 2] = [check("uri", is_uri), check("uri-template", is_uri_template)];
+                static CHECKS: [Check; 2] = [check("uri", |text| is_uri(text.as_bytes())), check("uri-template", |text| is_uri_template(text.as_bytes()))];
             }
             CHECKS.with(|checks| {
                 for check in checks {

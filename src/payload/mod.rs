@@ -3,9 +3,8 @@
 //! This is the `validate` step of a delivery's way: the bytes were received whole and proven to come from the sender, and
 //! now have to mean one thing only. [`document`] reads JSON in one pass into a compact tape of spans over the received
 //! bytes; [`instance`] shows that tape to the schema validator, [`bounds`] calculates with its numbers and [`formats`]
-//! checks its URLs; [`schema`] holds a source's compiled schemas, and [`declared`] what they declare, which decides what the
-//! sanitizer keeps and which names may stand in a log. [`form`] reads the fields of
-//! forms.
+//! checks its URLs; `express` spares most payloads the validator; [`schema`] holds a source's compiled schemas, and [`declared`] what they
+//! declare, which decides what the sanitizer keeps and which names may stand in a log. [`form`] reads the fields of forms.
 //!
 //! **Invariant:** nothing here waits, logs, or copies a body; every later stage looks at the same bytes through spans.
 //! **Invariant:** no byte of a sender reaches `serde_json`: with arbitrary precision switched on it gives member names of
@@ -16,10 +15,12 @@ pub mod bounds;
 pub mod declared;
 pub mod document;
 mod equality;
+mod express;
 mod fault;
 pub mod form;
 pub mod formats;
 pub mod instance;
+mod listed;
 mod names;
 pub mod node;
 pub(crate) mod number;

@@ -25,7 +25,8 @@ use serde_json::{Value, json};
 
 use self::files::{Library, path_of, uri_of};
 use super::bounds::with_linear_numbers;
-use super::declared::{Declared, Place, Standing};
+use super::declared::{Declared, Membership, Place, Standing};
+use super::express::{Express, Fit};
 use super::formats::{with_fast_templates, with_fast_uris};
 use super::instance::Tape;
 use super::{Document, JsonLimits, Kind, Node};
@@ -48,6 +49,7 @@ pub struct Schema(Arc<Compiled>);
 
 #[derive(Debug)]
 struct Compiled {
+    express: Option<Express>,
     validator: Validator<Tape>,
     declared: Declared,
     /// Of the schema's own file.
@@ -114,8 +116,11 @@ impl Schema {
             .should_validate_formats(true)
             .build(root)
             .map_err(|error| SchemaFault::invalid(&error))?;
-        let declared = Declared::compile(&References { registry: &registry, uri })?;
-        Ok(Self(Arc::new(Compiled { validator, declared, uri: uri.to_owned() })))
+        let references = References { registry: &registry, uri };
+        // First what refuses references that lead back to themselves.
+        let declared = Declared::compile(&references)?;
+        let express = Express::compile(&references)?;
+        Ok(Self(Arc::new(Compiled { express, validator, declared, uri: uri.to_owned() })))
     }
 
     /// What the schema declares.
@@ -124,7 +129,7 @@ impl Schema {
         &self.0.declared
     }
 
-    /// Judges a payload.
+    /// Judges a payload. Of one that fits, it may be known afterwards that the schema declares all members in it.
     ///
     /// # Errors
     ///
@@ -132,11 +137,24 @@ impl Schema {
     /// names that the schema does not have are shown as `*`; `keyword`; `schema`, the place of the keyword in the schema;
     /// and for `required` the `property` that is missing. Where no alternative of `anyOf` or `oneOf` fits, the errors of the
     /// closest one follow. The fact is missing where finding the errors could take long.
-    pub fn check(&self, document: &Document) -> Result<(), Rejection> {
-        if self.0.validator.is_valid(Tape::node(document.root())) {
-            return Ok(());
+    pub fn check(&self, document: &Document) -> Result<Membership, Rejection> {
+        let fit = self.express_fit(document);
+        debug_assert!(fit == Fit::Unsure || self.is_valid(document), "invariant: what passes the express way is valid");
+        match fit {
+            Fit::Declared => Ok(Membership::Declared),
+            Fit::Fits => Ok(Membership::Unasked),
+            Fit::Unsure if self.is_valid(document) => Ok(Membership::Unasked),
+            Fit::Unsure => Err(self.mismatch(document)),
         }
-        Err(self.mismatch(document))
+    }
+
+    /// What is known without asking the validator.
+    pub(super) fn express_fit(&self, document: &Document) -> Fit {
+        self.0.express.as_ref().map_or(Fit::Unsure, |express| express.judge(document))
+    }
+
+    fn is_valid(&self, document: &Document) -> bool {
+        self.0.validator.is_valid(Tape::node(document.root()))
     }
 
     #[cold]

@@ -27,7 +27,7 @@ use bytes::Bytes;
 
 use self::walk::Walk;
 use crate::payload::Document;
-use crate::payload::declared::Declared;
+use crate::payload::declared::{Declared, Membership};
 use crate::reason::Reason;
 use crate::rejection::Rejection;
 
@@ -149,15 +149,20 @@ impl Report {
 }
 
 impl Rules {
-    /// Cleans a payload whose schema, if it has one, declares `declared`.
+    /// Cleans a payload whose schema, if it has one, declares `declared`, and of whose members `membership` is known.
     ///
     /// # Errors
     ///
     /// `sanitizer_refused` with the facts `rule` and `pointer`, at the first find of a rule that refuses, or where removing
     /// control characters would make two names one.
-    pub fn clean(&self, document: &Document, declared: Option<&Declared>) -> Result<Cleaned, Rejection> {
+    pub fn clean(
+        &self,
+        document: &Document,
+        declared: Option<&Declared>,
+        membership: Membership,
+    ) -> Result<Cleaned, Rejection> {
         let source = document.source();
-        let walk = Walk::new(*self, document, declared);
+        let walk = Walk::new(*self, document, declared, membership);
         if walk.has_nothing_to_do() {
             return Ok(Cleaned { body: source.clone(), report: Report::default() });
         }
@@ -174,6 +179,13 @@ impl Rules {
         body.extend_from_slice(&source[kept..]);
         Ok(Cleaned { body: body.into(), report })
     }
+}
+
+/// Whether the sanitizer's own walk finds a member that this schema does not declare.
+#[cfg(test)]
+pub(crate) fn has_undeclared(schema: &crate::payload::schema::Schema, document: &Document) -> bool {
+    let rules = Rules { unknown_fields: Action::Refuse, ..Rules::default() };
+    rules.clean(document, Some(schema.declared()), Membership::Unasked).is_err()
 }
 
 fn refused(rule: Rule, pointer: String) -> Rejection {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::{Action, Report, Rule, Rules, control, refused};
-use crate::payload::declared::{Declared, Place, Standing};
+use crate::payload::declared::{Declared, Membership, Place, Standing};
 use crate::payload::{Document, Key, Kind, Member, Node};
 use crate::rejection::Rejection;
 
@@ -24,7 +24,12 @@ pub(super) struct Walk<'d> {
 
 impl<'d> Walk<'d> {
     /// A walk by `rules`, of which those are switched off that cannot find anything in this document.
-    pub(super) fn new(mut rules: Rules, document: &'d Document, declared: Option<&'d Declared>) -> Self {
+    pub(super) fn new(
+        mut rules: Rules,
+        document: &'d Document,
+        declared: Option<&'d Declared>,
+        membership: Membership,
+    ) -> Self {
         if declared.is_none() {
             rules.unknown_fields = Action::Keep;
         }
@@ -41,8 +46,9 @@ impl<'d> Walk<'d> {
         if let Some(declared) = declared
             && rules.unknown_fields != Action::Keep
             && !below_anything
-            && !has_unknown(declared, document.root(), declared.root())
+            && (membership == Membership::Declared || !has_unknown(declared, document.root(), declared.root()))
         {
+            debug_assert!(!has_unknown(declared, document.root(), declared.root()), "invariant: see `Membership`");
             rules.unknown_fields = Action::Keep;
         }
         Self { rules, document, declared, below_anything, cuts: Vec::new(), report: Report::default() }
