@@ -16,12 +16,13 @@ use hookward::admit::{Capacity, Limits};
 use hookward::auth::Scheme;
 use hookward::auth::describe;
 use hookward::auth::facts::{Covered, coverage};
+use hookward::auth::scheme::Presence;
 use hookward::auth::scheme::{Must, Requirement};
 use hookward::auth::template::Template;
 use hookward::policy::diagnostic::{Diagnostics, Files, SourceFile, Styles};
 use hookward::policy::gateway_config::{self as gateway, read_gateway};
 use hookward::policy::load::{Loaded, load};
-use hookward::policy::preset::{self, Preset};
+use hookward::policy::preset::{self, Parameter, Preset};
 use hookward::policy::scheme::{AGE, LEEWAY, POSITION, TOLERANCE, parse_template};
 use hookward::policy::secrets::NoSecrets;
 use hookward::policy::source_config::{self as source, forward, read_source};
@@ -445,8 +446,9 @@ fn provider(preset: &Preset) -> String {
     if !preset.answer_headers.is_empty() {
         let _ = writeln!(text, "- **headers of the answer**: {}", code_list(&preset.answer_headers));
     }
-    for (name, what) in &preset.parameters {
-        let _ = writeln!(text, "- **parameter** `{name}`: {what}");
+    for Parameter { name, what, presence } in &preset.parameters {
+        let optional = if *presence == Presence::Optional { " (optional)" } else { "" };
+        let _ = writeln!(text, "- **parameter** `{name}`{optional}: {what}");
     }
     if preset.relocatable {
         let _ =

@@ -174,7 +174,7 @@ fn unsignable(scheme: &Scheme) -> Option<SignFault> {
 #[test]
 fn what_every_preset_signs_it_verifies_and_another_secret_does_not_fit() {
     for preset in preset::all() {
-        let given = |name: &str| preset.parameters.iter().any(|(known, _)| known == name).then_some("the-parameter");
+        let given = |name: &str| preset.parameters.iter().any(|known| known.name == name).then_some("the-parameter");
         let schemes = preset.signing.schemes();
         assert_eq!(schemes.is_empty(), matches!(preset.signing, Signing::Code(_)), "{}", preset.name);
         for scheme in schemes {

@@ -9,7 +9,8 @@ use clap::Args;
 
 use super::setup::{Setup, Trouble};
 use crate::auth::handshake::Handshake;
-use crate::policy::preset::{self, Preset};
+use crate::auth::scheme::Presence;
+use crate::policy::preset::{self, Parameter, Preset};
 use crate::policy::secrets::NoSecrets;
 
 /// Which provider and where the policy goes.
@@ -66,7 +67,7 @@ fn next_step(preset: &Preset, name: &str) -> String {
     if preset.has_public_keys() {
         steps.push(format!("put the provider's public key into keys/{name}.pem"));
     }
-    if !preset.parameters.is_empty() {
+    if preset.parameters.iter().any(|parameter| parameter.presence == Presence::Mandatory) {
         steps.push("fill in [auth.parameters]".to_owned());
     }
     let text = steps.join(", ");
@@ -130,8 +131,12 @@ fn auth(preset: &Preset, name: &str) -> String {
     if !preset.parameters.is_empty() {
         text.push_str("\n[auth.parameters]\n");
     }
-    for (parameter, what) in &preset.parameters {
-        let _ = writeln!(text, "{parameter} = \"fill in\"   # {what}");
+    for Parameter { name, what, presence } in &preset.parameters {
+        let comment = match presence {
+            Presence::Mandatory => "",
+            Presence::Optional => "# ",
+        };
+        let _ = writeln!(text, "{comment}{name} = \"fill in\"   # {what}");
     }
     text
 }

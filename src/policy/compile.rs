@@ -217,8 +217,8 @@ impl Compiler<'_, '_> {
                 Ok(scheme) => resolved.push(scheme),
                 Err(name) => {
                     let declared =
-                        method.preset().and_then(|preset| preset.parameters.iter().find(|(known, _)| **known == *name));
-                    let hint = declared.map(|(_, what)| format!("it is {what}")).unwrap_or_default();
+                        method.preset().and_then(|preset| preset.parameters.iter().find(|known| *known.name == *name));
+                    let hint = declared.map(|known| format!("it is {}", known.what)).unwrap_or_default();
                     let message = format!("parameter {name:?} is missing: [auth.parameters] {name} = \"…\"");
                     self.error_with(auth.span.clone(), message, hint);
                     return None;
@@ -246,7 +246,7 @@ impl Compiler<'_, '_> {
                 (true, "query") => Some(Place::Query(value.value.as_str().into())),
                 (_, other) => {
                     let declared =
-                        method.preset().map(|preset| preset.parameters.iter().any(|(known, _)| known == other));
+                        method.preset().map(|preset| preset.parameters.iter().any(|known| known.name == other));
                     if declared == Some(false) || matches!(method, Proving::Nothing) {
                         let message = format!("provider {:?} has no parameter {other:?}", method.name());
                         self.error(Some(name.span.clone()), message);

@@ -17,6 +17,7 @@ use crate::auth::Scheme;
 use crate::auth::code::{CODES, CodeKind};
 use crate::auth::describe::{self, Line};
 use crate::auth::handshake::Handshake;
+use crate::auth::scheme::Presence;
 use crate::auth::template::Template;
 
 /// What is known of a provider.
@@ -34,8 +35,8 @@ pub struct Preset {
     pub signing: Signing,
     /// Requests that the gateway answers itself.
     pub handshakes: Vec<Handshake>,
-    /// Values that the operator has to give in `[auth.parameters]`: name and what it is.
-    pub parameters: Vec<(String, String)>,
+    /// Values that the operator gives in `[auth.parameters]`.
+    pub parameters: Vec<Parameter>,
     /// Whether `[auth.parameters] header` or `query` may put the credential elsewhere.
     pub relocatable: bool,
     /// The request methods of its deliveries.
@@ -50,6 +51,17 @@ pub struct Preset {
     pub delivery_id: Vec<Template>,
     /// Fields of the app's answer that the provider wants to see.
     pub answer_headers: Vec<HeaderName>,
+}
+
+/// A value that an operator gives in `[auth.parameters]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parameter {
+    /// Its key.
+    pub name: String,
+    /// What it is.
+    pub what: String,
+    /// Whether it has to be there; a `?` behind its name in the preset says that it has not.
+    pub presence: Presence,
 }
 
 /// How a provider signs.
@@ -149,7 +161,7 @@ fn read_top(name: &'static str, top: &mut Reader<'_>) -> Option<Preset> {
         evidence: evidence?.value,
         signing: signing?,
         handshakes,
-        parameters: parameters.map(|(name, what)| (name.value, what.value)).collect(),
+        parameters: parameters.map(|(name, what)| Parameter::new(&name.value, what.value)).collect(),
         relocatable,
         methods: methods.unwrap_or_else(|| vec![Method::POST]),
         content_types: content_types.unwrap_or_else(|| vec!["application/json".to_owned()]),
@@ -223,6 +235,15 @@ impl Preset {
                 lines.extend(describe::handshakes(&self.handshakes));
                 lines
             }
+        }
+    }
+}
+
+impl Parameter {
+    fn new(key: &str, what: String) -> Self {
+        match key.strip_suffix('?') {
+            Some(name) => Self { name: name.to_owned(), what, presence: Presence::Optional },
+            None => Self { name: key.to_owned(), what, presence: Presence::Mandatory },
         }
     }
 }
