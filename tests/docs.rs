@@ -365,7 +365,9 @@ fn sentence(text: &str) -> String {
 
 fn providers() -> String {
     let mut text = String::from(PROVIDERS_INTRO);
-    text.push_str("| name | what is signed | body | time | event | delivery id | evidence |\n|---|---|---|---|---|---|---|\n");
+    text.push_str(
+        "| name | what is signed | body | time | event | delivery id | evidence |\n|---|---|---|---|---|---|---|\n",
+    );
     for preset in preset::all() {
         let name = preset.name;
         let _ = writeln!(

@@ -121,7 +121,8 @@ fn request(faults: &[&str]) -> (Parts, Bytes) {
 fn signed(body: &str, faults: &[&str]) -> (Parts, Bytes) {
     let has = |fault: &str| faults.contains(&fault);
     let secret = if has("credential_mismatch") { "another-secret-altogether" } else { SECRET };
-    let secret = NamedSecret { id: "x".into(), secret: Secret::new(secret.into()), expires: None, kind: KeyKind::Secret };
+    let secret =
+        NamedSecret { id: "x".into(), secret: Secret::new(secret.into()), expires: None, kind: KeyKind::Secret };
     let body = Bytes::copy_from_slice(body.as_bytes());
     let mut headers = HeaderMap::new();
     let host = if has("header_malformed") { "a b" } else { "hooks.example.com" };
@@ -136,14 +137,8 @@ fn signed(body: &str, faults: &[&str]) -> (Parts, Bytes) {
     }
     let now = if has("timestamp_stale") { NOW - 1000 } else { NOW };
     let path = if has("unknown_source") { "/hooks/elsewhere" } else { "/hooks/slack" };
-    let unsigned = Unsigned {
-        method: Method::POST,
-        uri: path.parse().unwrap(),
-        headers,
-        public_url: None,
-        body: &body,
-        now,
-    };
+    let unsigned =
+        Unsigned { method: Method::POST, uri: path.parse().unwrap(), headers, public_url: None, body: &body, now };
     let mut signed = sign(&preset::find("slack").unwrap().signing.schemes()[0], &secret, unsigned).unwrap();
     if has("credential_malformed") {
         signed.headers.insert("x-slack-signature", HeaderValue::from_static("v0=short"));

@@ -262,7 +262,9 @@ fn every_provider_agrees_with_its_own_library() {
             let judgement = judge(&policy, &head, body, vector.record.now.unwrap(), Replays::Ignored);
             judged += 1;
             let why = disagreement(vector, &judgement);
-            wrong.extend(why.filter(|_| vector.line["strength"] == "must").map(|why| format!("{}: {why}", vector.record.id)));
+            wrong.extend(
+                why.filter(|_| vector.line["strength"] == "must").map(|why| format!("{}: {why}", vector.record.id)),
+            );
         }
     }
     assert!(judged > 300, "{judged} were judged");

@@ -115,9 +115,7 @@ impl Requirement {
         }
         match &self.must {
             Must::Exist => true,
-            Must::EqualAny(texts) => {
-                found.iter().any(|found| texts.iter().any(|text| is_text(text, found, filling)))
-            }
+            Must::EqualAny(texts) => found.iter().any(|found| texts.iter().any(|text| is_text(text, found, filling))),
             Must::Match(pattern) => found.iter().all(|found| pattern.matches(found)),
         }
     }

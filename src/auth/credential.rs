@@ -104,14 +104,20 @@ impl<T> OneOrMore<T> {
 /// # Errors
 /// `credential_missing`, `credential_duplicated`, `credential_malformed`, `timestamp_missing`, `timestamp_malformed`,
 /// `timestamp_stale`, `timestamp_future`, in this order.
-pub(super) fn read<'d>(scheme: &'d Scheme, view: &View<'d>, now: UnixSeconds) -> Result<OneOrMore<Presented<'d>>, Rejection> {
+pub(super) fn read<'d>(
+    scheme: &'d Scheme,
+    view: &View<'d>,
+    now: UnixSeconds,
+) -> Result<OneOrMore<Presented<'d>>, Rejection> {
     let presented = if matches!(scheme.credential, Place::HeaderPrefix(_) | Place::Json(_)) {
         several(scheme, view)?
     } else {
         let text = present(scheme.credential.read(view), &scheme.credential)?;
         match text {
             Cow::Borrowed(text) => one(scheme, Cow::Borrowed(text))?,
-            Cow::Owned(text) if matches!(scheme.shape, Shape::List(_)) => one(scheme, Cow::Borrowed(&text))?.map(Presented::into_owned),
+            Cow::Owned(text) if matches!(scheme.shape, Shape::List(_)) => {
+                one(scheme, Cow::Borrowed(&text))?.map(Presented::into_owned)
+            }
             Cow::Owned(text) => one(scheme, Cow::Owned(text))?,
         }
     };
@@ -156,7 +162,9 @@ fn stamp<'d>(
 ) -> Result<Timestamp<'d>, Rejection> {
     match &group.list {
         Some(Cow::Borrowed(text)) => Timestamp::read(rule, &list_view(scheme, view, Some(*text)), now),
-        Some(Cow::Owned(text)) => Timestamp::read(rule, &list_view(scheme, view, Some(text)), now).map(Timestamp::into_owned),
+        Some(Cow::Owned(text)) => {
+            Timestamp::read(rule, &list_view(scheme, view, Some(text)), now).map(Timestamp::into_owned)
+        }
         None => Timestamp::read(rule, view, now),
     }
 }
@@ -183,10 +191,11 @@ impl<'d> Timestamp<'d> {
             Ok(_) => return Err(expected(Reason::TimestampMissing)),
             Err(Unreadable::Duplicated | Unreadable::Malformed) => return Err(expected(Reason::TimestampMalformed)),
         };
-        let is_of_type = rule.at.json_kind(view).is_none_or(|kind| (kind == Kind::Number) == (rule.json_type == JsonType::Number));
-        let unix_millis = unix_millis(&text, rule.unit).filter(|_| is_of_type).ok_or_else(|| {
-            Rejection::new(Reason::TimestampMalformed).fact("expected", unit_name(rule.unit))
-        })?;
+        let is_of_type =
+            rule.at.json_kind(view).is_none_or(|kind| (kind == Kind::Number) == (rule.json_type == JsonType::Number));
+        let unix_millis = unix_millis(&text, rule.unit)
+            .filter(|_| is_of_type)
+            .ok_or_else(|| Rejection::new(Reason::TimestampMalformed).fact("expected", unit_name(rule.unit)))?;
         let age_millis = now.saturating_mul(1000).saturating_sub(unix_millis);
         let tolerance_millis = i64::from(rule.tolerance_seconds) * 1000;
         if age_millis > tolerance_millis {
@@ -265,7 +274,8 @@ fn lacking(missing: &Missing) -> Rejection {
 
 /// Where several values stand, all of them are presented: any signature may fit, all static secrets must.
 fn several<'d>(scheme: &Scheme, view: &View<'d>) -> Result<OneOrMore<Presented<'d>>, Rejection> {
-    let texts = scheme.credential.read_all(view).map_err(|unreadable| present(Err(unreadable), &scheme.credential).err());
+    let texts =
+        scheme.credential.read_all(view).map_err(|unreadable| present(Err(unreadable), &scheme.credential).err());
     let texts = texts.map_err(|rejection| rejection.unwrap_or_else(|| Reason::CredentialMalformed.into()))?;
     if texts.is_empty() || texts.iter().any(|text| text.is_empty()) {
         return Err(Rejection::new(Reason::CredentialMissing).fact("expected", named(&scheme.credential)));
@@ -308,7 +318,9 @@ fn one<'d>(scheme: &Scheme, text: Cow<'d, str>) -> Result<OneOrMore<Presented<'d
             })?;
             return Ok(alone(Evidence::Secrets(OneOrMore { first: Cow::Owned(decoded), more: Vec::new() })));
         }
-        Algorithm::Jwt => return Ok(alone(Evidence::Token(Box::new(Token::read(text, &scheme.token, Payload::Inside)?)))),
+        Algorithm::Jwt => {
+            return Ok(alone(Evidence::Token(Box::new(Token::read(text, &scheme.token, Payload::Inside)?))));
+        }
         Algorithm::JwsDetached => {
             return Ok(alone(Evidence::Token(Box::new(Token::read(text, &scheme.token, Payload::Detached)?))));
         }

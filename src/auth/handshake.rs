@@ -138,9 +138,9 @@ impl Handshake {
         let is_fit = if self.signs() { is_challenge } else { is_echo };
         let templates = self.headers.iter().map(|(_, template)| template);
         for template in std::iter::once(&self.answer).chain(templates) {
-            template.require(&filling.view).map_err(|missing| {
-                Rejection::new(Reason::HandshakeRefused).fact("expected", missing.what)
-            })?;
+            template
+                .require(&filling.view)
+                .map_err(|missing| Rejection::new(Reason::HandshakeRefused).fact("expected", missing.what))?;
             for place in places(template) {
                 let text = place.read(&filling.view).ok().flatten().unwrap_or_default();
                 if !is_fit(text.as_bytes()) {

@@ -90,9 +90,13 @@ impl Key {
             }
             (Algorithm::Jwt | Algorithm::JwsDetached, kind) => token(scheme, named, kind)?,
             (Algorithm::PublicKey(_), KeyKind::Secret)
-            | (Algorithm::Hmac(_) | Algorithm::Digest(_) | Algorithm::Token | Algorithm::Basic, KeyKind::Public) => None,
+            | (Algorithm::Hmac(_) | Algorithm::Digest(_) | Algorithm::Token | Algorithm::Basic, KeyKind::Public) => {
+                None
+            }
             (Algorithm::Hmac(hash), KeyKind::Secret) => Some(hmac(hash, key_bytes(&scheme.secret, named)?.expose())),
-            (Algorithm::Digest(hash), KeyKind::Secret) => Some(Material::Digest(hash, key_bytes(&scheme.secret, named)?)),
+            (Algorithm::Digest(hash), KeyKind::Secret) => {
+                Some(Material::Digest(hash, key_bytes(&scheme.secret, named)?))
+            }
             (Algorithm::Token, KeyKind::Secret) => Some(still(&key_bytes(&scheme.secret, named)?)),
             (Algorithm::Basic, KeyKind::Secret) => {
                 let key = key_bytes(&scheme.secret, named)?;
@@ -216,14 +220,17 @@ fn keyed<M: ::hmac::KeyInit>(key: &[u8]) -> M {
 
 /// What checks tokens with this key; `None` if none of the scheme's algorithms goes with its kind.
 fn token(scheme: &Scheme, named: &NamedSecret, kind: KeyKind) -> Result<Option<Material>, KeyFault> {
-    let wanted = scheme.token.algorithms.iter().filter(|algorithm| algorithm.is_symmetric() == (kind == KeyKind::Secret));
+    let wanted =
+        scheme.token.algorithms.iter().filter(|algorithm| algorithm.is_symmetric() == (kind == KeyKind::Secret));
     let mut list = Vec::new();
     for algorithm in wanted {
         match token_verification(*algorithm) {
             Check::Mac(hash) => list.push((*algorithm, hmac(hash, key_bytes(&scheme.secret, named)?.expose()))),
             // A key of one kind of algorithm is none of the others'.
             Check::Signature(verification) => {
-                list.extend(public(verification, &scheme.secret, named).ok().map(|key| (*algorithm, Material::Public(key))));
+                list.extend(
+                    public(verification, &scheme.secret, named).ok().map(|key| (*algorithm, Material::Public(key))),
+                );
             }
         }
     }
@@ -267,7 +274,8 @@ fn public(
     named: &NamedSecret,
 ) -> Result<ParsedPublicKey, KeyFault> {
     let text = KeyText(without_prefix(named.secret.expose(), &form.prefix));
-    parse_public_key(algorithm, text).ok_or_else(|| fault(named, "a public key of the scheme's algorithm (PEM, X.509, JWK, hex or base64)"))
+    parse_public_key(algorithm, text)
+        .ok_or_else(|| fault(named, "a public key of the scheme's algorithm (PEM, X.509, JWK, hex or base64)"))
 }
 
 fn fault(named: &NamedSecret, expected: &'static str) -> KeyFault {

@@ -248,7 +248,9 @@ impl Place {
                 Ok(found.and_then(Node::scalar_text))
             }
             Self::Form(name) => match view.body.and_then(Body::form) {
-                Some(fields) => Ok(fields.single(name).map_err(|form::Repeated| Unreadable::Duplicated)?.map(Cow::Borrowed)),
+                Some(fields) => {
+                    Ok(fields.single(name).map_err(|form::Repeated| Unreadable::Duplicated)?.map(Cow::Borrowed))
+                }
                 None => Ok(None),
             },
             Self::Item(name) => match view.list {

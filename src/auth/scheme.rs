@@ -363,7 +363,9 @@ impl Scheme {
     #[must_use]
     pub fn covers_body(&self) -> bool {
         let whole = self.signed.names(&Value::Body) || self.signed.names(&Value::Form);
-        whole || self.algorithm == Algorithm::JwsDetached || self.require.iter().any(|one| self.binds(one, &Value::Body))
+        whole
+            || self.algorithm == Algorithm::JwsDetached
+            || self.require.iter().any(|one| self.binds(one, &Value::Body))
     }
 
     /// Whether what it proves covers the URL.
@@ -379,7 +381,10 @@ impl Scheme {
             Place::Json(_) | Place::Form(_) | Place::Member(_) if self.covers_body() => true,
             Place::Query(_) if self.covers_url() => true,
             Place::Claim(_) => true,
-            _other => self.signed.values().any(|value| matches!(value, Value::At(named) if named == place || is_field_of(place, named))),
+            _other => self
+                .signed
+                .values()
+                .any(|value| matches!(value, Value::At(named) if named == place || is_field_of(place, named))),
         }
     }
 

@@ -119,12 +119,15 @@ fn required_headers(scheme: &Scheme, filling: &Filling<'_>) -> Vec<(HeaderName, 
 /// The items of a credential's list that are not signatures.
 fn stamp_items(scheme: &Scheme, timestamp: &str) -> String {
     let Shape::List(layout) = &scheme.shape else { return String::new() };
-    let places = scheme.timestamp.iter().map(|rule| &rule.at).chain(scheme.signed.values().filter_map(|value| match value {
-        super::template::Value::At(place) => Some(place),
-        _other => None,
-    }));
+    let places =
+        scheme.timestamp.iter().map(|rule| &rule.at).chain(scheme.signed.values().filter_map(|value| match value {
+            super::template::Value::At(place) => Some(place),
+            _other => None,
+        }));
     let items = places.filter_map(|place| match (place, &layout.signatures) {
-        (Place::Item(name), Signatures::Named { pair, .. }) => Some(format!("{name}{pair}{timestamp}{}", layout.separator)),
+        (Place::Item(name), Signatures::Named { pair, .. }) => {
+            Some(format!("{name}{pair}{timestamp}{}", layout.separator))
+        }
         (Place::Position(0), _) => Some(format!("{timestamp}{}", layout.separator)),
         (_, _) => None,
     });
@@ -162,7 +165,8 @@ fn credential(
 
 /// A token with the claims that the scheme wants.
 fn token(scheme: &Scheme, key: &Key, filling: &Filling<'_>, now: UnixSeconds) -> Result<String, SignFault> {
-    let symmetric = [(TokenAlgorithm::Hs256, "HS256"), (TokenAlgorithm::Hs384, "HS384"), (TokenAlgorithm::Hs512, "HS512")];
+    let symmetric =
+        [(TokenAlgorithm::Hs256, "HS256"), (TokenAlgorithm::Hs384, "HS384"), (TokenAlgorithm::Hs512, "HS512")];
     let offered = symmetric.iter().find(|(algorithm, _)| scheme.token.algorithms.contains(algorithm));
     let (algorithm, word) = offered.ok_or(SignFault::PrivateKey)?;
     let mut claims = serde_json::Map::new();

@@ -186,18 +186,19 @@ impl Template {
 
     /// The header fields it names.
     pub fn headers(&self) -> impl Iterator<Item = &HeaderName> {
-        self.values().filter_map(|value| match value {
-            Value::At(place) => Some(place.headers()),
-            Value::Body
-            | Value::Timestamp
-            | Value::Url
-            | Value::Method
-            | Value::Secret
-            | Value::VerifyToken
-            | Value::Form
-            | Value::Parameter(_) => None,
-        })
-        .flatten()
+        self.values()
+            .filter_map(|value| match value {
+                Value::At(place) => Some(place.headers()),
+                Value::Body
+                | Value::Timestamp
+                | Value::Url
+                | Value::Method
+                | Value::Secret
+                | Value::VerifyToken
+                | Value::Form
+                | Value::Parameter(_) => None,
+            })
+            .flatten()
     }
 
     /// The same with every parameter replaced by its value.

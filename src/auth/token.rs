@@ -52,7 +52,8 @@ impl<'d> Token<'d> {
     /// # Errors
     /// `credential_malformed` with what was expected.
     pub(super) fn read(text: Cow<'d, str>, rule: &TokenRule, payload: Payload) -> Result<Self, Rejection> {
-        let malformed = |expected: &str| Rejection::new(Reason::CredentialMalformed).fact("expected", expected.to_owned());
+        let malformed =
+            |expected: &str| Rejection::new(Reason::CredentialMalformed).fact("expected", expected.to_owned());
         if text.len() > TOKEN_BYTES_MAX {
             return Err(malformed("a token of at most 16,384 bytes"));
         }
@@ -63,10 +64,13 @@ impl<'d> Token<'d> {
         if text[payload_end + 1..].contains('.') || is_empty != (payload == Payload::Detached) {
             return Err(three());
         }
-        let header = decoded(&text[..header_end]).and_then(document).ok_or_else(|| malformed("a header of base64url and JSON"))?;
+        let header = decoded(&text[..header_end])
+            .and_then(document)
+            .ok_or_else(|| malformed("a header of base64url and JSON"))?;
         let member = |name: &str| header.root().get(name).and_then(|node| node.as_str());
         let named = member("alg");
-        let algorithm = TOKEN_ALGORITHMS.iter().find(|(word, _)| named.as_deref() == Some(word)).map(|(_, found)| *found);
+        let algorithm =
+            TOKEN_ALGORITHMS.iter().find(|(word, _)| named.as_deref() == Some(word)).map(|(_, found)| *found);
         let algorithm = algorithm
             .filter(|algorithm| rule.algorithms.contains(algorithm))
             .ok_or_else(|| malformed(&format!("alg {}", words(rule))))?;
@@ -121,9 +125,9 @@ impl<'d> Token<'d> {
     /// `credential_malformed` if they are no JSON object; `timestamp_*` if the token is not valid at `now`.
     pub(super) fn claims(&self, rule: &TokenRule, now: UnixSeconds) -> Result<Claims, Rejection> {
         let payload = decoded(&self.text[self.header_end + 1..self.payload_end]);
-        let document = payload.and_then(document).ok_or_else(|| {
-            Rejection::new(Reason::CredentialMalformed).fact("expected", "claims as a JSON object")
-        })?;
+        let document = payload
+            .and_then(document)
+            .ok_or_else(|| Rejection::new(Reason::CredentialMalformed).fact("expected", "claims as a JSON object"))?;
         let claims = Claims { issued_millis: None, stale_from: None, document };
         claims.judge(rule, now)
     }
@@ -141,9 +145,8 @@ pub(super) struct Claims {
 impl Claims {
     fn judge(self, rule: &TokenRule, now: UnixSeconds) -> Result<Self, Rejection> {
         let leeway = i64::from(rule.leeway_seconds);
-        let skewed = |reason, at: i64| {
-            Rejection::new(reason).fact("skew_seconds", now - at).fact("tolerance_seconds", leeway)
-        };
+        let skewed =
+            |reason, at: i64| Rejection::new(reason).fact("skew_seconds", now - at).fact("tolerance_seconds", leeway);
         let expires = self.seconds("exp")?;
         if let Some(expires) = expires
             && now >= expires.saturating_add(leeway)
@@ -163,8 +166,8 @@ impl Claims {
             return Err(skewed(Reason::TimestampFuture, issued).fact("claim", "iat"));
         }
         if let Some(age_max) = rule.age_seconds_max {
-            let issued = issued
-                .ok_or_else(|| Rejection::new(Reason::TimestampMissing).fact("expected", "claim iat"))?;
+            let issued =
+                issued.ok_or_else(|| Rejection::new(Reason::TimestampMissing).fact("expected", "claim iat"))?;
             let oldest = now.saturating_sub(i64::from(age_max)).saturating_sub(leeway);
             if issued < oldest {
                 return Err(skewed(Reason::TimestampStale, issued).fact("claim", "iat"));
@@ -179,10 +182,9 @@ impl Claims {
     fn seconds(&self, name: &'static str) -> Result<Option<i64>, Rejection> {
         let Some(node) = self.document.root().get(name) else { return Ok(None) };
         let number = node.number().and_then(|text| text.split(['.', 'e', 'E']).next()?.parse().ok());
-        number
-            .filter(|_| node.number().is_some_and(|text| !text.contains(['e', 'E'])))
-            .map(Some)
-            .ok_or_else(|| Rejection::new(Reason::TimestampMalformed).fact("claim", name).fact("expected", "seconds since 1970"))
+        number.filter(|_| node.number().is_some_and(|text| !text.contains(['e', 'E']))).map(Some).ok_or_else(|| {
+            Rejection::new(Reason::TimestampMalformed).fact("claim", name).fact("expected", "seconds since 1970")
+        })
     }
 }
 

@@ -114,8 +114,7 @@ impl Verifier {
             Rejection::new(Reason::CredentialMissing).fact("expected", whens.collect::<Vec<_>>().join(" or "))
         })?;
         let scheme = &schemes[position].scheme;
-        let presented =
-            if scheme.credential.is_in_body() { None } else { Some(credential::read(scheme, &view, now)?) };
+        let presented = if scheme.credential.is_in_body() { None } else { Some(credential::read(scheme, &view, now)?) };
         Ok(Credential { head, scheme: position, presented })
     }
 
@@ -203,15 +202,25 @@ impl<'d> Credential<'d> {
         let mut outcome = Outcome::Mismatch;
         for group in presented.iter() {
             match keyed.judge(group, &view, now)? {
-                Outcome::Fits { .. } if verifier.challenges == Challenges::Signed && keyed.is_challenge(group, &view) => {
+                Outcome::Fits { .. }
+                    if verifier.challenges == Challenges::Signed && keyed.is_challenge(group, &view) =>
+                {
                     return Err(Rejection::new(Reason::CredentialMismatch).fact("found", "a challenge, not a delivery"));
                 }
                 Outcome::Fits { key, digests, requirements } => {
                     let digests = digests.map(|digests| digests.map(|digest| keyed.bound(digest, &body)));
                     let Met { signed_at_millis, stale_from, claims } = requirements;
-                    let fresh_for = stale_from.and_then(|stale_from| u64::try_from(stale_from.saturating_sub(now)).ok());
+                    let fresh_for =
+                        stale_from.and_then(|stale_from| u64::try_from(stale_from.saturating_sub(now)).ok());
                     let fresh_for = fresh_for.map(Duration::from_secs);
-                    return Ok(Proof { scheme: name, secret_id: &key.id, signed_at_millis, fresh_for, digests, claims });
+                    return Ok(Proof {
+                        scheme: name,
+                        secret_id: &key.id,
+                        signed_at_millis,
+                        fresh_for,
+                        digests,
+                        claims,
+                    });
                 }
                 Outcome::Mismatch => {}
                 expired @ Outcome::Expired(_) => outcome = expired,
@@ -229,9 +238,10 @@ impl<'d> Credential<'d> {
 
 /// Values of the body that the signed text names: the head was looked at before.
 fn require_of_body(scheme: &Scheme, view: &View<'_>) -> Result<(), Rejection> {
-    scheme.signed.require_in_body(view).map_err(|missing| {
-        Rejection::new(Reason::CredentialMissing).fact("expected", missing.what)
-    })
+    scheme
+        .signed
+        .require_in_body(view)
+        .map_err(|missing| Rejection::new(Reason::CredentialMissing).fact("expected", missing.what))
 }
 
 /// What became of one group of signatures.
@@ -332,7 +342,11 @@ impl Keyed {
             let view = filling.view;
             self.conditions(&Filling { view: view.with_claims(Some(&claims.document)), ..*filling })?;
             let Claims { document, issued_millis, stale_from } = claims;
-            return Ok(Met { signed_at_millis: signed_at.or(issued_millis), stale_from, claims: Some(Box::new(document)) });
+            return Ok(Met {
+                signed_at_millis: signed_at.or(issued_millis),
+                stale_from,
+                claims: Some(Box::new(document)),
+            });
         }
         self.conditions(filling)?;
         let stale_from = scheme.timestamp.as_ref().zip(signed_at).map(|(rule, signed_at)| rule.stale_from(signed_at));
@@ -356,7 +370,11 @@ impl Keyed {
             Match::Signature(text) => Some(OneOrMore { first: Sha256::digest(text).into(), more: Vec::new() }),
             Match::Mac(known) => {
                 let mac = |key: &Key| {
-                    let mac = if std::ptr::eq(key, matched) { known } else { key.material.mac(&self.scheme.signed, filling)? };
+                    let mac = if std::ptr::eq(key, matched) {
+                        known
+                    } else {
+                        key.material.mac(&self.scheme.signed, filling)?
+                    };
                     mac.first_chunk().copied()
                 };
                 OneOrMore::collect(self.keys.iter().filter_map(mac))

@@ -12,8 +12,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 
 use super::client::Client;
 use super::setup::{Setup, Trouble};
-use crate::auth::sign::{SignFault, Signed, Unsigned, sign};
 use crate::auth::key::{KeyKind, NamedSecret};
+use crate::auth::sign::{SignFault, Signed, Unsigned, sign};
 use crate::clock::Clock;
 use crate::policy::Source;
 use crate::policy::secrets::{Resolved, Resolver as _, SystemSecrets};
@@ -170,7 +170,7 @@ fn first_secret(source: &Source, directory: &Path) -> Result<NamedSecret, Troubl
     match SystemSecrets.resolve(&reference.from.value) {
         Ok(Resolved::Secret(secret)) => {
             Ok(NamedSecret { id: reference.id.value.into(), secret, expires: None, kind: KeyKind::Secret })
-        },
+        }
         Ok(Resolved::NotLookedFor) => Err(Trouble::Other("the secret was not looked for".to_owned())),
         Err(fault) => Err(Trouble::Other(fault.to_string())),
     }

@@ -13,7 +13,8 @@ use super::diagnostic::{Diagnostic, Diagnostics, SourceFile};
 use super::preset::{self, Preset, Signing};
 use super::secrets::{Resolved, Resolver};
 use super::source::{
-    ContentTypes, EventRules, ForwardRules, HandshakeRules, Methods, OnDuplicate, PayloadKind, ReplayRule, Source, Unlisted,
+    ContentTypes, EventRules, ForwardRules, HandshakeRules, Methods, OnDuplicate, PayloadKind, ReplayRule, Source,
+    Unlisted,
 };
 use super::source_config::{
     AuthMethod, HandshakeMode, LimitConfig, MediaType, PayloadWord, SecretPlace, SecretReference, SourceConfig,
@@ -27,7 +28,6 @@ use crate::admit::networks::Networks;
 use crate::admit::rate::Rate;
 use crate::admit::source::{RateMode, SourceRules};
 use crate::auth::Verifier;
-use crate::auth::verify::Challenges;
 use crate::auth::code::{self, CodeKind};
 use crate::auth::describe;
 use crate::auth::facts::{self, Covered};
@@ -36,6 +36,7 @@ use crate::auth::key::{KeyKind, NamedSecret};
 use crate::auth::place::Place;
 use crate::auth::scheme::Scheme;
 use crate::auth::template::Template;
+use crate::auth::verify::Challenges;
 use crate::forward::{HeaderRules, Signer, sign};
 use crate::payload::schema::{Schema, SchemaFault};
 use crate::secret::SECRET_BYTES_MIN;
@@ -199,13 +200,15 @@ impl Compiler<'_, '_> {
             (Proving::Custom | Proving::Nothing, _) => &[],
         };
         let parameters = &config.auth.parameters;
-        let given = |name: &str| parameters.iter().find(|(found, _)| found.value == name).map(|(_, value)| &*value.value);
+        let given =
+            |name: &str| parameters.iter().find(|(found, _)| found.value == name).map(|(_, value)| &*value.value);
         let mut resolved = Vec::with_capacity(schemes.len());
         for scheme in schemes {
             match scheme.resolve(&given) {
                 Ok(scheme) => resolved.push(scheme),
                 Err(name) => {
-                    let declared = method.preset().and_then(|preset| preset.parameters.iter().find(|(known, _)| **known == *name));
+                    let declared =
+                        method.preset().and_then(|preset| preset.parameters.iter().find(|(known, _)| **known == *name));
                     let hint = declared.map(|(_, what)| format!("it is {what}")).unwrap_or_default();
                     let message = format!("parameter {name:?} is missing: [auth.parameters] {name} = \"…\"");
                     self.error_with(config.auth.span.clone(), message, hint);
@@ -233,7 +236,8 @@ impl Compiler<'_, '_> {
                 },
                 (true, "query") => Some(Place::Query(value.value.as_str().into())),
                 (_, other) => {
-                    let declared = method.preset().map(|preset| preset.parameters.iter().any(|(known, _)| known == other));
+                    let declared =
+                        method.preset().map(|preset| preset.parameters.iter().any(|(known, _)| known == other));
                     if declared == Some(false) || matches!(method, Proving::Nothing) {
                         let message = format!("provider {:?} has no parameter {other:?}", method.name());
                         self.error(Some(name.span.clone()), message);
@@ -264,7 +268,10 @@ impl Compiler<'_, '_> {
         {
             if wanted && references.is_empty() && !(learns && what == "secrets") {
                 let message = format!("no {what}: nothing could ever be accepted");
-                let hint = format!("{what} = [{{ id = \"2026-11\", {} }}]", if what == "secrets" { "env = \"…\"" } else { "file = \"…\"" });
+                let hint = format!(
+                    "{what} = [{{ id = \"2026-11\", {} }}]",
+                    if what == "secrets" { "env = \"…\"" } else { "file = \"…\"" }
+                );
                 self.error_with(auth.span.clone(), message, hint);
                 return None;
             }
@@ -275,10 +282,12 @@ impl Compiler<'_, '_> {
         }
         let keys = self.keys(config)?;
         let made = match code {
-            Some(kind) => kind.make(&keys, &code::Settings {
-                parameters: &parameters(config),
-                trust_roots: &self.trust_roots(config)?,
-            }).map(|code| Verifier::of_code(method.name(), code)),
+            Some(kind) => kind
+                .make(
+                    &keys,
+                    &code::Settings { parameters: &parameters(config), trust_roots: &self.trust_roots(config)? },
+                )
+                .map(|code| Verifier::of_code(method.name(), code)),
             None => {
                 self.refuse_trust_roots(config);
                 Verifier::new(method.name(), schemes, &keys)
@@ -289,14 +298,21 @@ impl Compiler<'_, '_> {
                 for id in verifier.short_keys() {
                     let reference = auth.public_keys.iter().find(|reference| reference.id.value == id);
                     let span = reference.map(|reference| reference.span.clone());
-                    self.warning(span, format!("public key `{id}` has fewer than 2,048 bits"), "ask the provider for a longer one");
+                    self.warning(
+                        span,
+                        format!("public key `{id}` has fewer than 2,048 bits"),
+                        "ask the provider for a longer one",
+                    );
                 }
                 Some(Some(verifier))
             }
             Err(fault) => {
                 let references = auth.secrets.iter().chain(&auth.public_keys);
                 let reference = references.into_iter().find(|reference| *reference.id.value == *fault.id);
-                self.error(reference.map(|reference| reference.span.clone()).or_else(|| auth.span.clone()), fault.to_string());
+                self.error(
+                    reference.map(|reference| reference.span.clone()).or_else(|| auth.span.clone()),
+                    fault.to_string(),
+                );
                 None
             }
         }
@@ -335,7 +351,10 @@ impl Compiler<'_, '_> {
             match std::fs::read(&root.value) {
                 Ok(bytes) => roots.push(bytes),
                 Err(error) => {
-                    self.error(Some(root.span.clone()), format!("cannot read {}: {}", root.value.display(), error.kind()));
+                    self.error(
+                        Some(root.span.clone()),
+                        format!("cannot read {}: {}", root.value.display(), error.kind()),
+                    );
                     return None;
                 }
             }
@@ -431,12 +450,7 @@ impl Compiler<'_, '_> {
         }
     }
 
-    fn headers(
-        &mut self,
-        config: &SourceConfig,
-        preset: Option<&Preset>,
-        schemes: &[Scheme],
-    ) -> Option<HeaderRules> {
+    fn headers(&mut self, config: &SourceConfig, preset: Option<&Preset>, schemes: &[Scheme]) -> Option<HeaderRules> {
         let own = preset.map(|preset| preset.headers.as_slice()).unwrap_or_default();
         let written = config.forward.headers.iter().map(|header| header.value.as_str());
         let patterns: Vec<_> = own.iter().map(String::as_str).chain(written).collect();
@@ -564,11 +578,14 @@ impl Compiler<'_, '_> {
     fn handshakes(&mut self, config: &SourceConfig, method: &Proving) -> Option<HandshakeRules> {
         let parameters = parameters(config);
         let given = |name: &str| parameters.get(name).copied();
-        let list = method.preset().map(|preset| preset.handshakes.iter().map(|handshake| handshake.resolve(&given)).collect());
+        let list =
+            method.preset().map(|preset| preset.handshakes.iter().map(|handshake| handshake.resolve(&given)).collect());
         let list: Result<Vec<_>, _> = list.unwrap_or(Ok(Vec::new()));
         // A missing parameter is reported with the schemes.
         let list = list.ok()?;
-        let Some(written) = &config.handshake else { return Some(HandshakeRules { list, ..HandshakeRules::default() }) };
+        let Some(written) = &config.handshake else {
+            return Some(HandshakeRules { list, ..HandshakeRules::default() });
+        };
         let mode = written.mode.as_ref().map_or(HandshakeMode::Answer, |mode| mode.value);
         if list.is_empty() {
             let message = format!("provider {:?} has no handshake", method.name());
@@ -617,7 +634,8 @@ fn methods(written: Option<Spanned<Vec<Method>>>, preset: Option<&Preset>) -> Me
 /// The fields that must stand alone besides the credential, whose doubling is a fault of authentication.
 fn single_headers(schemes: &[Scheme]) -> Vec<HeaderName> {
     let is_credential = |name: &&HeaderName| schemes.iter().any(|scheme| scheme.credential.headers().contains(name));
-    let mut names: Vec<_> = schemes.iter().flat_map(Scheme::headers).filter(|name| !is_credential(name)).cloned().collect();
+    let mut names: Vec<_> =
+        schemes.iter().flat_map(Scheme::headers).filter(|name| !is_credential(name)).cloned().collect();
     names.dedup();
     names
 }

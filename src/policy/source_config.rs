@@ -24,9 +24,9 @@ pub use self::forward::{ForwardConfig, Upstream};
 use crate::payload::JsonLimits;
 use crate::policy::diagnostic::{Diagnostics, SourceFile};
 use crate::policy::gateway_config::NETWORKS_MAX;
+use crate::policy::preset;
 use crate::policy::source::OnDuplicate;
 use crate::policy::table::parse::{Fault, choose, parse_network, parse_url};
-use crate::policy::preset;
 use crate::policy::table::{self, Bound, Like, Reader, Setting, Spanned};
 use crate::sanitize::Rules;
 

@@ -50,7 +50,10 @@ fn a_challenge_is_given_back() {
     let refused = Some(Err(Reason::HandshakeRefused));
     let rows = [
         (slack(r#"{"type":"url_verification","challenge":"abc"}"#), Some(Ok(r#"{"challenge":"abc"}"#.to_owned()))),
-        (slack(r#"{"type":"url_verification","challenge":"<b>"}"#), Some(Ok(r#"{"challenge":"\u003cb\u003e"}"#.to_owned()))),
+        (
+            slack(r#"{"type":"url_verification","challenge":"<b>"}"#),
+            Some(Ok(r#"{"challenge":"\u003cb\u003e"}"#.to_owned())),
+        ),
         (slack(r#"{"type":"url_verification"}"#), refused.clone()),
         (slack(r#"{"type":"url_verification","challenge":""}"#), refused.clone()),
         (slack(r#"{"type":"url_verification","challenge":"é"}"#), refused.clone()),
@@ -136,7 +139,8 @@ fn no_answer_is_ever_html() {
             assert!(!html, "{}", preset.name);
         }
     }
-    let answered = answer("slack", &Sent::json(r#"{"type":"url_verification","challenge":"a"}"#), None).unwrap().unwrap();
+    let answered =
+        answer("slack", &Sent::json(r#"{"type":"url_verification","challenge":"a"}"#), None).unwrap().unwrap();
     assert_eq!(answered.headers["x-content-type-options"], "nosniff");
     assert_eq!(answered.headers["content-type"], "application/json");
 }

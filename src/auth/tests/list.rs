@@ -32,7 +32,8 @@ fn signatures_are_the_items_of_their_name_or_from_their_position_on() {
 
 #[test]
 fn the_name_of_the_signatures_may_be_the_operators() {
-    let layout = |item: &str| Layout { signatures: Signatures::Named { pair: '=', item: item.into() }, ..named(None, ',') };
+    let layout =
+        |item: &str| Layout { signatures: Signatures::Named { pair: '=', item: item.into() }, ..named(None, ',') };
     let given = |name: &str| (name == "key_id").then_some("k17");
     let mut resolved = layout("{parameter:key_id}");
     assert_eq!(resolved.resolve(&given), Ok(()));

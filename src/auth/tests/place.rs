@@ -110,7 +110,8 @@ fn a_form_field_stands_alone_in_a_body_that_is_a_form() {
 fn every_value_of_a_place_that_has_several_is_read() {
     let all = |sent: &Sent, place: &str| {
         let place = parse_place(place).unwrap();
-        let found = sent.look(|view| place.read_all(view).map(|all| all.into_iter().map(|text| text.into_owned()).collect()));
+        let found =
+            sent.look(|view| place.read_all(view).map(|all| all.into_iter().map(|text| text.into_owned()).collect()));
         found.unwrap_or_else(|fault| vec![format!("{fault:?}")])
     };
     let rows = [
@@ -138,11 +139,7 @@ fn every_value_of_a_place_that_has_several_is_read() {
 
 #[test]
 fn items_are_those_of_the_credentials_list() {
-    let named = Layout {
-        group: None,
-        separator: ',',
-        signatures: Signatures::Named { pair: '=', item: "v1".into() },
-    };
+    let named = Layout { group: None, separator: ',', signatures: Signatures::Named { pair: '=', item: "v1".into() } };
     let counted = Layout { group: None, separator: ',', signatures: Signatures::From(1) };
     let sent = Sent::json("");
     let read = |layout: &Layout, text: &str, place: Place| {

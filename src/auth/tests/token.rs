@@ -10,10 +10,10 @@ use sha2::{Digest as _, Sha256, Sha512};
 
 use super::sent::Sent;
 use super::{NOW, header, secret};
+use crate::auth::Verifier;
 use crate::auth::key::{KeyKind, NamedSecret};
 use crate::auth::scheme::{Algorithm, Encoding, Scheme, SecretForm, Shape, TokenAlgorithm, TokenRule};
 use crate::auth::template::Template;
-use crate::auth::Verifier;
 use crate::policy::scheme::read_scheme;
 use crate::reason::Reason;
 use crate::secret::Secret;

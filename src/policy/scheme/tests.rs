@@ -252,7 +252,13 @@ fn the_other_kinds_of_schemes_tell_their_faults() {
             format!("{signed}algorithm = 'hmac-sha256'\nsigned = '{{body}}{{json:a}}'"),
             &["4:17: \"a\" is not a JSON Pointer"],
         ),
-        ("public key", format!("{signed}algorithm = 'ed25519'\nsigned = '{{timestamp}}{{body}}'\ntimestamp = {{ at = 'header:x-t' }}"), &[]),
+        (
+            "public key",
+            format!(
+                "{signed}algorithm = 'ed25519'\nsigned = '{{timestamp}}{{body}}'\ntimestamp = {{ at = 'header:x-t' }}"
+            ),
+            &[],
+        ),
         (
             "jwt beside a signature",
             format!("{signed}algorithm = 'rsa-sha256'\nsigned = '{{body}}'\njwt = {{ algorithms = ['RS256'] }}"),
@@ -265,7 +271,9 @@ fn the_other_kinds_of_schemes_tell_their_faults() {
         ),
         (
             "list by position",
-            format!("{signed}algorithm = 'hmac-sha1'\nsigned = '{{timestamp}}{{body}}'\nlist = {{ position = 1 }}\ntimestamp = {{ at = 'position:0' }}"),
+            format!(
+                "{signed}algorithm = 'hmac-sha1'\nsigned = '{{timestamp}}{{body}}'\nlist = {{ position = 1 }}\ntimestamp = {{ at = 'position:0' }}"
+            ),
             &[],
         ),
         (
@@ -280,17 +288,23 @@ fn the_other_kinds_of_schemes_tell_their_faults() {
         ),
         (
             "time where a signature is",
-            format!("{signed}algorithm = 'hmac-sha1'\nsigned = '{{timestamp}}{{body}}'\nlist = {{ position = 1 }}\ntimestamp = {{ at = 'position:1' }}"),
+            format!(
+                "{signed}algorithm = 'hmac-sha1'\nsigned = '{{timestamp}}{{body}}'\nlist = {{ position = 1 }}\ntimestamp = {{ at = 'position:1' }}"
+            ),
             &["6:20: position 1 is a signature already"],
         ),
         (
             "a name in a list without names",
-            format!("{signed}algorithm = 'hmac-sha1'\nsigned = '{{timestamp}}{{body}}'\nlist = {{ position = 1 }}\ntimestamp = {{ at = 'item:t' }}"),
+            format!(
+                "{signed}algorithm = 'hmac-sha1'\nsigned = '{{timestamp}}{{body}}'\nlist = {{ position = 1 }}\ntimestamp = {{ at = 'item:t' }}"
+            ),
             &["6:20: timestamp is at \"item:t\", but the list's items have no names"],
         ),
         (
             "a position in a list with names",
-            format!("{signed}algorithm = 'hmac-sha1'\nsigned = '{{timestamp}}{{body}}'\nlist = {{ item = 'v1' }}\ntimestamp = {{ at = 'position:0' }}"),
+            format!(
+                "{signed}algorithm = 'hmac-sha1'\nsigned = '{{timestamp}}{{body}}'\nlist = {{ item = 'v1' }}\ntimestamp = {{ at = 'position:0' }}"
+            ),
             &["6:20: timestamp is at \"position:0\", but the list's items have names"],
         ),
         (
@@ -300,18 +314,30 @@ fn the_other_kinds_of_schemes_tell_their_faults() {
         ),
         (
             "time of the body in what is signed",
-            format!("{signed}algorithm = 'hmac-sha1'\nsigned = '{{timestamp}}{{body}}'\ntimestamp = {{ at = 'json:/t' }}"),
+            format!(
+                "{signed}algorithm = 'hmac-sha1'\nsigned = '{{timestamp}}{{body}}'\ntimestamp = {{ at = 'json:/t' }}"
+            ),
             &["5:20: a timestamp inside of the body is judged after the signature, so signed cannot name {timestamp}"],
         ),
-        ("time in the body", format!("{signed}algorithm = 'hmac-sha1'\nsigned = '{{body}}'\ntimestamp = {{ at = 'json:/t', json_type = 'string' }}"), &[]),
+        (
+            "time in the body",
+            format!(
+                "{signed}algorithm = 'hmac-sha1'\nsigned = '{{body}}'\ntimestamp = {{ at = 'json:/t', json_type = 'string' }}"
+            ),
+            &[],
+        ),
         (
             "the type of a header",
-            format!("{signed}algorithm = 'hmac-sha1'\nsigned = '{{timestamp}}{{body}}'\ntimestamp = {{ at = 'header:x-t', json_type = 'string' }}"),
+            format!(
+                "{signed}algorithm = 'hmac-sha1'\nsigned = '{{timestamp}}{{body}}'\ntimestamp = {{ at = 'header:x-t', json_type = 'string' }}"
+            ),
             &["5:46: json_type is for a timestamp at \"json:…\""],
         ),
         (
             "time in a claim",
-            format!("{signed}algorithm = 'hmac-sha1'\nsigned = '{{timestamp}}{{body}}'\ntimestamp = {{ at = 'claim:iat' }}"),
+            format!(
+                "{signed}algorithm = 'hmac-sha1'\nsigned = '{{timestamp}}{{body}}'\ntimestamp = {{ at = 'claim:iat' }}"
+            ),
             &["5:20: a timestamp cannot be at \"claim:iat\""],
         ),
         (
@@ -324,7 +350,11 @@ fn the_other_kinds_of_schemes_tell_their_faults() {
             "algorithm = 'token'\ncredential = 'claim:x'".to_owned(),
             &["2:14: the credential of algorithm \"token\" cannot be at \"claim:x\""],
         ),
-        ("a position", "algorithm = 'token'\ncredential = 'position:64'".to_owned(), &["2:14: \"64\" is not a position from 0 to 63"]),
+        (
+            "a position",
+            "algorithm = 'token'\ncredential = 'position:64'".to_owned(),
+            &["2:14: \"64\" is not a position from 0 to 63"],
+        ),
         ("when alone", format!("{jwt}jwt = {{ algorithms = ['HS256'] }}\nrequire = [{{ value = 'claim:iss' }}]"), &[]),
         ("no rules", jwt.to_owned(), &["missing key \"jwt\""]),
         ("no algorithms", format!("{jwt}jwt = {{ }}"), &["3:7: missing key \"algorithms\" in jwt"]),
@@ -401,7 +431,8 @@ fn every_algorithm_has_its_word() {
         ("rsa-sha512", Algorithm::PublicKey(PublicKeyAlgorithm::RsaSha512)),
     ];
     for (word, algorithm) in rows {
-        let text = format!("algorithm = '{word}'\ncredential = 'header:x'\nencoding = 'hex'\nsigned = '{{secret}}{{body}}'");
+        let text =
+            format!("algorithm = '{word}'\ncredential = 'header:x'\nencoding = 'hex'\nsigned = '{{secret}}{{body}}'");
         let text = if algorithm.name() == "keccak256" { text } else { text.replace("{secret}", "") };
         assert_eq!(check(&text).0.unwrap().algorithm, algorithm);
     }

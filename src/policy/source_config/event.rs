@@ -37,7 +37,8 @@ pub(super) fn read_event(event: &mut Reader<'_>) -> EventConfig {
     if event.has("header") && event.has("pointer") {
         event.error(event.key_span("pointer"), Fault::new("header and pointer cannot stand together"));
     }
-    let header = event.parsed("header", |text| parse_header_name(text).map(|name| Template::of_place(Place::header(name))));
+    let header =
+        event.parsed("header", |text| parse_header_name(text).map(|name| Template::of_place(Place::header(name))));
     let pointer = event.parsed("pointer", parse_event_pointer);
     let unlisted = event.one_of("unlisted", UNLISTED);
     let schemas = event.table("schema", read_schemas);

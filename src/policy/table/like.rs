@@ -89,12 +89,15 @@ fn placed<'a>(value: TomlSpanned<DeValue<'static>>, span: &Range<usize>) -> Toml
         DeValue::Array(array) => DeValue::Array(array.into_iter().map(|item| placed(item, span)).collect()),
         DeValue::Table(table) => {
             let entries = table.into_iter();
-            let entries = entries.map(|(key, value)| (TomlSpanned::new(span.clone(), key.into_inner()), placed(value, span)));
+            let entries =
+                entries.map(|(key, value)| (TomlSpanned::new(span.clone(), key.into_inner()), placed(value, span)));
             DeValue::Table(entries.collect())
         }
-        scalar @ (DeValue::String(_) | DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_)) => {
-            scalar
-        }
+        scalar @ (DeValue::String(_)
+        | DeValue::Integer(_)
+        | DeValue::Float(_)
+        | DeValue::Boolean(_)
+        | DeValue::Datetime(_)) => scalar,
     };
     TomlSpanned::new(span.clone(), value)
 }
@@ -173,8 +176,14 @@ mod tests {
             ("title = 't'\nlike = 'base'", "title=t headers=a+b methods=POST algorithm=hmac prefix=p item=v1"),
             ("like = 'base'\nheaders = ['c']", "title=base headers=c methods=POST algorithm=hmac prefix=p item=v1"),
             ("like = 'base'\nheaders = []", "title=base headers= methods=POST algorithm=hmac prefix=p item=v1"),
-            ("like = 'base'\n[scheme]\nprefix = 'q'", "title=base headers=a+b methods=POST algorithm=hmac prefix=q item=v1"),
-            ("like = 'base'\n[scheme]\nlist = { item = 'v2' }", "title=base headers=a+b methods=POST algorithm=hmac prefix=p item=v2"),
+            (
+                "like = 'base'\n[scheme]\nprefix = 'q'",
+                "title=base headers=a+b methods=POST algorithm=hmac prefix=q item=v1",
+            ),
+            (
+                "like = 'base'\n[scheme]\nlist = { item = 'v2' }",
+                "title=base headers=a+b methods=POST algorithm=hmac prefix=p item=v2",
+            ),
             ("like = 'base'\n[scheme]\nlist = false", "title=base headers=a+b methods=POST algorithm=hmac prefix=p"),
             ("like = 'base'\nmethods = false", "title=base headers=a+b algorithm=hmac prefix=p item=v1"),
             ("like = 'two'", "title=two headers=a+b methods=POST algorithm=hmac prefix=q item=v1"),
