@@ -59,8 +59,11 @@ pub struct Outbound {
 /// The pool of one worker. Clones share it.
 #[derive(Clone, Default)]
 pub struct Upstreams {
-    idle: Arc<Mutex<HashMap<Arc<str>, Vec<Idle>>>>,
+    idle: Arc<Mutex<Shelves>>,
 }
+
+/// Idle connections by their target's key. The keys are the operator's: they need no hash that resists an attack.
+type Shelves = HashMap<Arc<str>, Vec<Idle>, foldhash::fast::RandomState>;
 
 struct Idle {
     link: Link,
@@ -167,7 +170,7 @@ impl Upstreams {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Arc<str>, Vec<Idle>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Shelves> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
