@@ -3,13 +3,14 @@
 //! The HTTP library has a connection and its user talk through channels and wakes whoever waits at the other end. Here both ends
 //! are polled in turn by one task: such a wake would only make that task run once more, through every layer, to find nothing new. So
 //! what waits for the connection is polled with a waker that does nothing, and what it wakes in the connection is only noted, for
-//! the connection is polled next anyway. Wakes from outside, by the socket, reach the task.
+//! the connection is polled next anyway. Wakes from outside, by the socket, reach the task. And what wakes the task for
+//! another reason does not concern the connection: it is not polled then.
 //!
 //! **Invariant:** no wake is lost: after one that was only noted the connection is polled, or the task is woken.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
@@ -42,7 +43,7 @@ impl Driver {
         poll_fn(|context| {
             self.bell.ring_for(context.waker());
             // What rang while nobody used it is seen by this very poll.
-            let _ = self.bell.unmuffle();
+            self.bell.unmuffle();
             self.poll();
             Poll::Ready(())
         })
@@ -58,14 +59,18 @@ impl Driver {
     /// Waits for `future`, which nothing but this connection can complete, while keeping the connection going.
     pub(super) async fn until<F: Future>(&mut self, future: F) -> F::Output {
         let mut future = pin!(future);
+        let mut begun = false;
         poll_fn(|context| {
             self.bell.ring_for(context.waker());
-            if let (Poll::Ready(output), _) = self.ask(future.as_mut()) {
+            if std::mem::replace(&mut begun, true) && !self.bell.was_rung() {
+                return Poll::Pending;
+            }
+            if let Poll::Ready(output) = self.ask(future.as_mut()) {
                 return Poll::Ready(output);
             }
             self.poll();
-            let (polled, rang) = self.ask(future.as_mut());
-            if polled.is_pending() && rang == Rang::Yes {
+            let polled = self.ask(future.as_mut());
+            if polled.is_pending() && self.bell.was_rung() {
                 context.waker().wake_by_ref();
             }
             polled
@@ -73,14 +78,16 @@ impl Driver {
         .await
     }
 
-    /// Polls what waits for the connection, and tells whether that woke the connection.
-    fn ask<F: Future>(&self, future: Pin<&mut F>) -> (Poll<F::Output>, Rang) {
+    /// Polls what waits for the connection.
+    fn ask<F: Future>(&self, future: Pin<&mut F>) -> Poll<F::Output> {
         self.bell.muffle();
         let polled = future.poll(&mut Context::from_waker(Waker::noop()));
-        (polled, self.bell.unmuffle())
+        self.bell.unmuffle();
+        polled
     }
 
     fn poll(&mut self) {
+        self.bell.forget();
         if let Some(connection) = &mut self.connection
             && connection.as_mut().poll(&mut Context::from_waker(&self.waker)).is_ready()
         {
@@ -89,29 +96,18 @@ impl Driver {
     }
 }
 
-/// What wakes the task that uses a connection, unless it is muffled.
+/// What the connection rings to be polled: it wakes the task that uses the connection, unless it is muffled.
 struct Bell {
-    state: AtomicU8,
+    muffled: AtomicBool,
+    /// Whether it was rung since the connection was polled last, muffled or not.
+    rung: AtomicBool,
     task: Mutex<Waker>,
-}
-
-/// It wakes the task.
-const CLEAR: u8 = 0;
-/// It only notes that it was rung.
-const MUFFLED: u8 = 1;
-/// It was rung while it was muffled.
-const NOTED: u8 = 2;
-
-/// Whether a bell was rung while it was muffled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Rang {
-    Yes,
-    No,
 }
 
 impl Bell {
     fn new() -> Self {
-        Self { state: AtomicU8::new(CLEAR), task: Mutex::new(Waker::noop().clone()) }
+        let (muffled, rung) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { muffled, rung, task: Mutex::new(Waker::noop().clone()) }
     }
 
     fn ring_for(&self, waker: &Waker) {
@@ -119,11 +115,20 @@ impl Bell {
     }
 
     fn muffle(&self) {
-        self.state.store(MUFFLED, Ordering::SeqCst);
+        self.muffled.store(true, Ordering::SeqCst);
     }
 
-    fn unmuffle(&self) -> Rang {
-        if self.state.swap(CLEAR, Ordering::SeqCst) == NOTED { Rang::Yes } else { Rang::No }
+    fn unmuffle(&self) {
+        self.muffled.store(false, Ordering::SeqCst);
+    }
+
+    /// Asked after it was unmuffled: who rang before that is seen here, who rings later wakes the task.
+    fn was_rung(&self) -> bool {
+        self.rung.load(Ordering::SeqCst)
+    }
+
+    fn forget(&self) {
+        self.rung.store(false, Ordering::SeqCst);
     }
 }
 
@@ -133,8 +138,8 @@ impl Wake for Bell {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        let noted = self.state.compare_exchange(MUFFLED, NOTED, Ordering::SeqCst, Ordering::SeqCst);
-        if noted == Err(CLEAR) {
+        self.rung.store(true, Ordering::SeqCst);
+        if !self.muffled.load(Ordering::SeqCst) {
             self.task.lock().unwrap_or_else(PoisonError::into_inner).wake_by_ref();
         }
     }
@@ -210,6 +215,22 @@ mod tests {
         });
         assert!(poll(pin!(driver.until(late)), &woken).is_pending());
         assert_eq!(woken.0.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn the_connection_is_not_polled_when_the_task_was_woken_for_something_else() {
+        let polls = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&polls);
+        let mut driver = Driver::new(poll_fn(move |_| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            Poll::Pending
+        }));
+        let woken = Arc::new(Woken::default());
+        let mut waiting = pin!(driver.until(std::future::pending::<()>()));
+        for _ in 0..3 {
+            assert!(poll(waiting.as_mut(), &woken).is_pending());
+        }
+        assert_eq!(polls.load(Ordering::SeqCst), 1);
     }
 
     #[test]
