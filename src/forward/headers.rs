@@ -118,9 +118,8 @@ impl HeaderRules {
     }
 
     fn allows(&self, name: &HeaderName, edited: Edited) -> bool {
-        let begins = |prefix: &Box<str>| name.as_str().starts_with(&**prefix);
-        let by_prefix =
-            || self.prefixes.iter().any(begins) || self.screened_prefixes.iter().any(begins) && !is_never(name);
+        let begins = |prefixes: &[Box<str>]| prefixes.iter().any(|prefix| name.as_str().starts_with(&**prefix));
+        let by_prefix = || begins(&self.prefixes) || begins(&self.screened_prefixes) && !is_never(name);
         let broken = edited == Edited::Yes && self.signatures.contains(name);
         let kept_back = broken || self.withheld.contains(name) || self.attested.contains(name);
         !kept_back && (self.names.contains(name) || by_prefix())
