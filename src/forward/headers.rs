@@ -45,6 +45,8 @@ pub const OURS: &str = "x-hookward-";
 pub struct HeaderRules {
     names: Vec<HeaderName>,
     prefixes: Vec<Box<str>>,
+    /// Prefixes that names on the list of never may have as well.
+    screened_prefixes: Vec<Box<str>>,
     signatures: Vec<HeaderName>,
     withheld: Vec<HeaderName>,
     attested: Vec<HeaderName>,
@@ -73,7 +75,7 @@ impl HeaderRules {
         withheld: Vec<HeaderName>,
         attested: Vec<HeaderName>,
     ) -> Result<Self, (usize, PatternFault)> {
-        let mut rules = Self { names: ALWAYS.to_vec(), prefixes: Vec::new(), signatures, withheld, attested };
+        let mut rules = Self { names: ALWAYS.to_vec(), signatures, withheld, attested, ..Self::default() };
         for (position, pattern) in patterns.iter().enumerate() {
             rules.allow(pattern).map_err(|fault| (position, fault))?;
         }
@@ -88,7 +90,13 @@ impl HeaderRules {
         }
         if is_prefix {
             HeaderName::try_from(prefix).map_err(|_| PatternFault::Malformed)?;
-            self.prefixes.push(prefix.into());
+            let reaches = |name: &str| name.starts_with(prefix) || prefix.starts_with(name);
+            let prefixes = if reaches(OURS) || NEVER.iter().any(|name| name.starts_with(prefix)) {
+                &mut self.screened_prefixes
+            } else {
+                &mut self.prefixes
+            };
+            prefixes.push(prefix.into());
             return Ok(());
         }
         let name = HeaderName::try_from(pattern).map_err(|_| PatternFault::Malformed)?;
@@ -101,15 +109,17 @@ impl HeaderRules {
 
     /// Copies the allowed fields. Values are shared, not copied.
     pub fn pass(&self, from: &HeaderMap, to: &mut HeaderMap, edited: Edited) {
+        let names_fields = from.contains_key(CONNECTION);
         for (name, value) in from {
-            if self.allows(name, edited) && !is_named_by_connection(from, name) {
+            if self.allows(name, edited) && !(names_fields && is_named_by_connection(from, name)) {
                 to.append(name.clone(), value.clone());
             }
         }
     }
 
     fn allows(&self, name: &HeaderName, edited: Edited) -> bool {
-        let by_prefix = || self.prefixes.iter().any(|prefix| name.as_str().starts_with(&**prefix)) && !is_never(name);
+        let begins = |prefixes: &[Box<str>]| prefixes.iter().any(|prefix| name.as_str().starts_with(&**prefix));
+        let by_prefix = || begins(&self.prefixes) || begins(&self.screened_prefixes) && !is_never(name);
         let broken = edited == Edited::Yes && self.signatures.contains(name);
         let kept_back = broken || self.withheld.contains(name) || self.attested.contains(name);
         !kept_back && (self.names.contains(name) || by_prefix())
@@ -157,7 +167,8 @@ mod tests {
 
     #[test]
     fn only_listed_fields_leave() {
-        let rules = rules(&["x-github-*", "x-hub-signature-256", "x-acme", "x-gitlab-*", "webhook-*", "x-*"]);
+        let rules =
+            rules(&["x-github-*", "x-hub-signature-256", "x-acme", "x-gitlab-*", "webhook-*", "x-*", "x-hookward-a*"]);
         let rows = [
             ("content-type", true),
             ("user-agent", true),
@@ -173,6 +184,7 @@ mod tests {
             ("x-forwarded-for", false),
             ("x-real-ip", false),
             ("x-hookward-source", false),
+            ("x-hookward-anything", false),
             ("connection", false),
         ];
         for (name, leaves) in rows {
