@@ -1,7 +1,7 @@
 //! Bodies that are made to hurt a reader of JSON, and the verdict on each: deep, long, doubled, half encoded, nearly JSON.
 //!
 //! A line of `data/hostile-json.jsonl` has an `id`, the `body` as pieces (base64, how many times), and what is `expect`ed:
-//! `accept`, or the code of the reason for which it is refused. Those with `jts-` are from JSONTestSuite by Nicolas Seriot,
+//! `accept`, or the code of the reason for which it is refused. Those with `jts-` are from `JSONTestSuite` by Nicolas Seriot,
 //! see `data/hostile-json.LICENSE`.
 
 use base64::Engine as _;
