@@ -22,6 +22,9 @@ use crate::rejection::Rejection;
 /// More signatures than any provider sends while it rotates keys; what is past it is refused.
 pub const SIGNATURES_MAX: usize = 64;
 
+/// More groups of them than any provider sends. Each has a text of its own that was signed, so that each costs a pass over the body.
+pub const GROUPS_MAX: usize = 8;
+
 /// The longest signature with a public key, in bytes: RSA of 8,192 bits.
 const SIGNATURE_BYTES_MAX: usize = 1_024;
 
@@ -387,9 +390,12 @@ fn one<'d>(scheme: &Scheme, text: Cow<'d, str>) -> Result<OneOrMore<Presented<'d
 
 /// The groups of a list that hold a signature.
 fn listed<'d>(scheme: &Scheme, layout: &Layout, text: &'d str) -> Result<OneOrMore<Presented<'d>>, Rejection> {
-    let lists: Vec<&'d str> = layout.texts(text).take(SIGNATURES_MAX + 1).collect();
+    let lists: Vec<&'d str> = layout.texts(text).take(GROUPS_MAX + 1).collect();
+    if lists.len() > GROUPS_MAX {
+        return Err(malformed(scheme, text.len()).fact("groups_max", GROUPS_MAX));
+    }
     let count: usize = lists.iter().map(|text| layout.list(text).signatures().take(SIGNATURES_MAX + 1).count()).sum();
-    if count > SIGNATURES_MAX || lists.len() > SIGNATURES_MAX {
+    if count > SIGNATURES_MAX {
         return Err(malformed(scheme, text.len()).fact("signatures_max", SIGNATURES_MAX));
     }
     let groups = lists.into_iter().filter_map(|text| {
