@@ -11,6 +11,9 @@ mod sent;
 mod template;
 mod token;
 
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 
@@ -419,6 +422,56 @@ fn lists_take_any_signature_of_the_wanted_version_and_no_other() {
         request.headers.insert("stripe-signature", HeaderValue::try_from(&text).unwrap());
         assert_eq!(judge(&verifier, &request, &BODY, NOW), expected, "{text}");
     }
+}
+
+/// Each look at a body of megabytes costs, and nobody has proven anything yet.
+#[test]
+fn signatures_that_cost_a_look_at_the_body_each_are_few() {
+    let (good, junk) = (hmac_of("k-of-some-length", &format!("{NOW}.x")), "00".repeat(32));
+    let persona = preset_scheme("persona");
+    let verifier = verifier("persona", persona, &[secret("only", "k-of-some-length")]);
+    let groups = |count: usize| format!("{}t={NOW},v1={good}", format!("t={NOW},v1={junk} ").repeat(count));
+    let malformed = Err(Reason::CredentialMalformed);
+    let within = format!("{}v1={good}", format!("v1={junk},").repeat(63));
+    let rows = [
+        (groups(0), Ok("only".to_owned())),
+        (groups(7), Ok("only".to_owned())),
+        (groups(8), malformed.clone()),
+        (format!("t={NOW},{within}"), Ok("only".to_owned())),
+    ];
+    for (text, expected) in rows {
+        let headers = HeaderMap::from_iter([(
+            HeaderName::from_static("persona-signature"),
+            HeaderValue::try_from(&text).unwrap(),
+        )]);
+        let signed = Signed { uri: Uri::from_static("/hooks/x"), headers };
+        assert_eq!(judge(&verifier, &signed, &Bytes::from_static(b"x"), NOW), expected, "{text}");
+    }
+}
+
+#[test]
+fn signatures_with_a_public_key_are_few() {
+    let pair = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
+    let key = NamedSecret { kind: KeyKind::Public, ..secret("only", &STANDARD.encode(pair.public_key().as_ref())) };
+    let verifier = verifier("standard-webhooks-asym", preset_scheme("standard-webhooks-asym"), &[key]);
+    let good = STANDARD.encode(pair.sign(format!("m.{NOW}.x").as_bytes()).as_ref());
+    let junk = STANDARD.encode([1; 64]);
+    for (count, expected) in
+        [(0, Ok("only".to_owned())), (7, Ok("only".to_owned())), (8, Err(Reason::CredentialMalformed))]
+    {
+        let text = format!("{}v1a,{good}", format!("v1a,{junk} ").repeat(count));
+        let fields = [("webhook-id", "m"), ("webhook-timestamp", &*NOW.to_string()), ("webhook-signature", &*text)]
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::try_from(value).unwrap()));
+        let signed = Signed { uri: Uri::from_static("/hooks/x"), headers: HeaderMap::from_iter(fields) };
+        assert_eq!(judge(&verifier, &signed, &Bytes::from_static(b"x"), NOW), expected, "{count}");
+    }
+}
+
+/// A MAC in hex.
+fn hmac_of(key: &str, text: &str) -> String {
+    use ::hmac::{Hmac, KeyInit as _, Mac as _};
+    let mac = Hmac::<sha2::Sha256>::new_from_slice(key.as_bytes()).unwrap().chain_update(text).finalize();
+    hex::encode(mac.into_bytes())
 }
 
 type Change = fn(&mut HeaderMap);
