@@ -321,7 +321,11 @@ fn lacking(missing: &Missing) -> Rejection {
 fn several<'d>(scheme: &Scheme, view: &View<'d>) -> Result<OneOrMore<Presented<'d>>, Rejection> {
     let texts =
         scheme.credential.read_all(view).map_err(|unreadable| present(Err(unreadable), &scheme.credential).err());
-    let texts = texts.map_err(|rejection| rejection.unwrap_or_else(|| Reason::CredentialMalformed.into()))?;
+    let mut texts = texts.map_err(|rejection| rejection.unwrap_or_else(|| Reason::CredentialMalformed.into()))?;
+    if scheme.algorithm == Algorithm::Token {
+        // One secret has to fit all of them: what is said again and again (by each notification of a batch) is said once.
+        texts.dedup();
+    }
     if texts.is_empty() || texts.iter().any(|text| text.is_empty()) {
         return Err(Rejection::new(Reason::CredentialMissing).fact("expected", named(&scheme.credential)));
     }

@@ -467,6 +467,31 @@ fn signatures_with_a_public_key_are_few() {
     }
 }
 
+#[test]
+fn every_notification_of_a_batch_carries_the_token_however_many_there_are() {
+    let verifier =
+        verifier("microsoft-graph", preset_scheme("microsoft-graph"), &[secret("only", "a-client-state-of-ours")]);
+    let batch = |states: &[&str]| {
+        let items: Vec<_> = states.iter().map(|state| format!("{{\"clientState\":\"{state}\"}}")).collect();
+        Bytes::from(format!("{{\"value\":[{}]}}", items.join(",")))
+    };
+    let good = "a-client-state-of-ours";
+    let rows = [
+        (batch(&[good; 1]), Ok("only".to_owned())),
+        (batch(&[good; 65]), Ok("only".to_owned())),
+        (batch(&[good; 1_000]), Ok("only".to_owned())),
+        (batch(&[&[good; 64][..], &["another"]].concat()), Err(Reason::CredentialMismatch)),
+        (batch(&[&["another"], &[good; 64][..]].concat()), Err(Reason::CredentialMismatch)),
+        (batch(&[&[good; 64][..], &[""]].concat()), Err(Reason::CredentialMissing)),
+        (batch(&[[good, "another"]; 33].concat()), Err(Reason::CredentialMalformed)),
+        (batch(&[]), Err(Reason::CredentialMissing)),
+    ];
+    for (body, expected) in rows {
+        let signed = Signed { uri: Uri::from_static("/hooks/x"), headers: HeaderMap::new() };
+        assert_eq!(judge(&verifier, &signed, &body, NOW), expected, "{} bytes", body.len());
+    }
+}
+
 /// A MAC in hex.
 fn hmac_of(key: &str, text: &str) -> String {
     use ::hmac::{Hmac, KeyInit as _, Mac as _};
