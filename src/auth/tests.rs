@@ -492,6 +492,35 @@ fn every_notification_of_a_batch_carries_the_token_however_many_there_are() {
     }
 }
 
+/// While the operator changes one of the two keys at Box, the other one's signature is what still fits.
+#[test]
+fn either_signature_of_box_fits() {
+    let time = "2026-07-01T12:00:00Z";
+    let verifier = verifier("box", preset_scheme("box"), &[secret("kept", "k-of-some-length")]);
+    let good = STANDARD.encode(hex::decode(hmac_of("k-of-some-length", &format!("x{time}"))).unwrap());
+    let other = STANDARD.encode([1; 32]);
+    let (primary, secondary) = ("box-signature-primary", "box-signature-secondary");
+    let rows = [
+        (vec![(primary, &good)], Ok("kept".to_owned())),
+        (vec![(primary, &good), (secondary, &other)], Ok("kept".to_owned())),
+        (vec![(primary, &other), (secondary, &good)], Ok("kept".to_owned())),
+        (vec![(primary, &other), (secondary, &other)], Err(Reason::CredentialMismatch)),
+        (vec![(primary, &good), (primary, &good)], Err(Reason::CredentialDuplicated)),
+        (vec![], Err(Reason::CredentialMalformed)),
+    ];
+    for (fields, expected) in rows {
+        let mut headers = HeaderMap::new();
+        headers.insert("box-delivery-timestamp", HeaderValue::from_static(time));
+        headers.insert("box-signature-version", HeaderValue::from_static("1"));
+        headers.insert("box-signature-algorithm", HeaderValue::from_static("HmacSHA256"));
+        for (name, value) in &fields {
+            headers.append(*name, HeaderValue::try_from(*value).unwrap());
+        }
+        let signed = Signed { uri: Uri::from_static("/hooks/x"), headers };
+        assert_eq!(judge(&verifier, &signed, &Bytes::from_static(b"x"), NOW), expected, "{fields:?}");
+    }
+}
+
 /// A MAC in hex.
 fn hmac_of(key: &str, text: &str) -> String {
     use ::hmac::{Hmac, KeyInit as _, Mac as _};
