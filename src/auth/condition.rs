@@ -109,13 +109,18 @@ impl Requirement {
     /// Whether it holds. Texts are compared in constant time: one may be a token of the operator's.
     #[must_use]
     pub fn holds(&self, filling: &Filling<'_>) -> bool {
-        let Ok(found) = self.value.read_all(&filling.view) else { return false };
+        let Ok(mut found) = self.value.read_all(&filling.view) else { return false };
         if found.iter().all(|text| text.is_empty()) {
             return self.presence == Presence::Optional && found.is_empty();
         }
         match &self.must {
             Must::Exist => true,
-            Must::EqualAny(texts) => found.iter().any(|found| texts.iter().any(|text| is_text(text, found, filling))),
+            Must::EqualAny(texts) => {
+                found.dedup();
+                let mut fit = found.iter().map(|found| texts.iter().any(|text| is_text(text, found, filling)));
+                // An audience is one of several (RFC 7519 §4.1.3); of all else, one element that fits vouches for no other.
+                if matches!(self.value, Place::Claim(_)) { fit.any(|fits| fits) } else { fit.all(|fits| fits) }
+            }
             Must::Match(pattern) => found.iter().all(|found| pattern.matches(found)),
         }
     }
