@@ -5,7 +5,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::place::{Place, View};
 use super::scheme::{Must, Presence, Requirement};
-use super::template::{Filling, Template};
+use super::template::{Filling, Template, Value};
 
 /// Something that is or is not so of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,7 +111,7 @@ impl Requirement {
     pub fn holds(&self, filling: &Filling<'_>) -> bool {
         let Ok(mut found) = self.value.read_all(&filling.view) else { return false };
         if found.iter().all(|text| text.is_empty()) {
-            return self.presence == Presence::Optional && found.is_empty();
+            return self.presence == Presence::Optional && found.is_empty() && !self.is_about_a_body(filling);
         }
         match &self.must {
             Must::Exist => true,
@@ -123,6 +123,14 @@ impl Requirement {
             }
             Must::Match(pattern) => found.iter().all(|found| pattern.matches(found)),
         }
+    }
+}
+
+impl Requirement {
+    /// Whether it is about the body, and there is one: what names its hash where there is a body may not be left out to put one there.
+    fn is_about_a_body(&self, filling: &Filling<'_>) -> bool {
+        let has_body = filling.view.body.is_some_and(|body| !body.bytes().is_empty());
+        has_body && self.names(&Value::Body)
     }
 }
 

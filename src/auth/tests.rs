@@ -528,6 +528,29 @@ fn hmac_of(key: &str, text: &str) -> String {
     hex::encode(mac.into_bytes())
 }
 
+/// A GET whose URL alone is signed says nothing in a body.
+#[test]
+fn a_body_that_a_get_does_not_sign_is_refused() {
+    let scheme =
+        Scheme { signed: Template::new(vec![value(Value::Url)]), timestamp: None, ..hmac(Hash::Sha256, Encoding::Hex) };
+    let key = secret("only", "k-of-some-length");
+    let signed = request(&scheme, &key, NOW, &Bytes::new());
+    let verifier = verifier("custom", &scheme, &[key]);
+    let fits = Ok("only".to_owned());
+    let rows = [
+        (Method::GET, "", fits.clone()),
+        (Method::GET, "x", Err(Reason::CredentialMismatch)),
+        (Method::POST, "x", fits),
+    ];
+    for (method, body, expected) in rows {
+        assert_eq!(
+            judge_sent_by(&method, &verifier, &signed, &Bytes::from_static(body.as_bytes()), NOW),
+            expected,
+            "{method} {body:?}"
+        );
+    }
+}
+
 type Change = fn(&mut HeaderMap);
 
 #[test]

@@ -229,6 +229,7 @@ impl<'d> Credential<'d> {
             }
             None => credential::read(scheme, &view, now)?,
         };
+        require_no_stray_body(scheme, &self.head, &body)?;
         let mut outcome = Outcome::Mismatch;
         for group in presented.iter() {
             match keyed.judge(group, &view, now)? {
@@ -275,6 +276,16 @@ fn require_of_body(scheme: &Scheme, view: &View<'_>) -> Result<(), Rejection> {
         .signed
         .require_in_body(view)
         .map_err(|missing| Rejection::new(Reason::CredentialMissing).fact("expected", missing.what))
+}
+
+/// A GET says all in its URL. Where that alone is signed, a body was put there by somebody else.
+fn require_no_stray_body(scheme: &Scheme, head: &Head<'_>, body: &Body<'_>) -> Result<(), Rejection> {
+    if *head.method == http::Method::GET && !body.bytes().is_empty() && !scheme.is_static() && !scheme.covers_body() {
+        return Err(
+            Rejection::new(Reason::CredentialMismatch).fact("found", "a body, which the signature does not cover")
+        );
+    }
+    Ok(())
 }
 
 /// What became of one group of signatures.

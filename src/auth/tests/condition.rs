@@ -94,6 +94,9 @@ fn a_side_condition_holds_or_not() {
         ("value = 'header:x-a', matches = '[0-9]{2}'", false),
         ("value = 'query:hash', equals = '{body|sha256|hex}'", true),
         ("value = 'query:hash', equals = '{body|sha256|base64}'", false),
+        // A hash of the body is left out only where there is no body.
+        ("value = 'query:other', equals = '{body|sha256|hex}', optional = true", false),
+        ("value = 'query:other', equals = '{url|sha256|hex}', optional = true", true),
         // A text that comes out empty is no proof of anything.
         ("value = 'header:x-a', equals = '{header:x-b}'", false),
         ("value = 'header:x-e', equals = '{header:x-b}'", false),
@@ -135,5 +138,14 @@ fn one_of_several_audiences_is_enough() {
         let claims = Document::read(claims.into(), JsonLimits::default()).unwrap();
         let holds = |view: &View<'_>| scheme.require[0].holds(&Filling::of(view.with_claims(Some(&claims))));
         assert_eq!(Sent::json("{}").look(|view| holds(view)), expected);
+    }
+}
+
+#[test]
+fn an_optional_hash_of_the_body_may_be_absent_where_there_is_no_body() {
+    let scheme = scheme("require = [{ value = 'query:hash', equals = '{body|sha256|hex}', optional = true }]");
+    for (body, expected) in [("", true), ("x", false)] {
+        let holds = Sent::json(body).look(|view| scheme.require[0].holds(&Filling::of(*view)));
+        assert_eq!(holds, expected, "{body:?}");
     }
 }
