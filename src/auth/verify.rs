@@ -231,7 +231,8 @@ impl<'d> Credential<'d> {
         };
         require_no_stray_body(scheme, &self.head, &body)?;
         let mut outcome = Outcome::Mismatch;
-        for group in presented.iter() {
+        let mut groups = presented.iter();
+        while let Some(group) = groups.next() {
             match keyed.judge(group, &view, now)? {
                 Outcome::Fits { .. }
                     if verifier.challenges == Challenges::Signed && keyed.is_challenge(group, &view) =>
@@ -239,8 +240,18 @@ impl<'d> Credential<'d> {
                     return Err(Rejection::new(Reason::CredentialMismatch).fact("found", "a challenge, not a delivery"));
                 }
                 Outcome::Fits { key, digests, requirements } => {
+                    let Met { signed_at_millis, mut stale_from, claims } = requirements;
+                    let mut digests = digests;
+                    // What another group proves, too, is the same delivery, also for whoever takes this group away.
+                    for other in groups {
+                        if let Ok(Outcome::Fits { digests: more, requirements, .. }) = keyed.judge(other, &view, now)
+                            && let Some(digests) = &mut digests
+                        {
+                            digests.more.extend(more.iter().flat_map(OneOrMore::iter));
+                            stale_from = stale_from.max(requirements.stale_from);
+                        }
+                    }
                     let digests = digests.map(|digests| digests.map(|digest| keyed.bound(digest, &body)));
-                    let Met { signed_at_millis, stale_from, claims } = requirements;
                     let fresh_for = fresh_for(stale_from, now);
                     return Ok(Proof {
                         scheme: name,
