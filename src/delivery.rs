@@ -71,7 +71,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 
 use crate::admit::Limits;
 use crate::admit::claims::{Claim, Reservation};
@@ -264,7 +264,7 @@ impl<'d> Routed<'d> {
         if purpose == Purpose::Handshake {
             return Ok(Self { source, head, json: false, purpose });
         }
-        if !source.content_types.contains(media_type) {
+        if !source.content_types.contains(media_type) && !has_no_content(head) {
             return Err(Rejection::new(Reason::UnsupportedMediaType).fact("content_type", cut(media_type)));
         }
         if let Some(coding) = head.headers.get(CONTENT_ENCODING)
@@ -395,6 +395,9 @@ impl<'d> Presented<'d> {
     pub fn receive(self, body: Bytes) -> Result<Received<'d>, Rejection> {
         if body.len() > self.body_bytes_max() {
             return Err(Rejection::new(Reason::BodyTooLarge).fact("body_bytes_max", self.body_bytes_max()));
+        }
+        if !body.is_empty() && has_no_content(self.routed.head) {
+            return Err(Rejection::new(Reason::UnsupportedMediaType).fact("content_type", ""));
         }
         if body.is_empty() && self.routed.json {
             return Err(Reason::BodyEmpty.into());
@@ -746,6 +749,11 @@ fn media_type(head: &Parts) -> Result<&str, Rejection> {
     let Some(value) = head.headers.get(CONTENT_TYPE) else { return Ok("") };
     let text = value.to_str().map_err(|_| Rejection::new(Reason::HeaderMalformed).fact("header", "content-type"))?;
     Ok(text.split(';').next().unwrap_or_default().trim())
+}
+
+/// A GET without Content-Type: it says all in its URL, and has no body whose type could be the wrong one.
+fn has_no_content(head: &Parts) -> bool {
+    head.method == Method::GET && !head.headers.contains_key(CONTENT_TYPE)
 }
 
 /// `application/json`, `text/json` and every `+json` type (RFC 6839 §3.1).

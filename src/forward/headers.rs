@@ -50,6 +50,8 @@ pub struct HeaderRules {
     signatures: Vec<HeaderName>,
     withheld: Vec<HeaderName>,
     attested: Vec<HeaderName>,
+    signature_prefixes: Vec<Box<str>>,
+    withheld_prefixes: Vec<Box<str>>,
 }
 
 /// A pattern that cannot be allowed to leave.
@@ -80,6 +82,12 @@ impl HeaderRules {
             rules.allow(pattern).map_err(|fault| (position, fault))?;
         }
         Ok(rules)
+    }
+
+    /// The same for credentials that stand in every field whose name begins so.
+    #[must_use]
+    pub fn with_prefixes(self, signatures: Vec<Box<str>>, withheld: Vec<Box<str>>) -> Self {
+        Self { signature_prefixes: signatures, withheld_prefixes: withheld, ..self }
     }
 
     fn allow(&mut self, pattern: &str) -> Result<(), PatternFault> {
@@ -120,8 +128,9 @@ impl HeaderRules {
     fn allows(&self, name: &HeaderName, edited: Edited) -> bool {
         let begins = |prefixes: &[Box<str>]| prefixes.iter().any(|prefix| name.as_str().starts_with(&**prefix));
         let by_prefix = || begins(&self.prefixes) || begins(&self.screened_prefixes) && !is_never(name);
-        let broken = edited == Edited::Yes && self.signatures.contains(name);
-        let kept_back = broken || self.withheld.contains(name) || self.attested.contains(name);
+        let broken = edited == Edited::Yes && (self.signatures.contains(name) || begins(&self.signature_prefixes));
+        let withheld = self.withheld.contains(name) || begins(&self.withheld_prefixes);
+        let kept_back = broken || withheld || self.attested.contains(name);
         !kept_back && (self.names.contains(name) || by_prefix())
     }
 }
@@ -155,6 +164,25 @@ mod tests {
         let token = HeaderName::from_static("x-gitlab-token");
         let id = HeaderName::from_static("webhook-id");
         HeaderRules::compile(patterns, vec![signature], vec![token], vec![id]).unwrap()
+    }
+
+    #[test]
+    fn credentials_in_every_field_of_a_prefix_are_kept_back_as_others_are() {
+        let rules = rules(&["x-*"]).with_prefixes(vec!["x-acme-signature-".into()], vec!["x-acme-token-".into()]);
+        let rows = [
+            ("x-acme-signature-1", true, false),
+            ("x-acme-signature-2", true, false),
+            ("x-acme-token-1", false, false),
+            ("x-acme-signature", true, true),
+            ("x-acme-token", true, true),
+        ];
+        for (name, whole, edited) in rows {
+            assert_eq!(
+                (passes(&rules, name, Edited::No), passes(&rules, name, Edited::Yes)),
+                (whole, edited),
+                "{name}"
+            );
+        }
     }
 
     fn passes(rules: &HeaderRules, name: &'static str, edited: Edited) -> bool {

@@ -541,11 +541,19 @@ impl Compiler<'_, '_> {
             of_kind.flat_map(|scheme| scheme.credential.headers().iter().cloned()).collect()
         };
         let (withheld, signatures) = (credentials(true), credentials(false));
+        let prefixes = |is_static: bool| {
+            let of_kind = schemes.iter().filter(move |scheme| scheme.is_static() == is_static);
+            let prefixes = of_kind.filter_map(|scheme| {
+                let Place::HeaderPrefix(prefix) = &scheme.credential else { return None };
+                Some(prefix.clone())
+            });
+            prefixes.collect::<Vec<_>>()
+        };
         let attested =
             if config.forward.sign.is_some() { vec![sign::ID, sign::TIMESTAMP, sign::SIGNATURE] } else { vec![] };
         let compiled = HeaderRules::compile(&patterns, signatures, withheld, attested);
         match compiled {
-            Ok(rules) => Some(rules),
+            Ok(rules) => Some(rules.with_prefixes(prefixes(false), prefixes(true))),
             Err((position, fault)) => {
                 let header = position.checked_sub(own.len()).and_then(|position| config.forward.headers.get(position));
                 self.error(

@@ -440,6 +440,11 @@ fn read_requirement(one: &mut Reader<'_>) -> Option<Requirement> {
             Fault::new("nothing is required: neither equals, any nor matches, and it is optional"),
         );
     }
+    if optional && matches!(&value, Some(Spanned { value: Place::Json(pointer), .. }) if pointer.has_wildcard()) {
+        let fault =
+            Fault::new("what every element has to hold cannot be optional: one without it would excuse all others");
+        one.error(one.key_span("optional"), fault);
+    }
     Some(Requirement {
         value: value?.value,
         must,

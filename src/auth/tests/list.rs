@@ -3,7 +3,7 @@
 use http::HeaderValue;
 
 use super::{BODY, NOW, judge, preset_scheme, request, secret, verifier};
-use crate::auth::credential::{GROUPS_MAX, SIGNATURES_MAX};
+use crate::auth::credential::{COSTLY_SIGNATURES_MAX, SIGNATURES_MAX};
 use crate::auth::list::{Layout, Signatures};
 use crate::reason::Reason;
 
@@ -58,10 +58,10 @@ fn a_list_has_so_many_groups_and_signatures_and_no_more() {
     let junk = format!("t={NOW},v1={}", "0".repeat(64));
     let signatures = format!(",v1={}", "0".repeat(64));
     let rows = [
-        ("groups", format!("{}{genuine}", format!("{junk} ").repeat(GROUPS_MAX - 1)), Ok("own".to_owned())),
+        ("groups", format!("{}{genuine}", format!("{junk} ").repeat(COSTLY_SIGNATURES_MAX - 1)), Ok("own".to_owned())),
         (
             "a group more",
-            format!("{}{genuine}", format!("{junk} ").repeat(GROUPS_MAX)),
+            format!("{}{genuine}", format!("{junk} ").repeat(COSTLY_SIGNATURES_MAX)),
             Err(Reason::CredentialMalformed),
         ),
         ("signatures", genuine.clone() + &signatures.repeat(SIGNATURES_MAX - 1), Ok("own".to_owned())),
