@@ -46,9 +46,9 @@ impl Json {
                     return;
                 }
                 out.truncate(start);
-                push_lines(out, indent, b"[]", elements, |out, element| element.push(out, indent + 1));
+                push_lines(out, indent, *b"[]", elements, |out, element| element.push(out, indent + 1));
             }
-            Self::Object(members) => push_lines(out, indent, b"{}", members, |out, (name, value)| {
+            Self::Object(members) => push_lines(out, indent, *b"{}", members, |out, (name, value)| {
                 push_json(out, name, usize::MAX);
                 out.extend_from_slice(b": ");
                 value.push(out, indent + 1);
@@ -62,8 +62,8 @@ impl Json {
             Self::Word(word) => out.extend_from_slice(word.as_bytes()),
             Self::Number(number) => out.extend_from_slice(number.to_string().as_bytes()),
             Self::Text(text) => push_json(out, text, usize::MAX),
-            Self::List(elements) => push_flat(out, b"[]", elements, |out, element| element.push_line(out)),
-            Self::Object(members) => push_flat(out, b"{}", members, |out, (name, value)| {
+            Self::List(elements) => push_flat(out, *b"[]", elements, |out, element| element.push_line(out)),
+            Self::Object(members) => push_flat(out, *b"{}", members, |out, (name, value)| {
                 push_json(out, name, usize::MAX);
                 out.extend_from_slice(b": ");
                 value.push_line(out);
@@ -72,7 +72,7 @@ impl Json {
     }
 }
 
-fn push_flat<T>(out: &mut Vec<u8>, brackets: &[u8; 2], parts: &[T], push: impl Fn(&mut Vec<u8>, &T)) {
+fn push_flat<T>(out: &mut Vec<u8>, brackets: [u8; 2], parts: &[T], push: impl Fn(&mut Vec<u8>, &T)) {
     out.push(brackets[0]);
     for (position, part) in parts.iter().enumerate() {
         if position > 0 {
@@ -83,7 +83,7 @@ fn push_flat<T>(out: &mut Vec<u8>, brackets: &[u8; 2], parts: &[T], push: impl F
     out.push(brackets[1]);
 }
 
-fn push_lines<T>(out: &mut Vec<u8>, indent: usize, brackets: &[u8; 2], parts: &[T], push: impl Fn(&mut Vec<u8>, &T)) {
+fn push_lines<T>(out: &mut Vec<u8>, indent: usize, brackets: [u8; 2], parts: &[T], push: impl Fn(&mut Vec<u8>, &T)) {
     out.push(brackets[0]);
     for (position, part) in parts.iter().enumerate() {
         if position > 0 {

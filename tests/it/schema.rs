@@ -61,8 +61,8 @@ fn each_event_gets_a_file_that_the_gateway_takes() {
     assert_eq!(
         ran.out,
         "[event.schema]   # of github\n\
-         \"ping\" = \"policies/schemas/ping.json\"   # 1 sample\n\
-         \"push\" = \"policies/schemas/push.json\"   # 2 samples\n"
+         \"ping\" = \"schemas/ping.json\"   # 1 sample\n\
+         \"push\" = \"schemas/push.json\"   # 2 samples\n"
     );
     assert!(ran.err.contains("records.jsonl:4: the body is left out: json_duplicate_key at byte 9"), "{}", ran.err);
     assert!(ran.err.contains("records.jsonl:5: no source has the path \"/elsewhere\""), "{}", ran.err);

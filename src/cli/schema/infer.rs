@@ -59,11 +59,12 @@ Signatures are not looked at. Samples that are not strict JSON, which the gatewa
 /// # Errors
 /// [`Trouble`] if a file cannot be read or written, there is no sample, or several schemas would go to standard output.
 pub fn run(arguments: &Arguments, config: &Path, out: &mut impl Write) -> Result<(), Trouble> {
-    let policy = if arguments.by_event || arguments.event.is_some() || arguments.source.is_some() {
+    let loaded = if arguments.by_event || arguments.event.is_some() || arguments.source.is_some() {
         Some(load(config)?)
     } else {
         None
     };
+    let (policy, policies) = loaded.unzip();
     let formats = Formats::compile().map_err(|fault| Trouble::Other(fault.to_string()))?;
     let mut groups = Groups::new(arguments, policy.as_ref(), formats)?;
     for file in &arguments.files {
@@ -76,7 +77,7 @@ pub fn run(arguments: &Arguments, config: &Path, out: &mut impl Write) -> Result
     };
     match (&arguments.out, proposed.values().next()) {
         (_, None) => Err(Trouble::Other("no sample to propose a schema from".to_owned())),
-        (Some(directory), Some(_)) => write_files(directory, &proposed, style, out),
+        (Some(directory), Some(_)) => write_files(directory, policies.as_deref(), &proposed, style, out),
         (None, Some(only)) if proposed.len() == 1 => {
             write!(out, "{}", only.schema(style).pretty()).map_err(Trouble::Output)
         }
@@ -90,14 +91,15 @@ pub fn run(arguments: &Arguments, config: &Path, out: &mut impl Write) -> Result
     }
 }
 
-/// The policies, without their secrets.
-fn load(config: &Path) -> Result<Policy, Trouble> {
+/// The policies, without their secrets, and their folder.
+fn load(config: &Path) -> Result<(Policy, PathBuf), Trouble> {
     let setup = Setup::read(config, &NoSecrets);
     if setup.policy.is_none() || setup.loaded.diagnostics.has_errors() {
         setup.report(&mut anstream::stderr().lock())?;
         return Err(Trouble::Said);
     }
-    setup.policy.ok_or(Trouble::Said)
+    let directory = setup.config.and_then(|config| config.policies).map(|policies| policies.directory.value);
+    setup.policy.zip(directory).ok_or(Trouble::Said)
 }
 
 /// What belongs into one schema.
@@ -191,9 +193,10 @@ fn read_samples(path: &Path, visit: impl FnMut(usize, Result<Sample, String>)) -
     samples::read(file, visit).map_err(fault)
 }
 
-/// Writes all schemas or, where a file of such a name is there already, none.
+/// Writes all schemas or, where a file of such a name is there already, none. What is printed is relative to the folder of the policies.
 fn write_files(
     directory: &Path,
+    policies: Option<&Path>,
     proposed: &BTreeMap<Group, Inference>,
     style: Style,
     out: &mut impl Write,
@@ -207,6 +210,7 @@ fn write_files(
         });
     }
     fs::create_dir_all(directory).map_err(|source| Trouble::File { path: directory.to_owned(), source })?;
+    let shown = shown_directory(directory, policies);
     let mut last = None;
     for ((group, inference), path) in proposed.iter().zip(&paths) {
         let written =
@@ -219,10 +223,18 @@ fn write_files(
         }
         let count = inference.documents();
         let noun = if count == 1 { "sample" } else { "samples" };
+        let path = path.file_name().map_or_else(|| shown.clone(), |name| shown.join(name));
         let [event, path] = [group.event.as_deref().unwrap_or("*"), &*path.to_string_lossy()].map(quoted);
         writeln!(out, "{event} = {path}   # {count} {noun}").map_err(Trouble::Output)?;
     }
     Ok(())
+}
+
+/// The folder as a policy names it: relative to the policies' own if it is below that.
+fn shown_directory(directory: &Path, policies: Option<&Path>) -> PathBuf {
+    let canonical = policies.and_then(|policies| directory.canonicalize().ok().zip(policies.canonicalize().ok()));
+    let below = canonical.and_then(|(directory, policies)| directory.strip_prefix(policies).map(Path::to_owned).ok());
+    below.unwrap_or_else(|| directory.to_owned())
 }
 
 /// A string as TOML and JSON both write it.
