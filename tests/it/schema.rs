@@ -83,10 +83,14 @@ fn each_event_gets_a_file_that_the_gateway_takes() {
     assert!(!folder.path().join("policies/schemas/ping.json").exists());
 }
 
+type Words = &'static [&'static str];
+/// A name, arguments, the exit code, what stands in the output and what does not.
+type Case = (&'static str, Words, i32, Words, Words);
+
 #[test]
 fn one_schema_goes_to_standard_output() {
     let folder = two_events();
-    let cases: [(&str, &[&str], i32, &[&str], &[&str]); 6] = [
+    let cases: [Case; 6] = [
         ("all together", &[], 0, &["\"ref\"", "\"zen\"", "\"foreign\""], &["s3nt1nel", "required"]),
         ("one event", &["--event", "ping"], 0, &["\"zen\""], &["\"ref\"", "s3nt1nel"]),
         ("one source", &["--source", "github"], 0, &["\"ref\"", "\"zen\""], &["\"foreign\""]),
