@@ -380,6 +380,32 @@ impl Pattern {
     }
 }
 
+/// A format such as `date-time`, with exactly the meaning that the validator gives it.
+#[derive(Debug)]
+pub struct Format(Validator<Tape>);
+
+impl Format {
+    /// The format that JSON Schema 2020-12 calls `name`.
+    ///
+    /// # Errors
+    ///
+    /// A fault if it cannot be compiled.
+    pub fn compile(name: &str) -> Result<Self, SchemaFault> {
+        with_fast_uris(jsonschema::options_for::<Tape>())
+            .offline()
+            .should_validate_formats(true)
+            .build(&json!({ "format": name }))
+            .map(Self)
+            .map_err(|error| SchemaFault::invalid(&error))
+    }
+
+    /// Whether `text` is of the format.
+    #[must_use]
+    pub fn matches(&self, text: &str) -> bool {
+        Tape::with_string_node(&mut (), text, |node| self.0.is_valid(node))
+    }
+}
+
 /// All files of a schema, for following references in it the way the validator does.
 pub(super) struct References<'r> {
     registry: &'r Registry<'r>,

@@ -22,4 +22,5 @@ mod limits;
 mod policies;
 mod reload;
 mod scale;
+mod schema;
 mod secrets;
