@@ -16,8 +16,14 @@ use hookward::sanitize::{Action, Rules};
 
 const PAYLOADS: [(&str, &str); 2] = [("push", "push.1.json"), ("pull_request", "pull_request.opened.json")];
 
-const ALL: Rules =
-    Rules { unknown_fields: Action::Drop, control_characters: Action::Drop, prototype_keys: Action::Drop };
+const ALL: Rules = Rules {
+    unknown_fields: Action::Drop,
+    control_characters: Action::Drop,
+    bidi_controls: Action::Drop,
+    zero_width: Action::Drop,
+    prototype_keys: Action::Drop,
+    operator_keys: Action::Drop,
+};
 
 fn sanitize(criterion: &mut Criterion) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -25,6 +31,9 @@ fn sanitize(criterion: &mut Criterion) {
     let rules = [
         ("unknown_fields", Rules { unknown_fields: Action::Drop, ..Rules::default() }),
         ("control_characters", Rules { control_characters: Action::Drop, ..Rules::default() }),
+        ("bidi_controls", Rules { bidi_controls: Action::Drop, ..Rules::default() }),
+        ("zero_width", Rules { zero_width: Action::Drop, ..Rules::default() }),
+        ("operator_keys", Rules { operator_keys: Action::Drop, ..Rules::default() }),
         ("prototype_keys", Rules { prototype_keys: Action::Drop, ..Rules::default() }),
         ("all", ALL),
     ];

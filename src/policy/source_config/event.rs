@@ -79,7 +79,10 @@ pub(super) fn read_sanitize(sanitize: &mut Reader<'_>, event: &EventConfig) -> R
     let config = Rules {
         unknown_fields: action("unknown_fields"),
         control_characters: action("control_characters"),
+        bidi_controls: action("bidi_controls"),
+        zero_width: action("zero_width"),
         prototype_keys: action("prototype_keys"),
+        operator_keys: action("operator_keys"),
     };
     if config.unknown_fields != Action::Keep && event.schemas.is_none() {
         let fault = Fault::new("unknown_fields needs [event.schema]: without a schema no field is known");
