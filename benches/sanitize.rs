@@ -12,7 +12,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use hookward::payload::declared::Membership;
 use hookward::payload::schema::Schema;
 use hookward::payload::{Document, JsonLimits};
-use hookward::sanitize::{Action, Rules};
+use hookward::sanitize::{Action, Formula, Rules};
 
 const PAYLOADS: [(&str, &str); 2] = [("push", "push.1.json"), ("pull_request", "pull_request.opened.json")];
 
@@ -23,6 +23,7 @@ const ALL: Rules = Rules {
     zero_width: Action::Drop,
     prototype_keys: Action::Drop,
     operator_keys: Action::Drop,
+    formula: Formula::Escape,
 };
 
 fn sanitize(criterion: &mut Criterion) {
@@ -34,6 +35,7 @@ fn sanitize(criterion: &mut Criterion) {
         ("bidi_controls", Rules { bidi_controls: Action::Drop, ..Rules::default() }),
         ("zero_width", Rules { zero_width: Action::Drop, ..Rules::default() }),
         ("operator_keys", Rules { operator_keys: Action::Drop, ..Rules::default() }),
+        ("formula", Rules { formula: Formula::Escape, ..Rules::default() }),
         ("prototype_keys", Rules { prototype_keys: Action::Drop, ..Rules::default() }),
         ("all", ALL),
     ];

@@ -1,8 +1,8 @@
 //! Takes out of a payload what a policy does not want to reach the app.
 //!
 //! It is the `sanitize` step: the payload was authenticated, read and judged by its schema, and goes upstream next. Every
-//! rule only ever *removes*: a member with its comma, a character. So the outcome is the received text minus some spans;
-//! number spellings, white space, key order and escapes elsewhere stay byte for byte, and a payload in which nothing was
+//! rule but one only ever *removes*: a member with its comma, a character; `formula` sets an apostrophe before a text. So the
+//! outcome is the received text but for some spans; number spellings, white space, key order and escapes elsewhere stay byte for byte, and a payload in which nothing was
 //! found goes on as the very bytes that were received, whose signature the app can still check.
 //!
 //! - `unknown_fields`: members that the schema does not declare (see [`Declared`]); nothing is unknown without a schema.
@@ -17,6 +17,8 @@
 //!   that is anything else is ordinary data (a motor racing team, a class of a dump) and stays, as does `prototype` alone.
 //! - `operator_keys`: members whose name is `$` and a letter first, as the operators of document databases are (`$where`,
 //!   `$gt`). A name that the schema lists (`$schema`, `$ref`) is one that the app expects, and stays.
+//! - `formula`: texts that a spreadsheet would evaluate as a cell (see the head of `formula.rs`). Judged without the characters
+//!   that are dropped, so that none hides one.
 //!
 //! Characters are looked for in strings and in names, however they are spelled. Removing some from a name must not make it
 //! another member's: if a sibling has the resulting name, or the schema lists it (the value was not judged as that
@@ -29,6 +31,7 @@
 //! **Invariant:** neither report nor rejection holds a value, or a name that is not in the schema's own text.
 
 mod characters;
+mod formula;
 mod operators;
 mod walk;
 
@@ -68,6 +71,18 @@ pub type PrototypeKeys = Action;
 /// `[sanitize] operator_keys`.
 pub type OperatorKeys = Action;
 
+/// `[sanitize] formula`: what happens to texts that are formulas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Formula {
+    /// They go on to the app; the rule is off.
+    #[default]
+    Keep,
+    /// An apostrophe is set before them, which makes a cell a text.
+    Escape,
+    /// The delivery is refused.
+    Refuse,
+}
+
 /// A policy's `[sanitize]`. The default keeps everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Rules {
@@ -83,9 +98,11 @@ pub struct Rules {
     pub prototype_keys: PrototypeKeys,
     /// What to do with members that are named like a database's operators.
     pub operator_keys: OperatorKeys,
+    /// What to do with texts that a spreadsheet takes for formulas.
+    pub formula: Formula,
 }
 
-/// The rule by which something was removed or refused.
+/// The rule by which something was edited or refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rule {
     /// `unknown_fields`.
@@ -100,6 +117,8 @@ pub enum Rule {
     PrototypeKeys,
     /// `operator_keys`.
     OperatorKeys,
+    /// `formula`.
+    Formula,
 }
 
 impl Rule {
@@ -113,6 +132,7 @@ impl Rule {
             Self::ZeroWidth => "zero_width",
             Self::PrototypeKeys => "prototype_keys",
             Self::OperatorKeys => "operator_keys",
+            Self::Formula => "formula",
         }
     }
 }
@@ -121,20 +141,20 @@ impl Rule {
 #[must_use]
 #[derive(Debug)]
 pub struct Cleaned {
-    /// The JSON text: the received bytes themselves if nothing was removed.
+    /// The JSON text: the received bytes themselves if nothing was edited.
     pub body: Bytes,
-    /// What was removed.
+    /// What was edited.
     pub report: Report,
 }
 
-/// What was removed from a payload, without saying what it was.
+/// What was edited of a payload, without saying what it was.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Report {
     count: usize,
     edits: Vec<Edit>,
 }
 
-/// One removed member, or one string or name that lost characters.
+/// One removed member, one string or name that lost characters, or one formula that became a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Edit {
     /// By which rule.
@@ -195,8 +215,9 @@ impl Rules {
         let mut body = Vec::with_capacity(source.len());
         let mut kept = 0;
         for cut in &cuts {
-            body.extend_from_slice(&source[kept..cut.start]);
-            kept = cut.end;
+            body.extend_from_slice(&source[kept..cut.span.start]);
+            body.extend_from_slice(cut.instead);
+            kept = cut.span.end;
         }
         body.extend_from_slice(&source[kept..]);
         Ok(Cleaned { body: body.into(), report })

@@ -15,6 +15,7 @@ const OPERATORS: Rules = Rules { operator_keys: Action::Drop, ..KEEP };
 const CHARACTERS: Rules = Rules { control_characters: Action::Drop, bidi_controls: Action::Drop, ..ZERO_WIDTH };
 const ALL: Rules =
     Rules { unknown_fields: Action::Drop, prototype_keys: Action::Drop, operator_keys: Action::Drop, ..CHARACTERS };
+const FORMULA: Rules = Rules { formula: Formula::Escape, ..KEEP };
 const KEEP: Rules = Rules {
     unknown_fields: Action::Keep,
     control_characters: Action::Keep,
@@ -22,6 +23,7 @@ const KEEP: Rules = Rules {
     zero_width: Action::Keep,
     prototype_keys: Action::Keep,
     operator_keys: Action::Keep,
+    formula: Formula::Keep,
 };
 
 fn read(text: &str) -> Document {
@@ -188,6 +190,37 @@ fn operators_go_and_other_dollars_stay() {
     }
     let hidden = "{\"\u{200b}$gt\":1,\"$\\u0000where\":2,\"\u{202e}a\":3}";
     assert_eq!(clean(ALL, hidden, None).map(|(body, _)| body).as_deref(), Ok(r#"{"a":3}"#), "hidden by characters");
+}
+
+#[test]
+fn formulas_become_texts_and_what_only_begins_like_one_stays() {
+    let cases = [
+        ("sum", r#"["=1+1"]"#, r#"["'=1+1"]"#),
+        ("plus and minus", r#"["+1+1","-1+1","-cmd|x"]"#, r#"["'+1+1","'-1+1","'-cmd|x"]"#),
+        ("call", r#"["@SUM(1)","@cmd|x"]"#, r#"["'@SUM(1)","'@cmd|x"]"#),
+        ("full width", r#"["＝1","＋a","－a","＠a("]"#, r#"["'＝1","'＋a","'－a","'＠a("]"#),
+        ("by escapes", r#"["\u003D1"]"#, r#"["'\u003D1"]"#),
+        ("behind white space", r#"["\r=1"," \t\n=1"]"#, r#"["'\r=1","' \t\n=1"]"#),
+        ("below", r#"{"a":{"b":"=1","c":"="}}"#, r#"{"a":{"b":"'=1","c":"'="}}"#),
+        ("a text already", r#"["'=1"]"#, r#"["'=1"]"#),
+        ("numbers", r#"["-5","+1.5e","-1,000.00"]"#, r#"["-5","'+1.5e","-1,000.00"]"#),
+        ("phone number", r#"["+49 (30) 123-456"]"#, r#"["+49 (30) 123-456"]"#),
+        ("ruler", r#"["-----","- "]"#, r#"["-----","- "]"#),
+        ("chat", r#"["@channel please look"]"#, r#"["@channel please look"]"#),
+        ("inside", r#"["a=1","1+1"]"#, r#"["a=1","1+1"]"#),
+        ("no text", r#"{"=a":-1}"#, r#"{"=a":-1}"#),
+    ];
+    for (name, text, expected) in cases {
+        assert_eq!(clean(FORMULA, text, None).map(|(body, _)| body).as_deref(), Ok(expected), "{name}");
+    }
+    let all = Rules { formula: Formula::Escape, ..ALL };
+    let hidden = clean(all, r#"{"\u0000a":"\u0000=\u202e1","__proto__":"=1"}"#, None);
+    let edits =
+        ["control_characters /*", "formula /*", "control_characters /*", "bidi_controls /*", "prototype_keys /*"];
+    assert_eq!(hidden, Ok((r#"{"a":"'=1"}"#.to_owned(), edits.map(str::to_owned).to_vec())));
+    let refuse = Rules { formula: Formula::Refuse, ..KEEP };
+    assert_eq!(clean(refuse, r#"["a","=1"]"#, None), Err("formula /1".to_owned()));
+    assert_eq!(clean(refuse, r#"["a","-1"]"#, None), Ok((r#"["a","-1"]"#.to_owned(), Vec::new())));
 }
 
 /// Attack strings and ordinary ones, each with what is left of it: see `tests/data/hostile/README.md`.
@@ -476,7 +509,7 @@ fn dirty_texts() -> impl Strategy<Value = String> {
         "__proto\u{2060}__",
     ];
     let leaf =
-        prop_oneof![Just("1".to_owned()), Just(r#""\u0000x\b""#.to_owned()), Just("\"\u{202e}x\u{200b}\"".to_owned())];
+        prop_oneof![Just("1".to_owned()), Just(r#""\u0000x\b""#.to_owned()), Just("\"\u{202e}=x\u{200b}\"".to_owned())];
     leaf.prop_recursive(4, 30, 4, move |inner| {
         let members = proptest::collection::vec((proptest::sample::select(names.to_vec()), inner.clone()), 0..4);
         prop_oneof![
@@ -502,6 +535,10 @@ proptest! {
         for rules in [ALL, CONTROL, BIDI, ZERO_WIDTH, CHARACTERS, PROTOTYPE, OPERATORS, Rules { unknown_fields: Action::Keep, ..ALL }] {
             if let Ok((body, _)) = clean(rules, &text, Some(&schema)) {
                 prop_assert!(is_subsequence(&body, &text));
+            }
+            let with_formulas = clean(Rules { formula: Formula::Escape, ..rules }, &text, Some(&schema));
+            if let Ok((body, _)) = with_formulas {
+                prop_assert!(is_subsequence(&body.replace('\'', ""), &text));
             }
         }
     }

@@ -5,13 +5,19 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::characters::{Class, Wanted};
-use super::{Action, Report, Rule, Rules, operators, refused};
+use super::{Action, Formula, Report, Rule, Rules, formula, operators, refused};
 use crate::payload::declared::{Declared, Membership, Place, Standing};
 use crate::payload::{Document, Key, Kind, Member, Node};
 use crate::rejection::Rejection;
 
-/// Spans of the source that are not kept: ascending, apart from each other.
-pub(super) type Cuts = Vec<Range<usize>>;
+/// What is not kept of the source: ascending, apart from each other.
+pub(super) type Cuts = Vec<Cut>;
+
+/// A span of the source, and what stands there instead.
+pub(super) struct Cut {
+    pub(super) span: Range<usize>,
+    pub(super) instead: &'static [u8],
+}
 
 pub(super) struct Walk<'d> {
     rules: Rules,
@@ -55,6 +61,9 @@ impl<'d> Walk<'d> {
         if rules.operator_keys != Action::Keep && as_written && !operators::may_be_in(document.source()) {
             rules.operator_keys = Action::Keep;
         }
+        if rules.formula != Formula::Keep && as_written && !formula::may_be_in(document) {
+            rules.formula = Formula::Keep;
+        }
         let below_anything = Rules { unknown_fields: Action::Keep, ..rules } != Rules::default();
         if let Some(declared) = declared
             && rules.unknown_fields != Action::Keep
@@ -85,7 +94,10 @@ impl<'d> Walk<'d> {
         match node.kind() {
             Kind::Object => self.object(node, place, path),
             Kind::Array => self.array(node, place, path),
-            Kind::String => self.string(node.span(), path),
+            Kind::String => {
+                self.formula(node, path)?;
+                self.string(node.span(), path)
+            }
             Kind::Null | Kind::Bool | Kind::Number => Ok(()),
         }
     }
@@ -112,7 +124,7 @@ impl<'d> Walk<'d> {
                 Verdict::Keep(place, shown) => {
                     if let Some(run) = run.take() {
                         let end = if kept_until.is_some() { run.end } else { member.span().start };
-                        self.cuts.push(run.start..end);
+                        self.cut(run.start..end);
                     }
                     let path = Path::Name(path, shown);
                     self.string(member.key.span(), &path)?;
@@ -122,8 +134,8 @@ impl<'d> Walk<'d> {
             }
         }
         match (run, kept_until) {
-            (Some(run), Some(_)) => self.cuts.push(run),
-            (Some(_), None) => self.cuts.push(object.span().start + 1..object.span().end - 1),
+            (Some(run), Some(_)) => self.cut(run),
+            (Some(_), None) => self.cut(object.span().start + 1..object.span().end - 1),
             (None, _) => {}
         }
         Ok(())
@@ -192,6 +204,27 @@ impl<'d> Walk<'d> {
         is_named(member.key, renamed, "constructor") && member.value.members().any(is_prototype)
     }
 
+    fn cut(&mut self, span: Range<usize>) {
+        self.cuts.push(Cut { span, instead: b"" });
+    }
+
+    /// Makes a text of a string that is a formula once it is rid of unwanted characters.
+    fn formula(&mut self, string: Node<'d>, path: &Path<'_>) -> Result<(), Rejection> {
+        let characters = self.characters;
+        let is_formula =
+            |text: Cow<'_, str>| formula::is_formula(text.chars().filter(|&character| !characters.drops(character)));
+        if self.rules.formula == Formula::Keep || !string.as_str().is_some_and(is_formula) {
+            return Ok(());
+        }
+        if self.rules.formula == Formula::Refuse {
+            return Err(refused(Rule::Formula, path.pointer()));
+        }
+        let start = string.span().start + 1;
+        self.cuts.push(Cut { span: start..start, instead: formula::ESCAPE });
+        self.report.add(Rule::Formula, || path.pointer());
+        Ok(())
+    }
+
     /// Cuts unwanted characters out of the string, or name, at `span`, quotes included: an edit for each rule that finds some.
     fn string(&mut self, span: Range<usize>, path: &Path<'_>) -> Result<(), Rejection> {
         if self.characters.is_nothing() {
@@ -203,7 +236,7 @@ impl<'d> Walk<'d> {
                 return Err(refused(class.rule(), path.pointer()));
             }
             found[class as usize] = true;
-            self.cuts.push(span.start + cut.start..span.start + cut.end);
+            self.cut(span.start + cut.start..span.start + cut.end);
         }
         for class in Class::ALL.into_iter().filter(|&class| found[class as usize]) {
             self.report.add(class.rule(), || path.pointer());
