@@ -687,10 +687,10 @@ impl<'d> Sanitized<'d> {
     }
 }
 
-/// Strings that lost characters may no longer fit the schema they fitted before.
+/// Strings that lost characters, and objects that lost members, may no longer fit the schema they fitted before.
 fn check_again(cleaned: &Cleaned, schema: Option<&Schema>, source: &Source) -> Result<(), Rejection> {
     match schema {
-        Some(schema) if cleaned.report.has_cut_characters() => {
+        Some(schema) if !cleaned.report.is_empty() => {
             schema.check(&Document::read(cleaned.body.clone(), source.json)?).map(|_| ())
         }
         Some(_) | None => Ok(()),

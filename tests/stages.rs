@@ -200,6 +200,22 @@ fn a_string_that_no_longer_fits_once_it_is_cleaned_is_refused_however_many_edits
 }
 
 #[test]
+fn an_object_with_too_few_members_once_it_is_cleaned_is_refused() {
+    let schema = r#"{ "type": "object", "properties": { "type": true, "s": true }, "minProperties": 2 }"#;
+    let rules = "unknown_fields = \"drop\"";
+    let operators = CLEANING.replace(rules, "operator_keys = \"drop\"");
+    for (policy, body, expected) in [
+        (CLEANING, r#"{"type":"known","s":1,"u":2}"#, "accept"),
+        (CLEANING, r#"{"type":"known","u":2}"#, "schema_mismatch"),
+        (&operators, r#"{"type":"known","u":2}"#, "accept"),
+        (&operators, r#"{"type":"known","$gt":2}"#, "schema_mismatch"),
+    ] {
+        let (head, text) = signed(body, &[]);
+        assert_eq!(told(&policy_of(policy, schema), &head, text), expected, "{body}");
+    }
+}
+
+#[test]
 fn all_faults_at_once_are_told_one_by_one_as_they_are_mended() {
     let policy = policy();
     for (position, first) in FAULTS.iter().enumerate() {

@@ -120,8 +120,7 @@ fn a_whole_file_is_read() {
     assert!(schemas.any.is_none());
     assert_eq!(schemas.by_event[1].0.value, "push");
     assert_eq!(schemas.by_event[1].1.value, path("etc/schemas/push.json"));
-    let rules =
-        Rules { unknown_fields: Action::Drop, control_characters: Action::Refuse, prototype_keys: Action::Keep };
+    let rules = Rules { unknown_fields: Action::Drop, control_characters: Action::Refuse, ..Rules::default() };
     assert_eq!(config.sanitize, rules);
     assert_eq!(config.forward.to.value, Upstream::Https("https://app.internal/webhooks".parse().unwrap()));
     assert_eq!(config.forward.headers[0].value, "x-acme-*");
