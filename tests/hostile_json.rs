@@ -53,7 +53,12 @@ fn every_hostile_body_gets_its_verdict() {
 
 #[test]
 fn what_is_accepted_is_json_to_others_and_can_be_cleaned_once_and_for_all() {
-    let rules = Rules { unknown_fields: Action::Drop, control_characters: Action::Drop, prototype_keys: Action::Drop };
+    let rules = Rules {
+        unknown_fields: Action::Drop,
+        control_characters: Action::Drop,
+        prototype_keys: Action::Drop,
+        ..Rules::default()
+    };
     for Case { id, body, .. } in cases().into_iter().filter(|case| case.expect == "accept") {
         assert!(serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_ok(), "{id}");
         let document = Document::read(body, JsonLimits::default()).expect("it is accepted");

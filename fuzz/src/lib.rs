@@ -143,6 +143,7 @@ pub fn sanitize(data: &[u8]) {
         unknown_fields,
         control_characters,
         prototype_keys,
+        ..Rules::default()
     };
     let (keep, cut) = (Action::Keep, Action::Drop);
     for rules in [drop(cut, keep, keep), drop(keep, cut, keep), drop(keep, keep, cut), drop(cut, cut, cut)] {
