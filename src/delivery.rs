@@ -64,32 +64,33 @@
 //! }
 //! ```
 
+mod greet;
+mod head;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
+use http::{HeaderMap, StatusCode};
 
+use self::head::{check_host, cut, duplicated, has_no_content, is_json, media_type};
 use crate::admit::Limits;
 use crate::admit::claims::{Claim, Reservation};
 use crate::admit::permit::{Permit, Slot};
 use crate::auth::authenticator::{Credentials, presents_nothing};
 use crate::auth::certificate::ClientChain;
 use crate::auth::facts::{self, Covered};
-use crate::auth::handshake::{Answered, Handshake, ProofNeeded};
-use crate::auth::place::View;
-use crate::auth::template::Filling;
-use crate::auth::{self, Authenticator, Head, Proof};
+use crate::auth::place::{Body, View};
+use crate::auth::{Head, Proof};
 use crate::clock::UnixSeconds;
 use crate::header::{self, Duplicated};
 use crate::payload::Document;
 use crate::payload::declared::Membership;
 use crate::payload::schema::Schema;
 use crate::policy::source::{OnDuplicate, PayloadKind, Unlisted};
-use crate::policy::source_config::HandshakeMode;
 use crate::policy::{Policy, Source};
 use crate::reason::Reason;
 use crate::rejection::Rejection;
@@ -212,6 +213,7 @@ pub struct Validated<'d> {
     delivery: Accepted<'d>,
     document: Option<Document>,
     event: Option<Event<'d>>,
+    delivery_id: Option<String>,
     schema: Option<&'d Schema>,
     membership: Membership,
 }
@@ -286,43 +288,6 @@ impl<'d> Routed<'d> {
         Ok(Self { source, head, json, purpose })
     }
 
-    /// Answers a handshake that comes without proof and can be told by the head alone. Everything else goes on.
-    ///
-    /// # Errors
-    /// The answer; `handshake_refused` if it does not hold what it must; `client_certificate_missing` or `credential_mismatch` where the policy
-    /// wants a client certificate of everybody.
-    pub fn greet(self, now: UnixSeconds) -> Result<Self, Ended> {
-        let view = View::of_head(self.auth_head());
-        let is_met = |handshake: &&Handshake| {
-            handshake.proof == ProofNeeded::None && handshake.is_of_head() && handshake.is(&view)
-        };
-        match self.source.handshakes.list.iter().find(is_met) {
-            Some(handshake) => {
-                self.admit_stranger(now)?;
-                Err(self.shake(handshake, view))
-            }
-            None => Ok(self),
-        }
-    }
-
-    /// What a handshake is answered, as the policy wants it.
-    fn shake(&self, handshake: &Handshake, view: View<'_>) -> Ended {
-        let rules = &self.source.handshakes;
-        if rules.mode != HandshakeMode::Answer {
-            return Rejection::new(Reason::HandshakeRefused).hint("the policy's [handshake] mode refuses it").into();
-        }
-        if handshake.learn.is_some() && rules.learn.is_none() {
-            let hint = "[handshake] learn_secret says where the provider's secret is kept; then run `hookward learn`";
-            return Rejection::new(Reason::HandshakeRefused).hint(hint).into();
-        }
-        let signer = self.source.authenticator.as_ref().and_then(Authenticator::signer);
-        let verify_token = rules.verify_token.as_ref().map(Secret::expose);
-        match handshake.answer(&Filling { verify_token, signer, ..Filling::of(view) }) {
-            Ok(Answered { headers, body, learned }) => Answer { headers, body, why: "handshake", learned }.into(),
-            Err(rejection) => rejection.into(),
-        }
-    }
-
     /// The source.
     #[must_use]
     pub const fn source(&self) -> &'d Source {
@@ -346,20 +311,6 @@ impl<'d> Routed<'d> {
             None => Presentation::Unasked,
         };
         Ok(Presented { routed: self, permit, credential })
-    }
-
-    /// Whether the body may make this a handshake that comes without proof.
-    fn may_be_met_later(&self) -> bool {
-        let list = &self.source.handshakes.list;
-        list.iter().any(|handshake| handshake.proof == ProofNeeded::None && !handshake.is_of_head())
-    }
-
-    /// Where the policy wants a client certificate besides everything else, it wants it of strangers too.
-    fn admit_stranger(&self, now: UnixSeconds) -> Result<(), Rejection> {
-        match &self.source.authenticator {
-            Some(authenticator) => authenticator.admit_stranger(self.client_chain(), now),
-            None => Ok(()),
-        }
     }
 
     /// What the connection showed in its handshake; the edge puts it to the request.
@@ -422,24 +373,13 @@ impl<'d> Received<'d> {
         let Presented { routed, permit, credential } = self.presented;
         let proof = match (credential, &routed.source.authenticator) {
             (Presentation::Credentials(credentials), Some(_)) => Some(credentials.verify(&self.body, now)?),
-            (Presentation::Missing(fault), _) => return Err(meet(&routed, &self.body, fault)),
+            (Presentation::Missing(fault), _) => return Err(greet::meet(&routed, &self.body, fault)),
             (Presentation::Credentials(_), None) => return Err(Reason::CredentialMismatch.into()),
             (Presentation::Unasked, Some(_)) => return Err(Reason::CredentialMissing.into()),
             // The policy says `provider = "none"` and why.
             (Presentation::Unasked, None) => None,
         };
         Ok(Authenticated { routed, permit, body: self.body, proof, at: now })
-    }
-}
-
-/// Answers a handshake without proof that only the body tells; everything else keeps its fault.
-fn meet(routed: &Routed<'_>, body: &Bytes, fault: Rejection) -> Ended {
-    let body = auth::place::Body::new(body, &routed.head.headers);
-    let view = View::of_head(routed.auth_head()).with_body(&body);
-    let is_met = |handshake: &&Handshake| handshake.proof == ProofNeeded::None && handshake.is(&view);
-    match routed.source.handshakes.list.iter().find(is_met) {
-        Some(handshake) => routed.shake(handshake, view),
-        None => fault.into(),
     }
 }
 
@@ -524,8 +464,8 @@ impl<'d> Accepted<'d> {
     pub fn validate(self) -> Result<Validated<'d>, Ended> {
         let source = self.routed.source;
         let document = if self.routed.json { Some(Document::read(self.body.clone(), source.json)?) } else { None };
-        self.greet(document.as_ref())?;
-        let event = self.find_event(document.as_ref());
+        self.greet_authentic(document.as_ref())?;
+        let (event, delivery_id) = self.find_facts(document.as_ref());
         let rules = &source.event;
         let mut membership = Membership::Unasked;
         let schema = match &document {
@@ -540,32 +480,20 @@ impl<'d> Accepted<'d> {
             }
             Some(_) | None => None,
         };
-        Ok(Validated { delivery: self, document, event, schema, membership })
+        Ok(Validated { delivery: self, document, event, delivery_id, schema, membership })
     }
 
-    /// Answers an authentic handshake. Everything else goes on, unless it came by a method that deliveries do not have.
-    fn greet(&self, document: Option<&Document>) -> Result<(), Ended> {
-        let rules = &self.routed.source.handshakes;
-        if rules.mode == HandshakeMode::Forward || rules.list.is_empty() {
-            return Ok(());
-        }
-        let body = auth::place::Body::read(&self.body, &self.routed.head.headers, document);
-        let view = View::of_head(self.routed.auth_head()).with_body(&body);
-        match rules.list.iter().find(|handshake| handshake.proof == ProofNeeded::Required && handshake.is(&view)) {
-            Some(handshake) => Err(self.routed.shake(handshake, view)),
-            None if self.routed.purpose == Purpose::Handshake => Err(Reason::HandshakeRefused.into()),
-            None => Ok(()),
-        }
-    }
-
-    fn find_event(&self, document: Option<&Document>) -> Option<Event<'d>> {
-        let body = auth::place::Body::for_facts(&self.body, &self.routed.head.headers, document);
+    /// The event's name and the provider's id of the delivery, from one look at the body.
+    fn find_facts(&self, document: Option<&Document>) -> (Option<Event<'d>>, Option<String>) {
+        let Routed { source, head, .. } = self.routed;
+        let body = Body::for_facts(&self.body, &head.headers, document);
         let claims = self.proof.as_ref().and_then(Proof::claims);
         let view = View::of_head(self.routed.auth_head()).with_body(&body).with_claims(claims);
-        self.routed.source.event.places.iter().find_map(|(place, covered)| {
+        let event = source.event.places.iter().find_map(|(place, covered)| {
             let name = facts::find(std::slice::from_ref(place), &view)?;
             Some(Event { name: Cow::Owned(name), covered: *covered })
-        })
+        });
+        (event, facts::find(&source.delivery_id, &view))
     }
 }
 
@@ -612,10 +540,6 @@ impl<'d> Validated<'d> {
     /// `sanitizer_refused`.
     pub fn sanitize(self) -> Result<Sanitized<'d>, Rejection> {
         let Accepted { routed, body, proof, slot, novelty } = self.delivery;
-        let whole = auth::place::Body::for_facts(&body, &routed.head.headers, self.document.as_ref());
-        let claims = proof.as_ref().and_then(Proof::claims);
-        let view = View::of_head(routed.auth_head()).with_body(&whole).with_claims(claims);
-        let delivery_id = facts::find(&routed.source.delivery_id, &view);
         let (body, report) = match &self.document {
             Some(document) => {
                 let declared = self.schema.map(Schema::declared);
@@ -625,7 +549,7 @@ impl<'d> Validated<'d> {
             }
             None => (body, Report::default()),
         };
-        let event = self.event;
+        let (event, delivery_id) = (self.event, self.delivery_id);
         Ok(Sanitized { routed, _slot: slot, novelty, body, report, proof, event, delivery_id })
     }
 }
@@ -695,77 +619,4 @@ fn check_again(cleaned: &Cleaned, schema: Option<&Schema>, source: &Source) -> R
         }
         Some(_) | None => Ok(()),
     }
-}
-
-/// Exactly one well-formed Host where the version wants one, and none that differs from the target's authority (RFC 9110 §7.2, RFC 9113 §8.3.1).
-fn check_host(head: &Parts) -> Result<(), Rejection> {
-    let host = header::single(&head.headers, &HOST).map_err(|Duplicated| duplicated(&HOST))?;
-    let malformed = || Rejection::new(Reason::HeaderMalformed).fact("header", "host");
-    let authority = head.uri.authority();
-    match host {
-        Some(value) if !is_host(value) => Err(malformed()),
-        Some(value)
-            if authority
-                .is_some_and(|authority| !value.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes())) =>
-        {
-            Err(malformed())
-        }
-        None if head.version == Version::HTTP_11 || authority.is_none() && head.version == Version::HTTP_2 => {
-            Err(malformed())
-        }
-        Some(_) | None => match authority {
-            Some(authority) if authority.as_str().contains('@') => Err(malformed()),
-            Some(_) | None => Ok(()),
-        },
-    }
-}
-
-/// A registered name or an address with an optional port, and nothing else (RFC 9110 §7.2; no userinfo, list, path or white space).
-fn is_host(value: &HeaderValue) -> bool {
-    let Ok(text) = std::str::from_utf8(value.as_bytes()) else { return false };
-    let (name, port) = match text.strip_prefix('[') {
-        Some(rest) => match rest.split_once(']') {
-            Some((address, rest)) if address.parse::<std::net::Ipv6Addr>().is_ok() => {
-                (address, if rest.is_empty() { None } else { Some(rest.strip_prefix(':').unwrap_or("-")) })
-            }
-            Some(_) | None => return false,
-        },
-        None => match text.split_once(':') {
-            Some((name, port)) => (name, Some(port)),
-            None => (text, None),
-        },
-    };
-    let named = !name.is_empty()
-        && (text.starts_with('[') || name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)));
-    named && port.is_none_or(|port| port.parse::<u16>().is_ok() && port.bytes().all(|byte| byte.is_ascii_digit()))
-}
-
-fn duplicated(name: &HeaderName) -> Rejection {
-    Rejection::new(Reason::HeaderDuplicated).fact("header", name.as_str().to_owned())
-}
-
-/// The media type without parameters; empty if there is no Content-Type (RFC 9110 §8.3).
-fn media_type(head: &Parts) -> Result<&str, Rejection> {
-    let Some(value) = head.headers.get(CONTENT_TYPE) else { return Ok("") };
-    let text = value.to_str().map_err(|_| Rejection::new(Reason::HeaderMalformed).fact("header", "content-type"))?;
-    Ok(text.split(';').next().unwrap_or_default().trim())
-}
-
-/// A GET without Content-Type: it says all in its URL, and has no body whose type could be the wrong one.
-fn has_no_content(head: &Parts) -> bool {
-    head.method == Method::GET && !head.headers.contains_key(CONTENT_TYPE)
-}
-
-/// `application/json`, `text/json` and every `+json` type (RFC 6839 §3.1).
-fn is_json(media_type: &str) -> bool {
-    let media_type = media_type.as_bytes();
-    let ends = |suffix: &[u8]| {
-        media_type.len() >= suffix.len() && media_type[media_type.len() - suffix.len()..].eq_ignore_ascii_case(suffix)
-    };
-    ends(b"/json") || ends(b"+json")
-}
-
-/// Text of the sender's for a record, cut; it is escaped when it is written.
-fn cut(text: &str) -> String {
-    text.chars().take(80).collect()
 }

@@ -390,10 +390,7 @@ impl Scheme {
             | Place::Form(_)
             | Place::Item(_)
             | Place::Position(_)
-            | Place::Member(_) => self
-                .signed
-                .values()
-                .any(|value| matches!(value, Value::At(named) if named == place || is_field_of(place, named))),
+            | Place::Member(_) => self.signed.places().any(|named| named == place || is_field_of(place, named)),
         }
     }
 

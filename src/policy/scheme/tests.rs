@@ -1,6 +1,8 @@
 use super::*;
 use crate::auth::scheme::{Hash, PublicKeyAlgorithm, TokenAlgorithm};
+use crate::auth::template::Part;
 use crate::policy::table::{findings, read};
+use http::HeaderName;
 use proptest::prelude::*;
 
 fn value(value: Value) -> Part {
