@@ -88,12 +88,12 @@ use crate::header::{self, Duplicated};
 use crate::payload::Document;
 use crate::payload::declared::Membership;
 use crate::payload::schema::Schema;
-use crate::policy::source::{OnDuplicate, PayloadKind, Unlisted};
+use crate::policy::source::{Mode, OnDuplicate, PayloadKind, Unlisted};
 use crate::policy::source_config::HandshakeMode;
 use crate::policy::{Policy, Source};
 use crate::reason::Reason;
-use crate::rejection::Rejection;
-use crate::sanitize::{Cleaned, Report};
+use crate::rejection::{Fact, Rejection};
+use crate::sanitize::{Cleaned, Edit, Report};
 use crate::secret::Secret;
 
 /// How a delivery ends without being forwarded.
@@ -164,8 +164,34 @@ enum Presentation<'d> {
     Credentials(Credentials<'d>),
     /// None, which is a fault unless the body makes it a handshake that comes without proof.
     Missing(Rejection),
+    /// One that is not well-formed, or none, where `[mode] auth` only monitors.
+    Refuted(Rejection),
     /// The policy wants no proof.
     Unasked,
+}
+
+/// Who sent a delivery. Only [`Received::authenticate`] makes one.
+#[derive(Debug)]
+enum Sender<'d> {
+    /// Somebody with the secret.
+    Proven(Proof<'d>),
+    /// Anybody: the policy says `provider = "none"`.
+    Unasked,
+    /// Nobody knows, and `[mode] auth` only monitors. Nothing that needs a proof may be done for it.
+    Unproven,
+}
+
+impl<'d> Sender<'d> {
+    const fn proof(&self) -> Option<&Proof<'d>> {
+        match self {
+            Self::Proven(proof) => Some(proof),
+            Self::Unasked | Self::Unproven => None,
+        }
+    }
+
+    const fn is_unproven(&self) -> bool {
+        matches!(self, Self::Unproven)
+    }
 }
 
 /// A request with its whole body.
@@ -175,14 +201,15 @@ pub struct Received<'d> {
     body: Bytes,
 }
 
-/// A delivery whose sender is proven.
+/// A delivery whose sender is proven, or known not to be where `[mode] auth` only monitors.
 #[derive(Debug)]
 pub struct Authenticated<'d> {
     routed: Routed<'d>,
     permit: Permit,
     body: Bytes,
-    proof: Option<Proof<'d>>,
+    sender: Sender<'d>,
     at: UnixSeconds,
+    monitored: Vec<Rejection>,
 }
 
 /// A proven delivery that is new and that its source has room for.
@@ -190,9 +217,10 @@ pub struct Authenticated<'d> {
 pub struct Accepted<'d> {
     routed: Routed<'d>,
     body: Bytes,
-    proof: Option<Proof<'d>>,
+    sender: Sender<'d>,
     slot: Slot,
     novelty: Novelty,
+    monitored: Vec<Rejection>,
 }
 
 /// Whether a delivery was accepted before.
@@ -224,7 +252,8 @@ pub struct Sanitized<'d> {
     novelty: Novelty,
     body: Bytes,
     report: Report,
-    proof: Option<Proof<'d>>,
+    monitored: Vec<Rejection>,
+    sender: Sender<'d>,
     event: Option<Event<'d>>,
     delivery_id: Option<String>,
 }
@@ -338,14 +367,24 @@ impl<'d> Routed<'d> {
             Some(authenticator) => match authenticator.read(self.auth_head(), self.client_chain(), now) {
                 Ok(credentials) => Presentation::Credentials(credentials),
                 Err(fault) if presents_nothing(fault.reason()) && self.may_be_met_later() => {
-                    self.admit_stranger(now)?;
-                    Presentation::Missing(fault)
+                    match self.admit_stranger(now) {
+                        Ok(()) => Presentation::Missing(fault),
+                        Err(fault) => self.refute(fault)?,
+                    }
                 }
-                Err(fault) => return Err(fault),
+                Err(fault) => self.refute(fault)?,
             },
             None => Presentation::Unasked,
         };
         Ok(Presented { routed: self, permit, credential })
+    }
+
+    /// A request that cannot be authentic ends here, unless that is only monitored.
+    fn refute(&self, fault: Rejection) -> Result<Presentation<'d>, Rejection> {
+        match self.source.modes.auth {
+            Mode::Enforce => Err(fault),
+            Mode::Monitor => Ok(Presentation::Refuted(fault)),
+        }
     }
 
     /// Whether the body may make this a handshake that comes without proof.
@@ -383,8 +422,13 @@ impl<'d> Presented<'d> {
     pub fn body_bytes_max(&self) -> usize {
         let of_source = self.routed.source.body_bytes_max;
         match self.credential {
-            Presentation::Missing(_) => of_source.min(CHALLENGE_BODY_BYTES_MAX),
-            Presentation::Credentials(_) | Presentation::Unasked => of_source,
+            Presentation::Missing(_) if self.routed.source.modes.auth == Mode::Enforce => {
+                of_source.min(CHALLENGE_BODY_BYTES_MAX)
+            }
+            Presentation::Missing(_)
+            | Presentation::Refuted(_)
+            | Presentation::Credentials(_)
+            | Presentation::Unasked => of_source,
         }
     }
 
@@ -417,26 +461,38 @@ impl<'d> Received<'d> {
     /// handshake that the body makes of it.
     pub fn authenticate(self, now: UnixSeconds) -> Result<Authenticated<'d>, Ended> {
         let Presented { routed, permit, credential } = self.presented;
-        let proof = match (credential, &routed.source.authenticator) {
-            (Presentation::Credentials(credentials), Some(_)) => Some(credentials.verify(&self.body, now)?),
-            (Presentation::Missing(fault), _) => return Err(meet(&routed, &self.body, fault)),
+        let mut monitored = Vec::new();
+        let mut doubt = |fault: Rejection| {
+            routed.source.modes.auth.judge(fault, &mut monitored)?;
+            Ok::<_, Rejection>(Sender::Unproven)
+        };
+        let sender = match (credential, &routed.source.authenticator) {
+            (Presentation::Credentials(credentials), Some(_)) => match credentials.verify(&self.body, now) {
+                Ok(proof) => Sender::Proven(proof),
+                Err(fault) => doubt(fault)?,
+            },
+            (Presentation::Missing(fault), _) => {
+                meet(&routed, &self.body)?;
+                doubt(fault)?
+            }
+            (Presentation::Refuted(fault), _) => doubt(fault)?,
             (Presentation::Credentials(_), None) => return Err(Reason::CredentialMismatch.into()),
             (Presentation::Unasked, Some(_)) => return Err(Reason::CredentialMissing.into()),
             // The policy says `provider = "none"` and why.
-            (Presentation::Unasked, None) => None,
+            (Presentation::Unasked, None) => Sender::Unasked,
         };
-        Ok(Authenticated { routed, permit, body: self.body, proof, at: now })
+        Ok(Authenticated { routed, permit, body: self.body, sender, at: now, monitored })
     }
 }
 
-/// Answers a handshake without proof that only the body tells; everything else keeps its fault.
-fn meet(routed: &Routed<'_>, body: &Bytes, fault: Rejection) -> Ended {
+/// Answers a handshake without proof that only the body tells. Everything else goes on to the fault it has.
+fn meet(routed: &Routed<'_>, body: &Bytes) -> Result<(), Ended> {
     let body = auth::place::Body::new(body, &routed.head.headers);
     let view = View::of_head(routed.auth_head()).with_body(&body);
     let is_met = |handshake: &&Handshake| handshake.proof == ProofNeeded::None && handshake.is(&view);
     match routed.source.handshakes.list.iter().find(is_met) {
-        Some(handshake) => routed.shake(handshake, view),
-        None => fault.into(),
+        Some(handshake) => Err(routed.shake(handshake, view)),
+        None => Ok(()),
     }
 }
 
@@ -453,10 +509,15 @@ impl<'d> Authenticated<'d> {
         self.routed.source
     }
 
-    /// Who sent it; `None` where the policy says `provider = "none"`.
+    /// Who sent it; `None` where the policy says `provider = "none"`, or where only monitored authentication found no proof.
     #[must_use]
     pub const fn proof(&self) -> Option<&Proof<'d>> {
-        self.proof.as_ref()
+        self.sender.proof()
+    }
+
+    /// Takes out what monitored stages found.
+    pub fn take_monitored(&mut self) -> Vec<Rejection> {
+        std::mem::take(&mut self.monitored)
     }
 
     /// Claims the delivery, so that its repetitions are known, and takes it into its source's budget. `now` is monotonic.
@@ -465,15 +526,22 @@ impl<'d> Authenticated<'d> {
     /// `replayed`, `replay_in_flight`, `rate_limited_source`, `overloaded`, in this order.
     pub fn accept(self, limits: &Limits, now: Duration) -> Result<Accepted<'d>, Rejection> {
         let novelty = self.claim(limits, now)?;
-        let slot = limits.accept(&self.routed.source.limits, self.permit, now)?;
-        Ok(Accepted { routed: self.routed, body: self.body, proof: self.proof, slot, novelty })
+        let rules = &self.routed.source.limits;
+        let mut slot = match &self.sender {
+            Sender::Proven(_) | Sender::Unasked => limits.accept(rules, self.permit, now)?,
+            Sender::Unproven => limits.accept_unproven(rules, self.permit)?,
+        };
+        let mut monitored = self.monitored;
+        monitored.extend(slot.take_monitored());
+        Ok(Accepted { routed: self.routed, body: self.body, sender: self.sender, slot, novelty, monitored })
     }
 
     /// Takes a recorded delivery on without limits and replay protection.
     #[must_use]
     pub fn accept_offline(self) -> Accepted<'d> {
         let slot = Slot::offline(self.permit);
-        Accepted { routed: self.routed, body: self.body, proof: self.proof, slot, novelty: Novelty::Unknown }
+        let (sender, monitored) = (self.sender, self.monitored);
+        Accepted { routed: self.routed, body: self.body, sender, slot, novelty: Novelty::Unknown, monitored }
     }
 
     /// Takes a recorded delivery on without limits, but with replay protection: the records before it count.
@@ -483,11 +551,12 @@ impl<'d> Authenticated<'d> {
     pub fn accept_sequence(self, limits: &Limits, now: Duration) -> Result<Accepted<'d>, Rejection> {
         let novelty = self.claim(limits, now)?;
         let slot = Slot::offline(self.permit);
-        Ok(Accepted { routed: self.routed, body: self.body, proof: self.proof, slot, novelty })
+        let (sender, monitored) = (self.sender, self.monitored);
+        Ok(Accepted { routed: self.routed, body: self.body, sender, slot, novelty, monitored })
     }
 
     fn claim(&self, limits: &Limits, now: Duration) -> Result<Novelty, Rejection> {
-        let Some(proof) = &self.proof else { return Ok(Novelty::Unknown) };
+        let Some(proof) = self.sender.proof() else { return Ok(Novelty::Unknown) };
         let source = self.routed.source;
         // A token may be fresh for longer than the window; a timestamp from the edge of the future is, by its last second.
         let window = source.replay.window.max(proof.fresh_for().unwrap_or_default().min(CLAIM_TIME_MAX));
@@ -514,11 +583,16 @@ impl<'d> Authenticated<'d> {
 }
 
 impl<'d> Accepted<'d> {
+    /// Takes out what monitored stages found.
+    pub fn take_monitored(&mut self) -> Vec<Rejection> {
+        std::mem::take(&mut self.monitored)
+    }
+
     /// Reads the payload, finds the event and checks its schema.
     ///
     /// # Errors
     /// `json_*`, `event_missing`, `event_unlisted`, `schema_mismatch`; or an answer where unlisted events are acknowledged.
-    pub fn validate(self) -> Result<Validated<'d>, Ended> {
+    pub fn validate(mut self) -> Result<Validated<'d>, Ended> {
         let source = self.routed.source;
         let document = if self.routed.json { Some(Document::read(self.body.clone(), source.json)?) } else { None };
         self.greet(document.as_ref())?;
@@ -530,8 +604,14 @@ impl<'d> Accepted<'d> {
                 let name = event.as_ref().map(|event| &*event.name);
                 let schema = rules.schema(name);
                 match (schema, name) {
-                    (Some(schema), _) => membership = schema.check(document)?,
-                    (None, name) => unlisted(source, name)?,
+                    (Some(schema), _) => match schema.check(document) {
+                        Ok(known) => membership = known,
+                        Err(mismatch) => source.modes.schema.judge(mismatch, &mut self.monitored)?,
+                    },
+                    (None, name) => match unlisted(source, name) {
+                        Err(Ended::Rejected(fault)) => source.modes.schema.judge(fault, &mut self.monitored)?,
+                        passed_or_answered => passed_or_answered?,
+                    },
                 }
                 schema
             }
@@ -549,6 +629,10 @@ impl<'d> Accepted<'d> {
         let body = auth::place::Body::read(&self.body, &self.routed.head.headers, document);
         let view = View::of_head(self.routed.auth_head()).with_body(&body);
         match rules.list.iter().find(|handshake| handshake.proof == ProofNeeded::Required && handshake.is(&view)) {
+            Some(_) if self.sender.is_unproven() => {
+                let hint = "[mode] auth lets deliveries pass without proof, not handshakes";
+                Err(Rejection::new(Reason::HandshakeRefused).hint(hint).into())
+            }
             Some(handshake) => Err(self.routed.shake(handshake, view)),
             None if self.routed.purpose == Purpose::Handshake => Err(Reason::HandshakeRefused.into()),
             None => Ok(()),
@@ -557,11 +641,12 @@ impl<'d> Accepted<'d> {
 
     fn find_event(&self, document: Option<&Document>) -> Option<Event<'d>> {
         let body = auth::place::Body::for_facts(&self.body, &self.routed.head.headers, document);
-        let claims = self.proof.as_ref().and_then(Proof::claims);
+        let claims = self.sender.proof().and_then(Proof::claims);
         let view = View::of_head(self.routed.auth_head()).with_body(&body).with_claims(claims);
         self.routed.source.event.places.iter().find_map(|(place, covered)| {
             let name = facts::find(std::slice::from_ref(place), &view)?;
-            Some(Event { name: Cow::Owned(name), covered: *covered })
+            let covered = if self.sender.is_unproven() { Covered::Unsigned } else { *covered };
+            Some(Event { name: Cow::Owned(name), covered })
         })
     }
 }
@@ -603,27 +688,40 @@ impl<'d> Validated<'d> {
         self.event.as_ref().map(|event| &*event.name)
     }
 
+    /// Takes out what monitored stages found.
+    pub fn take_monitored(&mut self) -> Vec<Rejection> {
+        self.delivery.take_monitored()
+    }
+
     /// Removes what the policy does not want to reach the upstream.
     ///
     /// # Errors
     /// `sanitizer_refused`.
     pub fn sanitize(self) -> Result<Sanitized<'d>, Rejection> {
-        let Accepted { routed, body, proof, slot, novelty } = self.delivery;
+        let Accepted { routed, body, sender, slot, novelty, mut monitored } = self.delivery;
         let whole = auth::place::Body::for_facts(&body, &routed.head.headers, self.document.as_ref());
-        let claims = proof.as_ref().and_then(Proof::claims);
+        let claims = sender.proof().and_then(Proof::claims);
         let view = View::of_head(routed.auth_head()).with_body(&whole).with_claims(claims);
         let delivery_id = facts::find(&routed.source.delivery_id, &view);
         let (body, report) = match &self.document {
             Some(document) => {
-                let declared = self.schema.map(Schema::declared);
-                let cleaned = routed.source.sanitize.clean(document, declared, self.membership)?;
-                check_again(&cleaned, self.schema, routed.source)?;
-                (cleaned.body, cleaned.report)
+                let cleaned = clean(document, self.schema, self.membership, routed.source, &mut monitored);
+                match (cleaned, routed.source.modes.sanitize) {
+                    (Ok(cleaned), Mode::Enforce) => (cleaned.body, cleaned.report),
+                    (Ok(cleaned), Mode::Monitor) => {
+                        monitored.extend(would_edit(&cleaned.report));
+                        (body, Report::default())
+                    }
+                    (Err(refusal), mode) => {
+                        mode.judge(refusal, &mut monitored)?;
+                        (body, Report::default())
+                    }
+                }
             }
             None => (body, Report::default()),
         };
         let event = self.event;
-        Ok(Sanitized { routed, _slot: slot, novelty, body, report, proof, event, delivery_id })
+        Ok(Sanitized { routed, _slot: slot, novelty, body, report, monitored, sender, event, delivery_id })
     }
 }
 
@@ -652,10 +750,21 @@ impl<'d> Sanitized<'d> {
         &self.report
     }
 
-    /// Who sent it.
+    /// Who sent it; `None` where nobody had to prove it, or nobody did.
     #[must_use]
     pub const fn proof(&self) -> Option<&Proof<'d>> {
-        self.proof.as_ref()
+        self.sender.proof()
+    }
+
+    /// Whether it goes on although its proof failed: `[mode] auth` only monitors.
+    #[must_use]
+    pub const fn is_unproven(&self) -> bool {
+        self.sender.is_unproven()
+    }
+
+    /// Takes out what monitored stages found.
+    pub fn take_monitored(&mut self) -> Vec<Rejection> {
+        std::mem::take(&mut self.monitored)
     }
 
     /// Whether the same delivery was accepted before.
@@ -683,6 +792,36 @@ impl<'d> Sanitized<'d> {
         self.delivery_id.as_deref()
     }
 }
+
+/// What the sanitizer makes of a payload. What no longer fits a schema that is only monitored is among the findings.
+fn clean(
+    document: &Document,
+    schema: Option<&Schema>,
+    membership: Membership,
+    source: &Source,
+    findings: &mut Vec<Rejection>,
+) -> Result<Cleaned, Rejection> {
+    let cleaned = source.sanitize.clean(document, schema.map(Schema::declared), membership)?;
+    match check_again(&cleaned, schema, source) {
+        // It may have missed the schema before: one finding is enough.
+        Err(mismatch) if findings.iter().all(|found| found.reason() != mismatch.reason()) => {
+            source.modes.schema.judge(mismatch, findings)?;
+        }
+        Ok(()) | Err(_) => {}
+    }
+    Ok(cleaned)
+}
+
+/// The finding that stands for edits which were not made.
+fn would_edit(report: &Report) -> Option<Rejection> {
+    let row = |edit: &Edit| vec![("rule", Fact::from(edit.rule.name())), ("pointer", Fact::from(edit.pointer.clone()))];
+    let first = report.edits().iter().take(EDITS_SHOWN_MAX).map(row).collect();
+    let finding = Rejection::new(Reason::SanitizerEdited).fact("edits", report.count());
+    (!report.is_empty()).then(|| finding.fact("first", Fact::Rows(first)))
+}
+
+/// How many edits that were not made are named in the record.
+const EDITS_SHOWN_MAX: usize = 16;
 
 /// Strings that lost characters may no longer fit the schema they fitted before.
 fn check_again(cleaned: &Cleaned, schema: Option<&Schema>, source: &Source) -> Result<(), Rejection> {

@@ -174,7 +174,7 @@ impl<U: Upstream> Gateway<U> {
         check_head(head, settings)?;
         let routed = Routed::find(policy, head, arrival.host)?;
         let source = draft.routed(routed.source());
-        let permit = limits.enter(&source.limits, draft.peer(), clock.monotonic())?;
+        let permit = draft.permitted(limits.enter(&source.limits, draft.peer(), clock.monotonic())?);
         let routed = routed.greet(clock.unix_seconds())?;
         let body_time = permit.body_time(settings.body);
         let mut reserved = limits.buffers().reserve(draft.peer().into(), 0)?;
@@ -184,9 +184,9 @@ impl<U: Upstream> Gateway<U> {
         let received = draft.received(presented.receive(body)?);
         let authenticated = draft.authenticated(received.authenticate(clock.unix_seconds())?);
         commitment.commit();
-        let accepted = authenticated.accept(limits, clock.monotonic())?;
+        let accepted = draft.accepted(authenticated.accept(limits, clock.monotonic())?);
         let validated = draft.validated(accepted.validate()?);
-        let sanitized = validated.sanitize()?;
+        let sanitized = draft.sanitized(validated.sanitize()?);
         let forwarded = self.forward(&sanitized, draft).await?;
         if forwarded.status.is_success() {
             sanitized.commit(clock.monotonic());

@@ -20,6 +20,7 @@ const EVENT_UNSIGNED: HeaderName = HeaderName::from_static("x-hookward-event-uns
 const SECRET_ID: HeaderName = HeaderName::from_static("x-hookward-secret-id");
 const EDITS: HeaderName = HeaderName::from_static("x-hookward-edits");
 const DUPLICATE: HeaderName = HeaderName::from_static("x-hookward-duplicate");
+const UNAUTHENTICATED: HeaderName = HeaderName::from_static("x-hookward-unauthenticated");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -98,6 +99,9 @@ fn attest(delivery: &Sanitized<'_>, attestation: Attestation<'_>, headers: &mut 
     }
     if !delivery.report().is_empty() {
         put(EDITS, &delivery.report().count().to_string());
+    }
+    if delivery.is_unproven() {
+        put(UNAUTHENTICATED, "1");
     }
     if attestation.duplicate {
         put(DUPLICATE, "1");

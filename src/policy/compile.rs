@@ -16,7 +16,7 @@ use super::diagnostic::{Diagnostic, Diagnostics, SourceFile};
 use super::preset::{self, Preset, Signing};
 use super::secrets::{Exposure, Resolved, Resolver, SecretFault};
 use super::source::{
-    self, ContentTypes, EventRules, ForwardRules, HandshakeRules, Methods, OnDuplicate, PayloadKind, ReplayRule,
+    self, ContentTypes, EventRules, ForwardRules, HandshakeRules, Methods, Mode, OnDuplicate, PayloadKind, ReplayRule,
     Source, Unlisted,
 };
 use super::source_config::{
@@ -74,6 +74,9 @@ pub(super) fn compile(
     let signs_for_strangers = handshakes.as_ref().is_some_and(HandshakeRules::signs_for_strangers);
     let challenges = if signs_for_strangers { Challenges::Signed } else { Challenges::None };
     let authenticator = compiler.authenticator(&config, &combined, challenges);
+    if let (Some(span), Some(None)) = (&config.unproven, &authenticator) {
+        compiler.error(Some(span.clone()), "there is no authentication to monitor: provider = \"none\"".to_owned());
+    }
     let schemes = combined.schemes();
     let event = compiler.event(&config, &combined, &schemes);
     let headers = compiler.headers(&config, &combined, &schemes);
@@ -94,7 +97,7 @@ pub(super) fn compile(
     let credential_parameters = credential_parameters.collect();
     let (http_methods, answer_headers) = (combined.http_methods(), combined.answer_headers());
     let delivery_id = combined.presets().flat_map(|preset| preset.delivery_id.iter().cloned()).collect();
-    let limits = context.limits.source(name, limits(&config.limit, config.allow.as_ref()));
+    let limits = context.limits.source(name, limits(&config.limit, config.allow.as_ref(), config.modes.limit));
     Some(Source {
         name: Arc::from(name),
         policy: label(file),
@@ -114,6 +117,7 @@ pub(super) fn compile(
         event: event?,
         delivery_id,
         sanitize: config.sanitize,
+        modes: config.modes,
         forward: ForwardRules {
             target: Arc::new(target?),
             deadline: config.forward.deadline.milliseconds(),
@@ -703,7 +707,7 @@ fn single_headers(schemes: &[Scheme]) -> Vec<HeaderName> {
     names
 }
 
-fn limits(config: &LimitConfig, allow: Option<&Spanned<Vec<Spanned<ipnet::IpNet>>>>) -> SourceRules {
+fn limits(config: &LimitConfig, allow: Option<&Spanned<Vec<Spanned<ipnet::IpNet>>>>, mode: Mode) -> SourceRules {
     let positive = |number: u32| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
     let rate =
         |rate: super::source_config::Rate| Rate { per_second: positive(rate.per_second), burst: positive(rate.burst) };
@@ -713,7 +717,10 @@ fn limits(config: &LimitConfig, allow: Option<&Spanned<Vec<Spanned<ipnet::IpNet>
         failures: FailureRule { per_minute: positive(config.failures_per_minute), block_time: config.block_time },
         in_flight_max: positive(u32::try_from(config.in_flight_max).unwrap_or(u32::MAX)),
         networks: allow.map(|allow| Networks::new(allow.value.iter().map(|network| network.value))),
-        rate_mode: RateMode::Enforce,
+        rate_mode: match mode {
+            Mode::Enforce => RateMode::Enforce,
+            Mode::Monitor => RateMode::Monitor,
+        },
     }
 }
 

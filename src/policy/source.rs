@@ -18,6 +18,7 @@ use crate::forward::{HeaderRules, Signer, Target};
 use crate::payload::JsonLimits;
 use crate::payload::schema::Schema;
 use crate::policy::source_config::HandshakeMode;
+use crate::rejection::Rejection;
 use crate::sanitize::Rules;
 use crate::secret::Secret;
 
@@ -60,8 +61,60 @@ pub struct Source {
     pub delivery_id: Vec<Template>,
     /// What is cleaned.
     pub sanitize: Rules,
+    /// Which stages refuse and edit, and which only say that they would.
+    pub modes: Modes,
     /// Where clean deliveries go.
     pub forward: ForwardRules,
+}
+
+/// What a stage does with what it finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// The delivery is refused or edited.
+    #[default]
+    Enforce,
+    /// It goes on as it is; the finding is recorded and counted.
+    Monitor,
+}
+
+/// `[mode]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Modes {
+    /// Events and their schemas.
+    pub schema: Mode,
+    /// The sanitizer.
+    pub sanitize: Mode,
+    /// The rates of clients and of the source.
+    pub limit: Mode,
+    /// Authentication.
+    pub auth: Mode,
+    /// Why, in the operator's words.
+    pub because: Option<Box<str>>,
+}
+
+impl Mode {
+    /// Lets a finding of a monitored stage pass, into `findings`.
+    ///
+    /// # Errors
+    /// The finding itself, where the stage is enforced.
+    pub fn judge(self, finding: Rejection, findings: &mut Vec<Rejection>) -> Result<(), Rejection> {
+        match self {
+            Self::Enforce => Err(finding),
+            Self::Monitor => {
+                findings.push(finding);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Modes {
+    /// The stages that are only monitored, as the policy names them.
+    #[must_use]
+    pub fn weakened(&self) -> Vec<&'static str> {
+        let stages = [("schema", self.schema), ("sanitize", self.sanitize), ("limit", self.limit), ("auth", self.auth)];
+        stages.into_iter().filter(|(_, mode)| *mode == Mode::Monitor).map(|(name, _)| name).collect()
+    }
 }
 
 /// Methods a source takes for deliveries.

@@ -19,6 +19,7 @@ mod edge;
 mod forward;
 mod gateway;
 mod limits;
+mod monitor;
 mod policies;
 mod reload;
 mod scale;

@@ -209,7 +209,25 @@ fn faults_at_the_top_level_are_told() {
         ("", "[limit]\nburst = 1", &["4:1: unknown key \"burst\" in limit"]),
         ("", "[replay]\nwindow_seconds = 0", &["4:18: window_seconds is 0, must be 1..=172_800"]),
         ("", "[replay]\non_duplicate = 'drop'", &["4:16: unknown on_duplicate \"drop\""]),
-        ("", "[mode]\nschema = 'monitor'", &["4:10: schema = \"monitor\" is not supported yet"]),
+        (
+            "",
+            "[mode]\nauth = 'monitor'",
+            &[
+                "4:8: auth = \"monitor\" lets anybody in, so it needs because = \"…\"",
+                "4:8: warning: auth is only monitored: deliveries go on without proof, marked x-hookward-unauthenticated",
+            ],
+        ),
+        (
+            "",
+            "[mode]\nauth = 'monitor'\nlimit = 'monitor'\nbecause = 'we move'",
+            &[
+                "4:8: auth and limit cannot both be monitored: nothing would hold strangers back",
+                "4:8: warning: auth is only monitored: deliveries go on without proof, marked x-hookward-unauthenticated",
+                "5:9: warning: limit is only monitored: the rates of clients and of the source refuse nothing",
+            ],
+        ),
+        ("", "[mode]\nschema = 'monitor'", &["4:10: warning: schema is monitored, but there is no [event.schema]"]),
+        ("", "[mode]\nsanitize = 'monitor'", &["4:12: warning: sanitize is monitored, but there is no [sanitize]"]),
         ("", "[mode]\nauth = 'off'", &["4:8: unknown auth \"off\""]),
     ]);
 }
