@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use self::combined::Combined;
 use super::diagnostic::{Diagnostic, Diagnostics, SourceFile};
+use super::patterns::Patterns;
 use super::preset::{self, Preset, Signing};
 use super::secrets::{Exposure, Resolved, Resolver, SecretFault};
 use super::source::{
@@ -496,14 +497,27 @@ impl Compiler<'_, '_> {
                 None => complete = false,
             }
         }
+        let mut patterns = Vec::new();
+        for (pattern, path) in &schemas.by_pattern {
+            match self.schema(path) {
+                Some(schema) => patterns.push((pattern.value.clone(), schema)),
+                None => complete = false,
+            }
+        }
+        rules.patterns = Patterns::new(patterns);
         if let Some(path) = &schemas.any {
             rules.any = self.schema(path);
             complete &= rules.any.is_some();
         }
-        if rules.places.is_empty() && !schemas.by_event.is_empty() {
-            let span = schemas.by_event.first().map(|(event, _)| event.span.clone());
-            let hint = "[event] header = \"…\" or pointer = \"/…\"".to_owned();
-            self.error_with(span, "schemas by event, but nothing says where the event's name is".to_owned(), hint);
+        let named = schemas.by_event.first().map(|(event, _)| event.span.clone());
+        let named = named.or_else(|| schemas.by_pattern.first().map(|(pattern, _)| pattern.span.clone()));
+        if let (true, Some(span)) = (rules.places.is_empty(), named) {
+            let hint = "[event] header = \"…\", pointer = \"/…\" or form = \"…\"".to_owned();
+            self.error_with(
+                Some(span),
+                "schemas by event, but nothing says where the event's name is".to_owned(),
+                hint,
+            );
             complete = false;
         }
         self.warn_of_unsigned_event(&rules, schemes);
@@ -514,7 +528,7 @@ impl Compiler<'_, '_> {
     fn warn_of_unsigned_event(&mut self, rules: &EventRules, schemes: &[Scheme]) {
         let unsigned = rules.places.iter().any(|(_, covered)| *covered == Covered::Unsigned);
         let signs = !schemes.is_empty() && schemes.iter().all(Scheme::covers_body);
-        if unsigned && signs && rules.schemas.len() > 1 {
+        if unsigned && signs && rules.schemas.len() + rules.patterns.len() > 1 {
             let message = "the event's name is not covered by the signature, and it chooses the schema".to_owned();
             let hint =
                 "it goes upstream as x-hookward-event-unsigned; take it from the body if the provider has it there";

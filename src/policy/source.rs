@@ -17,6 +17,7 @@ use crate::auth::template::Template;
 use crate::forward::{HeaderRules, Signer, Target};
 use crate::payload::JsonLimits;
 use crate::payload::schema::Schema;
+use crate::policy::patterns::Patterns;
 use crate::policy::source_config::HandshakeMode;
 use crate::rejection::Rejection;
 use crate::sanitize::Rules;
@@ -170,6 +171,8 @@ pub struct EventRules {
     pub places: Vec<(Template, Covered)>,
     /// Schemas by event name.
     pub schemas: HashMap<Box<str>, Schema>,
+    /// Schemas by pattern of event names.
+    pub patterns: Patterns<Schema>,
     /// The schema of every other event (`"*"`).
     pub any: Option<Schema>,
     /// What an event without schema gets, where there are schemas.
@@ -302,12 +305,13 @@ impl EventRules {
     /// Whether a payload is checked against a schema at all.
     #[must_use]
     pub fn has_schemas(&self) -> bool {
-        !self.schemas.is_empty() || self.any.is_some()
+        !self.schemas.is_empty() || !self.patterns.is_empty() || self.any.is_some()
     }
 
-    /// The schema of this event.
+    /// The schema of this event: of its name, else of the most specific pattern, else of all others.
     #[must_use]
     pub fn schema(&self, event: Option<&str>) -> Option<&Schema> {
-        event.and_then(|event| self.schemas.get(event)).or(self.any.as_ref())
+        let named = |event| self.schemas.get(event).or_else(|| self.patterns.get(event));
+        event.and_then(named).or(self.any.as_ref())
     }
 }

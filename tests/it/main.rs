@@ -16,6 +16,7 @@ mod cli;
 mod defects;
 mod drain;
 mod edge;
+mod events;
 mod forward;
 mod gateway;
 mod limits;

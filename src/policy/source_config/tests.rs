@@ -447,3 +447,36 @@ proptest! {
         findings(&text[..text.floor_char_boundary(cut)], read_source);
     }
 }
+
+#[test]
+fn event_names_may_be_patterns_that_do_not_tie() {
+    let rows: &[(&str, &[&str])] = &[
+        ("'a.*' = 's.json'\n'a.b.*' = 's.json'\n'a.b' = 's.json'", &[]),
+        ("'a.*.c' = 's.json'\n'*.bb.c' = 's.json'", &[]),
+        (
+            "'a.*.c' = 's.json'\n'*.b.c' = 's.json'",
+            &["\"*.b.c\" and \"a.*.c\" fit the same events, and none is more specific"],
+        ),
+        ("'a*b' = 's.json'", &["\"a*b\" has its \"*\" within a segment: it stands at the end of one, or of the name"]),
+        ("'a.*.*' = 's.json'", &["\"a.*.*\" has more than one \"*\""]),
+    ];
+    for (schemas, expected) in rows {
+        let text = format!("[event]\nform = 'event'\n[event.schema]\n{schemas}");
+        let (_, found) = check("", &text);
+        let found: Vec<_> = found.iter().map(|line| line.split_once(": ").unwrap().1).collect();
+        assert_eq!(found, *expected, "{schemas}");
+    }
+}
+
+#[test]
+fn an_event_is_in_one_place() {
+    for (keys, faults) in [
+        ("form = 'a'", 0),
+        ("form = ''", 1),
+        ("header = 'a'\nform = 'b'", 1),
+        ("pointer = '/a'\nform = 'b'", 1),
+        ("header = 'a'\npointer = '/b'\nform = 'c'", 2),
+    ] {
+        assert_eq!(check("", &format!("[event]\n{keys}")).1.len(), faults, "{keys}");
+    }
+}
