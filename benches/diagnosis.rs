@@ -1,13 +1,15 @@
 //! A flood of forged deliveries through the pipeline in process, with diagnosis and without: the one must not be dearer than 1.2 times the other.
 //! And what one diagnosis costs its own thread, of which there are four a second at most.
 
+#[path = "../tests/kit/answering.rs"]
+mod answering;
+
 use std::fs;
-use std::future::{Ready, ready};
 use std::io::{self, Write as _};
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use answering::Answering;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -15,7 +17,6 @@ use hookward::admit::networks::Networks;
 use hookward::admit::{Capacity, Limits};
 use hookward::clock::Clock;
 use hookward::delivery::HostMatch;
-use hookward::forward::pool::{Exchange, ExchangeFault, Outbound};
 use hookward::forward::request::Protocol;
 use hookward::gateway::diagnose::Diagnosis;
 use hookward::gateway::{Arrival, Commitment, Gateway, Settings, Shared};
@@ -30,34 +31,15 @@ use hookward::reason::Level;
 use hookward::record::{self, Colour, Format, Telemetry};
 use hookward::reply::Reply;
 use hookward::secret::Secret;
-use http::{HeaderMap, HeaderValue, Method, Request, Response};
+use http::{HeaderMap, HeaderValue, Method, Request};
 use http_body_util::Full;
 use tokio::sync::Semaphore;
-use tower::Service;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// More sources than a diagnosis tries.
 const SOURCES: usize = 70;
-
-#[derive(Clone)]
-struct Answering;
-
-impl Service<Outbound> for Answering {
-    type Response = Exchange;
-    type Error = ExchangeFault;
-    type Future = Ready<Result<Exchange, ExchangeFault>>;
-
-    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), ExchangeFault>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _outbound: Outbound) -> Self::Future {
-        let (head, ()) = Response::new(()).into_parts();
-        ready(Ok(Exchange { head, body: Bytes::new(), attempts: 1 }))
-    }
-}
 
 struct ByName;
 

@@ -1,14 +1,16 @@
 //! One delivery through the whole pipeline in process: no sockets, an upstream that answers at once.
 
+#[path = "../tests/kit/answering.rs"]
+mod answering;
+
 use std::convert::Infallible;
 use std::fs;
-use std::future::{Ready, ready};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
+use answering::Answering;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -18,7 +20,6 @@ use hookward::auth::key::{KeyKind, NamedSecret};
 use hookward::auth::sign::{Unsigned, sign};
 use hookward::clock::Clock;
 use hookward::delivery::HostMatch;
-use hookward::forward::pool::{Exchange, ExchangeFault, Outbound};
 use hookward::forward::request::Protocol;
 use hookward::gateway::{Arrival, Commitment, Gateway, Settings, Shared};
 use hookward::policy::Policy;
@@ -32,35 +33,14 @@ use hookward::policy::table::Spanned;
 use hookward::reason::Level;
 use hookward::record::{self, Colour, Format, Telemetry};
 use hookward::secret::Secret;
-use http::{HeaderMap, HeaderValue, Method, Request, Response};
+use http::{HeaderMap, HeaderValue, Method, Request};
 use http_body_util::Full;
 use tokio::sync::Semaphore;
-use tower::Service;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const SECRET: &str = "a-secret-for-the-benchmark";
-
-/// Answers 200 with nothing.
-#[derive(Clone)]
-struct Answering;
-
-impl Service<Outbound> for Answering {
-    type Response = Exchange;
-    type Error = ExchangeFault;
-    type Future = Ready<Result<Exchange, ExchangeFault>>;
-
-    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), ExchangeFault>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, outbound: Outbound) -> Self::Future {
-        std::hint::black_box(&outbound.request);
-        let (head, ()) = Response::new(()).into_parts();
-        ready(Ok(Exchange { head, body: Bytes::new(), attempts: 1 }))
-    }
-}
 
 struct OneSecret;
 

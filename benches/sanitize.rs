@@ -12,12 +12,19 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use hookward::payload::declared::Membership;
 use hookward::payload::schema::Schema;
 use hookward::payload::{Document, JsonLimits};
-use hookward::sanitize::{Action, Rules};
+use hookward::sanitize::{Action, Formula, Rules};
 
 const PAYLOADS: [(&str, &str); 2] = [("push", "push.1.json"), ("pull_request", "pull_request.opened.json")];
 
-const ALL: Rules =
-    Rules { unknown_fields: Action::Drop, control_characters: Action::Drop, prototype_keys: Action::Drop };
+const ALL: Rules = Rules {
+    unknown_fields: Action::Drop,
+    control_characters: Action::Drop,
+    bidi_controls: Action::Drop,
+    zero_width: Action::Drop,
+    prototype_keys: Action::Drop,
+    operator_keys: Action::Drop,
+    formula: Formula::Escape,
+};
 
 fn sanitize(criterion: &mut Criterion) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -25,6 +32,10 @@ fn sanitize(criterion: &mut Criterion) {
     let rules = [
         ("unknown_fields", Rules { unknown_fields: Action::Drop, ..Rules::default() }),
         ("control_characters", Rules { control_characters: Action::Drop, ..Rules::default() }),
+        ("bidi_controls", Rules { bidi_controls: Action::Drop, ..Rules::default() }),
+        ("zero_width", Rules { zero_width: Action::Drop, ..Rules::default() }),
+        ("operator_keys", Rules { operator_keys: Action::Drop, ..Rules::default() }),
+        ("formula", Rules { formula: Formula::Escape, ..Rules::default() }),
         ("prototype_keys", Rules { prototype_keys: Action::Drop, ..Rules::default() }),
         ("all", ALL),
     ];

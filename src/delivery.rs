@@ -64,36 +64,38 @@
 //! }
 //! ```
 
+mod clean;
+mod greet;
+mod head;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
+use http::{HeaderMap, StatusCode};
 
+use self::head::{check_host, cut, duplicated, has_no_content, is_json, media_type};
 use crate::admit::Limits;
 use crate::admit::claims::{Claim, Reservation};
 use crate::admit::permit::{Permit, Slot};
 use crate::auth::authenticator::{Credentials, presents_nothing};
 use crate::auth::certificate::ClientChain;
 use crate::auth::facts::{self, Covered};
-use crate::auth::handshake::{Answered, Handshake, ProofNeeded};
-use crate::auth::place::View;
-use crate::auth::template::Filling;
-use crate::auth::{self, Authenticator, Head, Proof};
+use crate::auth::place::{Body, View};
+use crate::auth::{Head, Proof};
 use crate::clock::UnixSeconds;
 use crate::header::{self, Duplicated};
 use crate::payload::Document;
 use crate::payload::declared::Membership;
 use crate::payload::schema::Schema;
 use crate::policy::source::{Mode, OnDuplicate, PayloadKind, Unlisted};
-use crate::policy::source_config::HandshakeMode;
 use crate::policy::{Policy, Source};
 use crate::reason::Reason;
-use crate::rejection::{Fact, Rejection};
-use crate::sanitize::{Cleaned, Edit, Report};
+use crate::rejection::Rejection;
+use crate::sanitize::Report;
 use crate::secret::Secret;
 
 /// How a delivery ends without being forwarded.
@@ -240,6 +242,7 @@ pub struct Validated<'d> {
     delivery: Accepted<'d>,
     document: Option<Document>,
     event: Option<Event<'d>>,
+    delivery_id: Option<String>,
     schema: Option<&'d Schema>,
     membership: Membership,
 }
@@ -293,7 +296,7 @@ impl<'d> Routed<'d> {
         if purpose == Purpose::Handshake {
             return Ok(Self { source, head, json: false, purpose });
         }
-        if !source.content_types.contains(media_type) {
+        if !source.content_types.contains(media_type) && !has_no_content(head) {
             return Err(Rejection::new(Reason::UnsupportedMediaType).fact("content_type", cut(media_type)));
         }
         if let Some(coding) = head.headers.get(CONTENT_ENCODING)
@@ -313,43 +316,6 @@ impl<'d> Routed<'d> {
                 .hint("the policy has a schema or a sanitizer, which read JSON alone"));
         }
         Ok(Self { source, head, json, purpose })
-    }
-
-    /// Answers a handshake that comes without proof and can be told by the head alone. Everything else goes on.
-    ///
-    /// # Errors
-    /// The answer; `handshake_refused` if it does not hold what it must; `client_certificate_missing` or `credential_mismatch` where the policy
-    /// wants a client certificate of everybody.
-    pub fn greet(self, now: UnixSeconds) -> Result<Self, Ended> {
-        let view = View::of_head(self.auth_head());
-        let is_met = |handshake: &&Handshake| {
-            handshake.proof == ProofNeeded::None && handshake.is_of_head() && handshake.is(&view)
-        };
-        match self.source.handshakes.list.iter().find(is_met) {
-            Some(handshake) => {
-                self.admit_stranger(now)?;
-                Err(self.shake(handshake, view))
-            }
-            None => Ok(self),
-        }
-    }
-
-    /// What a handshake is answered, as the policy wants it.
-    fn shake(&self, handshake: &Handshake, view: View<'_>) -> Ended {
-        let rules = &self.source.handshakes;
-        if rules.mode != HandshakeMode::Answer {
-            return Rejection::new(Reason::HandshakeRefused).hint("the policy's [handshake] mode refuses it").into();
-        }
-        if handshake.learn.is_some() && rules.learn.is_none() {
-            let hint = "[handshake] learn_secret says where the provider's secret is kept; then run `hookward learn`";
-            return Rejection::new(Reason::HandshakeRefused).hint(hint).into();
-        }
-        let signer = self.source.authenticator.as_ref().and_then(Authenticator::signer);
-        let verify_token = rules.verify_token.as_ref().map(Secret::expose);
-        match handshake.answer(&Filling { verify_token, signer, ..Filling::of(view) }) {
-            Ok(Answered { headers, body, learned }) => Answer { headers, body, why: "handshake", learned }.into(),
-            Err(rejection) => rejection.into(),
-        }
     }
 
     /// The source.
@@ -384,20 +350,6 @@ impl<'d> Routed<'d> {
         match self.source.modes.auth {
             Mode::Enforce => Err(fault),
             Mode::Monitor => Ok(Presentation::Refuted(fault)),
-        }
-    }
-
-    /// Whether the body may make this a handshake that comes without proof.
-    fn may_be_met_later(&self) -> bool {
-        let list = &self.source.handshakes.list;
-        list.iter().any(|handshake| handshake.proof == ProofNeeded::None && !handshake.is_of_head())
-    }
-
-    /// Where the policy wants a client certificate besides everything else, it wants it of strangers too.
-    fn admit_stranger(&self, now: UnixSeconds) -> Result<(), Rejection> {
-        match &self.source.authenticator {
-            Some(authenticator) => authenticator.admit_stranger(self.client_chain(), now),
-            None => Ok(()),
         }
     }
 
@@ -440,6 +392,9 @@ impl<'d> Presented<'d> {
         if body.len() > self.body_bytes_max() {
             return Err(Rejection::new(Reason::BodyTooLarge).fact("body_bytes_max", self.body_bytes_max()));
         }
+        if !body.is_empty() && has_no_content(self.routed.head) {
+            return Err(Rejection::new(Reason::UnsupportedMediaType).fact("content_type", ""));
+        }
         if body.is_empty() && self.routed.json {
             return Err(Reason::BodyEmpty.into());
         }
@@ -472,7 +427,7 @@ impl<'d> Received<'d> {
                 Err(fault) => doubt(fault)?,
             },
             (Presentation::Missing(fault), _) => {
-                meet(&routed, &self.body)?;
+                greet::meet(&routed, &self.body)?;
                 doubt(fault)?
             }
             (Presentation::Refuted(fault), _) => doubt(fault)?,
@@ -482,17 +437,6 @@ impl<'d> Received<'d> {
             (Presentation::Unasked, None) => Sender::Unasked,
         };
         Ok(Authenticated { routed, permit, body: self.body, sender, at: now, monitored })
-    }
-}
-
-/// Answers a handshake without proof that only the body tells. Everything else goes on to the fault it has.
-fn meet(routed: &Routed<'_>, body: &Bytes) -> Result<(), Ended> {
-    let body = auth::place::Body::new(body, &routed.head.headers);
-    let view = View::of_head(routed.auth_head()).with_body(&body);
-    let is_met = |handshake: &&Handshake| handshake.proof == ProofNeeded::None && handshake.is(&view);
-    match routed.source.handshakes.list.iter().find(is_met) {
-        Some(handshake) => Err(routed.shake(handshake, view)),
-        None => Ok(()),
     }
 }
 
@@ -595,8 +539,8 @@ impl<'d> Accepted<'d> {
     pub fn validate(mut self) -> Result<Validated<'d>, Ended> {
         let source = self.routed.source;
         let document = if self.routed.json { Some(Document::read(self.body.clone(), source.json)?) } else { None };
-        self.greet(document.as_ref())?;
-        let event = self.find_event(document.as_ref());
+        self.greet_authentic(document.as_ref())?;
+        let (event, delivery_id) = self.find_facts(document.as_ref());
         let rules = &source.event;
         let mut membership = Membership::Unasked;
         let schema = match &document {
@@ -617,37 +561,21 @@ impl<'d> Accepted<'d> {
             }
             Some(_) | None => None,
         };
-        Ok(Validated { delivery: self, document, event, schema, membership })
+        Ok(Validated { delivery: self, document, event, delivery_id, schema, membership })
     }
 
-    /// Answers an authentic handshake. Everything else goes on, unless it came by a method that deliveries do not have.
-    fn greet(&self, document: Option<&Document>) -> Result<(), Ended> {
-        let rules = &self.routed.source.handshakes;
-        if rules.mode == HandshakeMode::Forward || rules.list.is_empty() {
-            return Ok(());
-        }
-        let body = auth::place::Body::read(&self.body, &self.routed.head.headers, document);
-        let view = View::of_head(self.routed.auth_head()).with_body(&body);
-        match rules.list.iter().find(|handshake| handshake.proof == ProofNeeded::Required && handshake.is(&view)) {
-            Some(_) if self.sender.is_unproven() => {
-                let hint = "[mode] auth lets deliveries pass without proof, not handshakes";
-                Err(Rejection::new(Reason::HandshakeRefused).hint(hint).into())
-            }
-            Some(handshake) => Err(self.routed.shake(handshake, view)),
-            None if self.routed.purpose == Purpose::Handshake => Err(Reason::HandshakeRefused.into()),
-            None => Ok(()),
-        }
-    }
-
-    fn find_event(&self, document: Option<&Document>) -> Option<Event<'d>> {
-        let body = auth::place::Body::for_facts(&self.body, &self.routed.head.headers, document);
+    /// The event's name and the provider's id of the delivery, from one look at the body.
+    fn find_facts(&self, document: Option<&Document>) -> (Option<Event<'d>>, Option<String>) {
+        let Routed { source, head, .. } = self.routed;
+        let body = Body::for_facts(&self.body, &head.headers, document);
         let claims = self.sender.proof().and_then(Proof::claims);
         let view = View::of_head(self.routed.auth_head()).with_body(&body).with_claims(claims);
-        self.routed.source.event.places.iter().find_map(|(place, covered)| {
+        let event = source.event.places.iter().find_map(|(place, covered)| {
             let name = facts::find(std::slice::from_ref(place), &view)?;
             let covered = if self.sender.is_unproven() { Covered::Unsigned } else { *covered };
             Some(Event { name: Cow::Owned(name), covered })
-        })
+        });
+        (event, facts::find(&source.delivery_id, &view))
     }
 }
 
@@ -699,28 +627,25 @@ impl<'d> Validated<'d> {
     /// `sanitizer_refused`.
     pub fn sanitize(self) -> Result<Sanitized<'d>, Rejection> {
         let Accepted { routed, body, sender, slot, novelty, mut monitored } = self.delivery;
-        let whole = auth::place::Body::for_facts(&body, &routed.head.headers, self.document.as_ref());
-        let claims = sender.proof().and_then(Proof::claims);
-        let view = View::of_head(routed.auth_head()).with_body(&whole).with_claims(claims);
-        let delivery_id = facts::find(&routed.source.delivery_id, &view);
         let (body, report) = match &self.document {
             Some(document) => {
-                let cleaned = clean(document, self.schema, self.membership, routed.source, &mut monitored);
-                match (cleaned, routed.source.modes.sanitize) {
-                    (Ok(cleaned), Mode::Enforce) => (cleaned.body, cleaned.report),
-                    (Ok(cleaned), Mode::Monitor) => {
-                        monitored.extend(would_edit(&cleaned.report));
-                        (body, Report::default())
+                let declared = self.schema.map(Schema::declared);
+                let cleaned = routed.source.sanitize.clean(document, declared, self.membership);
+                match routed.source.modes.sanitize {
+                    Mode::Enforce => {
+                        let cleaned = cleaned?;
+                        clean::check_again(&cleaned, self.schema, routed.source, &mut monitored)?;
+                        (cleaned.body, cleaned.report)
                     }
-                    (Err(refusal), mode) => {
-                        mode.judge(refusal, &mut monitored)?;
+                    Mode::Monitor => {
+                        monitored.extend(clean::finding(cleaned));
                         (body, Report::default())
                     }
                 }
             }
             None => (body, Report::default()),
         };
-        let event = self.event;
+        let (event, delivery_id) = (self.event, self.delivery_id);
         Ok(Sanitized { routed, _slot: slot, novelty, body, report, monitored, sender, event, delivery_id })
     }
 }
@@ -791,112 +716,4 @@ impl<'d> Sanitized<'d> {
     pub fn delivery_id(&self) -> Option<&str> {
         self.delivery_id.as_deref()
     }
-}
-
-/// What the sanitizer makes of a payload. What no longer fits a schema that is only monitored is among the findings.
-fn clean(
-    document: &Document,
-    schema: Option<&Schema>,
-    membership: Membership,
-    source: &Source,
-    findings: &mut Vec<Rejection>,
-) -> Result<Cleaned, Rejection> {
-    let cleaned = source.sanitize.clean(document, schema.map(Schema::declared), membership)?;
-    match check_again(&cleaned, schema, source) {
-        // It may have missed the schema before: one finding is enough.
-        Err(mismatch) if findings.iter().all(|found| found.reason() != mismatch.reason()) => {
-            source.modes.schema.judge(mismatch, findings)?;
-        }
-        Ok(()) | Err(_) => {}
-    }
-    Ok(cleaned)
-}
-
-/// The finding that stands for edits which were not made.
-fn would_edit(report: &Report) -> Option<Rejection> {
-    let row = |edit: &Edit| vec![("rule", Fact::from(edit.rule.name())), ("pointer", Fact::from(edit.pointer.clone()))];
-    let first = report.edits().iter().take(EDITS_SHOWN_MAX).map(row).collect();
-    let finding = Rejection::new(Reason::SanitizerEdited).fact("edits", report.count());
-    (!report.is_empty()).then(|| finding.fact("first", Fact::Rows(first)))
-}
-
-/// How many edits that were not made are named in the record.
-const EDITS_SHOWN_MAX: usize = 16;
-
-/// Strings that lost characters may no longer fit the schema they fitted before.
-fn check_again(cleaned: &Cleaned, schema: Option<&Schema>, source: &Source) -> Result<(), Rejection> {
-    match schema {
-        Some(schema) if cleaned.report.has_cut_characters() => {
-            schema.check(&Document::read(cleaned.body.clone(), source.json)?).map(|_| ())
-        }
-        Some(_) | None => Ok(()),
-    }
-}
-
-/// Exactly one well-formed Host where the version wants one, and none that differs from the target's authority (RFC 9110 §7.2, RFC 9113 §8.3.1).
-fn check_host(head: &Parts) -> Result<(), Rejection> {
-    let host = header::single(&head.headers, &HOST).map_err(|Duplicated| duplicated(&HOST))?;
-    let malformed = || Rejection::new(Reason::HeaderMalformed).fact("header", "host");
-    let authority = head.uri.authority();
-    match host {
-        Some(value) if !is_host(value) => Err(malformed()),
-        Some(value)
-            if authority
-                .is_some_and(|authority| !value.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes())) =>
-        {
-            Err(malformed())
-        }
-        None if head.version == Version::HTTP_11 || authority.is_none() && head.version == Version::HTTP_2 => {
-            Err(malformed())
-        }
-        Some(_) | None => match authority {
-            Some(authority) if authority.as_str().contains('@') => Err(malformed()),
-            Some(_) | None => Ok(()),
-        },
-    }
-}
-
-/// A registered name or an address with an optional port, and nothing else (RFC 9110 §7.2; no userinfo, list, path or white space).
-fn is_host(value: &HeaderValue) -> bool {
-    let Ok(text) = std::str::from_utf8(value.as_bytes()) else { return false };
-    let (name, port) = match text.strip_prefix('[') {
-        Some(rest) => match rest.split_once(']') {
-            Some((address, rest)) if address.parse::<std::net::Ipv6Addr>().is_ok() => {
-                (address, if rest.is_empty() { None } else { Some(rest.strip_prefix(':').unwrap_or("-")) })
-            }
-            Some(_) | None => return false,
-        },
-        None => match text.split_once(':') {
-            Some((name, port)) => (name, Some(port)),
-            None => (text, None),
-        },
-    };
-    let named = !name.is_empty()
-        && (text.starts_with('[') || name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)));
-    named && port.is_none_or(|port| port.parse::<u16>().is_ok() && port.bytes().all(|byte| byte.is_ascii_digit()))
-}
-
-fn duplicated(name: &HeaderName) -> Rejection {
-    Rejection::new(Reason::HeaderDuplicated).fact("header", name.as_str().to_owned())
-}
-
-/// The media type without parameters; empty if there is no Content-Type (RFC 9110 §8.3).
-fn media_type(head: &Parts) -> Result<&str, Rejection> {
-    let Some(value) = head.headers.get(CONTENT_TYPE) else { return Ok("") };
-    let text = value.to_str().map_err(|_| Rejection::new(Reason::HeaderMalformed).fact("header", "content-type"))?;
-    Ok(text.split(';').next().unwrap_or_default().trim())
-}
-
-/// `application/json`, `text/json` and every `+json` type (RFC 6839 §3.1).
-fn is_json(media_type: &str) -> bool {
-    let media_type = media_type.as_bytes();
-    let ends = |suffix: &[u8]| {
-        media_type.len() >= suffix.len() && media_type[media_type.len() - suffix.len()..].eq_ignore_ascii_case(suffix)
-    };
-    ends(b"/json") || ends(b"+json")
-}
-
-/// Text of the sender's for a record, cut; it is escaped when it is written.
-fn cut(text: &str) -> String {
-    text.chars().take(80).collect()
 }

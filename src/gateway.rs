@@ -29,7 +29,7 @@ pub use detach::{Commitment, Detachable};
 
 use crate::admit::Limits;
 use crate::admit::networks::Networks;
-use crate::clock::Clock;
+use crate::clock::{Clock, UnixSeconds};
 use crate::delivery::{Ended, HostMatch, Routed, Sanitized};
 use crate::forward::Forwarded;
 use crate::forward::pool::{Exchange, ExchangeFault, Outbound};
@@ -174,28 +174,34 @@ impl<U: Upstream> Gateway<U> {
         check_head(head, settings)?;
         let routed = Routed::find(policy, head, arrival.host)?;
         let source = draft.routed(routed.source());
-        let permit = draft.permitted(limits.enter(&source.limits, draft.peer(), clock.monotonic())?);
-        let routed = routed.greet(clock.unix_seconds())?;
+        let permit = draft.permitted(limits.enter(&source.limits, draft.peer(), draft.started())?);
+        let routed = routed.greet(draft.began())?;
         let body_time = permit.body_time(settings.body);
         let mut reserved = limits.buffers().reserve(draft.peer().into(), 0)?;
-        let presented = routed.present(permit, clock.unix_seconds())?;
+        let presented = routed.present(permit, draft.began())?;
         let body_bytes_max = presented.body_bytes_max();
         let body = receive::read(body, &head.headers, body_bytes_max, body_time, &mut reserved).await?;
         let received = draft.received(presented.receive(body)?);
-        let authenticated = draft.authenticated(received.authenticate(clock.unix_seconds())?);
+        let now = clock.unix_seconds();
+        let authenticated = draft.authenticated(received.authenticate(now)?);
         commitment.commit();
         let accepted = draft.accepted(authenticated.accept(limits, clock.monotonic())?);
         let validated = draft.validated(accepted.validate()?);
         let sanitized = draft.sanitized(validated.sanitize()?);
-        let forwarded = self.forward(&sanitized, draft).await?;
+        let forwarded = self.forward(&sanitized, now, draft).await?;
         if forwarded.status.is_success() {
-            sanitized.commit(clock.monotonic());
+            sanitized.commit(draft.ended());
         }
         Ok(forwarded)
     }
 
-    /// Sends a clean delivery to its upstream, under the policy's deadline.
-    async fn forward(&self, delivery: &Sanitized<'_>, draft: &mut Draft<'_, U>) -> Result<Forwarded, Rejection> {
+    /// Sends a clean delivery to its upstream, under the policy's deadline. `now` goes under the gateway's signature.
+    async fn forward(
+        &self,
+        delivery: &Sanitized<'_>,
+        now: UnixSeconds,
+        draft: &mut Draft<'_, U>,
+    ) -> Result<Forwarded, Rejection> {
         let Shared { clock, settings, .. } = &*self.shared;
         let rules = &delivery.source().forward;
         let started = clock.monotonic();
@@ -204,7 +210,7 @@ impl<U: Upstream> Gateway<U> {
             delivery: draft.id().encode(&mut id),
             peer: draft.peer(),
             protocol: draft.protocol(),
-            now: clock.unix_seconds(),
+            now,
             duplicate: delivery.is_duplicate(),
         };
         let outbound = Outbound {
@@ -213,8 +219,8 @@ impl<U: Upstream> Gateway<U> {
             answer_bytes_max: settings.response_bytes_max,
         };
         let exchanged = tokio::time::timeout(rules.deadline, self.upstream.clone().call(outbound)).await;
-        let elapsed = clock.monotonic().saturating_sub(started);
-        let mut facts = UpstreamFacts { status: None, attempts: 1, elapsed };
+        let ended = clock.monotonic();
+        let mut facts = UpstreamFacts { status: None, attempts: 1, elapsed: ended.saturating_sub(started) };
         let judged = match exchanged {
             Ok(Ok(exchange)) => {
                 facts.status = Some(exchange.head.status.as_u16());
@@ -227,7 +233,7 @@ impl<U: Upstream> Gateway<U> {
                 Err(Rejection::new(Reason::UpstreamTimeout).fact("deadline_ms", deadline))
             }
         };
-        draft.forwarded(u32::try_from(delivery.report().count()).unwrap_or(u32::MAX), facts);
+        draft.forwarded(u32::try_from(delivery.report().count()).unwrap_or(u32::MAX), facts, ended);
         judged
     }
 }

@@ -25,7 +25,7 @@
 //! # Directions
 //!
 //! Ground floor ([`reason`], [`rejection`], [`secret`], [`clock`], [`header`], [`bounded`], [`request_record`]) ← [`payload`] ← [`auth`], [`sanitize`] ←
-//! [`policy`] and [`admit`] ← [`delivery`] ← [`forward`], [`record`], [`receive`], [`reply`] ← [`gateway`], [`offline`] ← [`edge`], [`admin`] ← [`server`] ← [`cli`].
+//! [`policy`] and [`admit`] ← [`delivery`] ← [`forward`], [`record`], [`receive`], [`reply`] ← [`gateway`], [`offline`], [`schema_tools`] ← [`edge`], [`admin`] ← [`server`] ← [`cli`].
 //! Nobody imports from the right, but for `policy`, which compiles what `forward` follows ([`forward::headers`], [`forward::sign`], [`forward::target`]).
 
 pub mod bounded;
@@ -53,6 +53,7 @@ pub mod reply;
 
 pub mod gateway;
 pub mod offline;
+pub mod schema_tools;
 
 pub mod admin;
 pub mod edge;

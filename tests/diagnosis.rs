@@ -2,15 +2,17 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where something is not as it says")]
 
+#[path = "kit/answering.rs"]
+mod answering;
+
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::fs;
-use std::future::{Ready, ready};
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
+use answering::Answering;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use hookward::admit::networks::Networks;
@@ -21,7 +23,6 @@ use hookward::auth::scheme::{Algorithm, Encoding, Hash, Scheme, SecretForm, Shap
 use hookward::auth::sign::{Unsigned, sign};
 use hookward::clock::Clock;
 use hookward::delivery::HostMatch;
-use hookward::forward::pool::{Exchange, ExchangeFault, Outbound};
 use hookward::forward::request::Protocol;
 use hookward::gateway::diagnose::{Diagnosis, Diagnostician, QUEUE_BYTES_MAX, QUEUE_MAX};
 use hookward::gateway::{Arrival, Commitment, Gateway, Settings, Shared};
@@ -36,10 +37,9 @@ use hookward::reason::Level;
 use hookward::record::{self, Colour, Format, Telemetry};
 use hookward::secret::Secret;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use http_body_util::{BodyExt as _, Full};
 use tokio::sync::Semaphore;
-use tower::Service;
 
 const NOW: i64 = 1_782_907_200;
 
@@ -445,24 +445,6 @@ fn every_word_is_listed_once_and_every_finding_is_a_listed_one() {
 }
 
 // The gateway.
-
-#[derive(Clone)]
-struct Answering;
-
-impl Service<Outbound> for Answering {
-    type Response = Exchange;
-    type Error = ExchangeFault;
-    type Future = Ready<Result<Exchange, ExchangeFault>>;
-
-    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), ExchangeFault>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _outbound: Outbound) -> Self::Future {
-        let (head, ()) = Response::new(()).into_parts();
-        ready(Ok(Exchange { head, body: Bytes::new(), attempts: 1 }))
-    }
-}
 
 #[derive(Clone, Default)]
 struct Written(Arc<Mutex<Vec<u8>>>);

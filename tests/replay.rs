@@ -207,6 +207,26 @@ fn what_stands_beside_a_signature_makes_no_second_claim() {
     assert_eq!(house.send(&policy, &Delivery::of(&more, BODY)), "replayed", "fields that nobody signed");
 }
 
+/// Lists with times of their own: whoever captured both has two signatures of one delivery.
+#[test]
+fn a_delivery_in_two_groups_is_claimed_by_both() {
+    let house = House::new();
+    let list = "list = { separator = ',', pair = '=', item = 'v1', group = ' ' }";
+    let policy = house.policy(&format!("{}\n{list}", secrets(&[NEW, OLD])), REFUSE);
+    let (one, other) = (NOW - 1, NOW - 2);
+    let group = |secret: &str, at: i64| format!("t={at},v1={}", mac(secret, at, BODY));
+    let rows = [
+        (format!("{} {}", group(NEW, one), group(OLD, other)), "accept"),
+        (format!("{} {}", group(NEW, one), group(OLD, other)), "replayed"),
+        (group(OLD, other), "replayed"),
+        (group(NEW, one), "replayed"),
+        (group(NEW, NOW), "accept"),
+    ];
+    for (field, expected) in rows {
+        assert_eq!(house.send(&policy, &Delivery::of(&[("x-signature", &field)], BODY)), expected, "{field}");
+    }
+}
+
 #[test]
 fn other_spellings_of_a_base64_signature_make_no_second_claim() {
     let house = House::new();

@@ -200,9 +200,64 @@ fn a_string_that_no_longer_fits_once_it_is_cleaned_is_refused_however_many_edits
 }
 
 #[test]
+fn an_object_with_too_few_members_once_it_is_cleaned_is_refused() {
+    let schema = r#"{ "type": "object", "properties": { "type": true, "s": true }, "minProperties": 2 }"#;
+    let rules = "unknown_fields = \"drop\"";
+    let operators = CLEANING.replace(rules, "operator_keys = \"drop\"");
+    for (policy, body, expected) in [
+        (CLEANING, r#"{"type":"known","s":1,"u":2}"#, "accept"),
+        (CLEANING, r#"{"type":"known","u":2}"#, "schema_mismatch"),
+        (&operators, r#"{"type":"known","u":2}"#, "accept"),
+        (&operators, r#"{"type":"known","$gt":2}"#, "schema_mismatch"),
+    ] {
+        let (head, text) = signed(body, &[]);
+        assert_eq!(told(&policy_of(policy, schema), &head, text), expected, "{body}");
+    }
+}
+
+#[test]
 fn all_faults_at_once_are_told_one_by_one_as_they_are_mended() {
     let policy = policy();
     for (position, first) in FAULTS.iter().enumerate() {
         assert_eq!(reason(&policy, &FAULTS[position..]), *first);
+    }
+}
+
+const BY_GET: &str = r#"
+path = "/hooks/slack"
+methods = ["GET", "POST"]
+content_types = ["application/json"]
+[auth]
+provider = "token"
+secrets = [{ id = "only", env = "SECRET" }]
+[forward]
+to = "http://127.0.0.1:9/"
+"#;
+
+/// A request with these fields and this body.
+fn bare(method: Method, fields: &[(&'static str, &'static str)], body: &'static str) -> (Parts, Bytes) {
+    let request = Request::builder().method(method).uri("/hooks/slack").header("host", "hooks.example.com");
+    let request = fields.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+    (request.body(()).unwrap().into_parts().0, Bytes::from_static(body.as_bytes()))
+}
+
+/// Some providers put everything into the URL.
+#[test]
+fn a_get_needs_no_media_type_as_long_as_it_has_no_body() {
+    let policy = policy_of(BY_GET, SCHEMA);
+    let (token, json, text) =
+        (("x-webhook-token", SECRET), ("content-type", "application/json"), ("content-type", "text/plain"));
+    let rows = [
+        (Method::GET, vec![token], "", "accept"),
+        (Method::GET, vec![token], "x", "unsupported_media_type"),
+        (Method::GET, vec![token, json], "{}", "accept"),
+        (Method::GET, vec![token, text], "", "unsupported_media_type"),
+        (Method::GET, vec![token, ("content-type", "")], "", "unsupported_media_type"),
+        (Method::POST, vec![token], "", "unsupported_media_type"),
+        (Method::GET, vec![], "", "credential_missing"),
+    ];
+    for (method, fields, body, expected) in rows {
+        let (head, bytes) = bare(method.clone(), &fields, body);
+        assert_eq!(told(&policy, &head, bytes), expected, "{method} {body:?}");
     }
 }

@@ -5,7 +5,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::place::{Place, View};
 use super::scheme::{Must, Presence, Requirement};
-use super::template::{Filling, Template};
+use super::template::{Filling, Template, Value};
 
 /// Something that is or is not so of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,15 +109,28 @@ impl Requirement {
     /// Whether it holds. Texts are compared in constant time: one may be a token of the operator's.
     #[must_use]
     pub fn holds(&self, filling: &Filling<'_>) -> bool {
-        let Ok(found) = self.value.read_all(&filling.view) else { return false };
+        let Ok(mut found) = self.value.read_all(&filling.view) else { return false };
         if found.iter().all(|text| text.is_empty()) {
-            return self.presence == Presence::Optional && found.is_empty();
+            return self.presence == Presence::Optional && found.is_empty() && !self.is_about_a_body(filling);
         }
         match &self.must {
             Must::Exist => true,
-            Must::EqualAny(texts) => found.iter().any(|found| texts.iter().any(|text| is_text(text, found, filling))),
+            Must::EqualAny(texts) => {
+                found.dedup();
+                let mut fit = found.iter().map(|found| texts.iter().any(|text| is_text(text, found, filling)));
+                // An audience is one of several (RFC 7519 §4.1.3); of all else, one element that fits vouches for no other.
+                if matches!(self.value, Place::Claim(_)) { fit.any(|fits| fits) } else { fit.all(|fits| fits) }
+            }
             Must::Match(pattern) => found.iter().all(|found| pattern.matches(found)),
         }
+    }
+}
+
+impl Requirement {
+    /// Whether it is about the body, and there is one: what names its hash where there is a body may not be left out to put one there.
+    fn is_about_a_body(&self, filling: &Filling<'_>) -> bool {
+        let has_body = filling.view.body.is_some_and(|body| !body.bytes().is_empty());
+        has_body && self.names(&Value::Body)
     }
 }
 

@@ -22,6 +22,9 @@ use crate::rejection::Rejection;
 /// More signatures than any provider sends while it rotates keys; what is past it is refused.
 pub const SIGNATURES_MAX: usize = 64;
 
+/// The same where each of them costs another look at the whole body: signatures with a public key, and lists with a timestamp of their own.
+pub const COSTLY_SIGNATURES_MAX: usize = 8;
+
 /// The longest signature with a public key, in bytes: RSA of 8,192 bits.
 const SIGNATURE_BYTES_MAX: usize = 1_024;
 
@@ -318,12 +321,17 @@ fn lacking(missing: &Missing) -> Rejection {
 fn several<'d>(scheme: &Scheme, view: &View<'d>) -> Result<OneOrMore<Presented<'d>>, Rejection> {
     let texts =
         scheme.credential.read_all(view).map_err(|unreadable| present(Err(unreadable), &scheme.credential).err());
-    let texts = texts.map_err(|rejection| rejection.unwrap_or_else(|| Reason::CredentialMalformed.into()))?;
+    let mut texts = texts.map_err(|rejection| rejection.unwrap_or_else(|| Reason::CredentialMalformed.into()))?;
+    if scheme.algorithm == Algorithm::Token {
+        // One secret has to fit all of them: what is said again and again (by each notification of a batch) is said once.
+        texts.dedup();
+    }
     if texts.is_empty() || texts.iter().any(|text| text.is_empty()) {
         return Err(Rejection::new(Reason::CredentialMissing).fact("expected", named(&scheme.credential)));
     }
-    if texts.len() > SIGNATURES_MAX {
-        return Err(Rejection::new(Reason::CredentialMalformed).fact("signatures_max", SIGNATURES_MAX));
+    let most = signatures_max(scheme);
+    if texts.len() > most {
+        return Err(Rejection::new(Reason::CredentialMalformed).fact("signatures_max", most));
     }
     let evidence = match scheme.algorithm {
         Algorithm::Token => {
@@ -387,16 +395,32 @@ fn one<'d>(scheme: &Scheme, text: Cow<'d, str>) -> Result<OneOrMore<Presented<'d
 
 /// The groups of a list that hold a signature.
 fn listed<'d>(scheme: &Scheme, layout: &Layout, text: &'d str) -> Result<OneOrMore<Presented<'d>>, Rejection> {
-    let lists: Vec<&'d str> = layout.texts(text).take(SIGNATURES_MAX + 1).collect();
-    let count: usize = lists.iter().map(|text| layout.list(text).signatures().take(SIGNATURES_MAX + 1).count()).sum();
-    if count > SIGNATURES_MAX || lists.len() > SIGNATURES_MAX {
-        return Err(malformed(scheme, text.len()).fact("signatures_max", SIGNATURES_MAX));
+    let most = signatures_max(scheme);
+    let lists: Vec<&'d str> = layout.texts(text).take(COSTLY_SIGNATURES_MAX + 1).collect();
+    if lists.len() > COSTLY_SIGNATURES_MAX {
+        return Err(malformed(scheme, text.len()).fact("groups_max", COSTLY_SIGNATURES_MAX));
+    }
+    let count: usize = lists.iter().map(|text| layout.list(text).signatures().take(most + 1).count()).sum();
+    if count > most {
+        return Err(malformed(scheme, text.len()).fact("signatures_max", most));
     }
     let groups = lists.into_iter().filter_map(|text| {
         let evidence = signatures(scheme, layout.list(text).signatures())?;
         Some(Presented { evidence, timestamp: None, list: Some(Cow::Borrowed(text)) })
     });
     OneOrMore::collect(groups).ok_or_else(|| malformed(scheme, text.len()))
+}
+
+const fn signatures_max(scheme: &Scheme) -> usize {
+    match scheme.algorithm {
+        Algorithm::PublicKey(_) => COSTLY_SIGNATURES_MAX,
+        Algorithm::Hmac(_)
+        | Algorithm::Digest(_)
+        | Algorithm::Jwt
+        | Algorithm::JwsDetached
+        | Algorithm::Token
+        | Algorithm::Basic => SIGNATURES_MAX,
+    }
 }
 
 /// The texts that spell a signature of the algorithm; others are skipped, as versions that are not known.

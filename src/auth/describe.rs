@@ -394,8 +394,8 @@ fn headers_not_covered(scheme: &Scheme) -> String {
 }
 
 fn url_not_covered(signed: &Template) -> String {
-    let parameters = signed.values().filter_map(|value| {
-        let Value::At(Place::Query(name)) = value else { return None };
+    let parameters = signed.places().filter_map(|place| {
+        let Place::Query(name) = place else { return None };
         Some(format!("`{name}`"))
     });
     let parameters: Vec<_> = parameters.collect();

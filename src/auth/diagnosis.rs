@@ -39,8 +39,8 @@ use crate::reason::Reason;
 /// How many other sources' secrets are tried.
 pub const OTHERS_MAX: usize = 64;
 
-/// How many bytes of bodies one diagnosis may put through hashes, and keep as changed bodies: some ten milliseconds of a processor.
-pub const WORK_BYTES_MAX: usize = 16 << 20;
+/// How many bytes of bodies one diagnosis may write anew, keep, and put through hashes: some ten milliseconds of a processor.
+pub const WORK_BYTES_MAX: usize = 8 << 20;
 
 /// What one attempt costs besides its body, in bytes: preparing keys, reading the head.
 const ATTEMPT_BYTES: usize = 1024;
@@ -172,3 +172,6 @@ fn proves_like(other: &Verifier, own: &Verifier, algorithm: Option<Algorithm>) -
         None => other.schemes().next().is_none() && other.name() == own.name(),
     }
 }
+
+#[cfg(test)]
+mod tests;

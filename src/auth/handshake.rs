@@ -141,7 +141,7 @@ impl Handshake {
             template
                 .require(&filling.view)
                 .map_err(|missing| Rejection::new(Reason::HandshakeRefused).fact("expected", missing.what))?;
-            for place in places(template) {
+            for place in template.places() {
                 let text = place.read(&filling.view).ok().flatten().unwrap_or_default();
                 if !is_fit(text.as_bytes()) {
                     return Err(refused("a challenge of printable characters"));
@@ -165,20 +165,6 @@ impl Handshake {
         headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
         Ok(Answered { headers, body: self.answer.fill(filling).into(), learned })
     }
-}
-
-fn places(template: &Template) -> impl Iterator<Item = &Place> {
-    template.values().filter_map(|value| match value {
-        Value::At(place) => Some(place),
-        Value::Body
-        | Value::Timestamp
-        | Value::Url
-        | Value::Method
-        | Value::Secret
-        | Value::VerifyToken
-        | Value::Form
-        | Value::Parameter(_) => None,
-    })
 }
 
 fn learned(place: &Place, view: &View<'_>) -> Option<Secret> {

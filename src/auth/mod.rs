@@ -7,7 +7,7 @@
 //! To find where a provider's signature is checked, open `providers/NAME.toml`: it says what is signed and where the signature stands. The
 //! engine that reads it is [`credential`] (the head) and [`verify`] (the comparison); [`scheme`] holds the words.
 //!
-//! **Invariant:** no function here answers with a bool. A check hands out a [`Proof`], which only [`verify`] can make, or a
+//! **Invariant:** no verification here answers with a bool, only conditions do. It hands out a [`Proof`], which only [`verify`] can make, or a
 //! [`Rejection`](crate::rejection::Rejection).
 //!
 //! **Invariant:** nothing here does IO, reads a clock or logs.

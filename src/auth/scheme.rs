@@ -390,10 +390,7 @@ impl Scheme {
             | Place::Form(_)
             | Place::Item(_)
             | Place::Position(_)
-            | Place::Member(_) => self
-                .signed
-                .values()
-                .any(|value| matches!(value, Value::At(named) if named == place || is_field_of(place, named))),
+            | Place::Member(_) => self.signed.places().any(|named| named == place || is_field_of(place, named)),
         }
     }
 
@@ -416,7 +413,8 @@ impl Scheme {
             Must::EqualAny(templates) => templates.iter().all(|template| template.names(value)),
             Must::Exist | Must::Match(_) => false,
         };
-        covered && tied && requirement.presence == Presence::Mandatory
+        // A hash of the body may be absent only where there is no body.
+        covered && tied && (requirement.presence == Presence::Mandatory || *value == Value::Body)
     }
 
     /// Whether the credential is itself a secret, which must not be passed on to the upstream.
@@ -467,6 +465,14 @@ impl Scheme {
 }
 
 impl Requirement {
+    /// Whether one of the texts that it is compared with names this value.
+    pub(super) fn names(&self, value: &Value) -> bool {
+        match &self.must {
+            Must::EqualAny(texts) => texts.iter().any(|text| text.names(value)),
+            Must::Exist | Must::Match(_) => false,
+        }
+    }
+
     /// Replaces every `{parameter:…}`.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ use super::key::{Key, KeyFault, NamedSecret};
 use super::list::Signatures;
 use super::place::{Body, Head, Place, View};
 use super::scheme::{Algorithm, Encoding, Must, Scheme, Shape, TimestampUnit, TokenAlgorithm};
-use super::template::{Filling, Value};
+use super::template::Filling;
 use crate::clock::UnixSeconds;
 
 /// A request to be signed: fields the scheme signs (a delivery id) are added where they are missing.
@@ -119,10 +119,7 @@ fn required_headers(scheme: &Scheme, filling: &Filling<'_>) -> Vec<(HeaderName, 
 /// The items of a credential's list that are not signatures.
 fn stamp_items(scheme: &Scheme, timestamp: &str) -> String {
     let Shape::List(layout) = &scheme.shape else { return String::new() };
-    let places = scheme.timestamp.iter().map(|rule| &rule.at).chain(scheme.signed.values().filter_map(|value| {
-        let Value::At(place) = value else { return None };
-        Some(place)
-    }));
+    let places = scheme.timestamp.iter().map(|rule| &rule.at).chain(scheme.signed.places());
     let items = places.filter_map(|place| match (place, &layout.signatures) {
         (Place::Item(name), Signatures::Named { pair, .. }) => {
             Some(format!("{name}{pair}{timestamp}{}", layout.separator))

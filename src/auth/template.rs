@@ -186,21 +186,24 @@ impl Template {
         self.parts.iter().any(|part| matches!(part, Part::Value(_, filters) if filters.contains(filter)))
     }
 
+    /// The places it names, filtered or not.
+    pub fn places(&self) -> impl Iterator<Item = &Place> {
+        self.values().filter_map(|value| match value {
+            Value::At(place) => Some(place),
+            Value::Body
+            | Value::Timestamp
+            | Value::Url
+            | Value::Method
+            | Value::Secret
+            | Value::VerifyToken
+            | Value::Form
+            | Value::Parameter(_) => None,
+        })
+    }
+
     /// The header fields it names.
     pub fn headers(&self) -> impl Iterator<Item = &HeaderName> {
-        self.values()
-            .filter_map(|value| match value {
-                Value::At(place) => Some(place.headers()),
-                Value::Body
-                | Value::Timestamp
-                | Value::Url
-                | Value::Method
-                | Value::Secret
-                | Value::VerifyToken
-                | Value::Form
-                | Value::Parameter(_) => None,
-            })
-            .flatten()
+        self.places().flat_map(Place::headers)
     }
 
     /// The same with every parameter replaced by its value.

@@ -11,6 +11,9 @@ mod sent;
 mod template;
 mod token;
 
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 
@@ -418,6 +421,133 @@ fn lists_take_any_signature_of_the_wanted_version_and_no_other() {
         let mut request = signed.clone();
         request.headers.insert("stripe-signature", HeaderValue::try_from(&text).unwrap());
         assert_eq!(judge(&verifier, &request, &BODY, NOW), expected, "{text}");
+    }
+}
+
+/// Each look at a body of megabytes costs, and nobody has proven anything yet.
+#[test]
+fn signatures_that_cost_a_look_at_the_body_each_are_few() {
+    let (good, junk) = (hmac_of("k-of-some-length", &format!("{NOW}.x")), "00".repeat(32));
+    let persona = preset_scheme("persona");
+    let verifier = verifier("persona", persona, &[secret("only", "k-of-some-length")]);
+    let groups = |count: usize| format!("{}t={NOW},v1={good}", format!("t={NOW},v1={junk} ").repeat(count));
+    let malformed = Err(Reason::CredentialMalformed);
+    let within = format!("{}v1={good}", format!("v1={junk},").repeat(63));
+    let rows = [
+        (groups(0), Ok("only".to_owned())),
+        (groups(7), Ok("only".to_owned())),
+        (groups(8), malformed.clone()),
+        (format!("t={NOW},{within}"), Ok("only".to_owned())),
+    ];
+    for (text, expected) in rows {
+        let headers = HeaderMap::from_iter([(
+            HeaderName::from_static("persona-signature"),
+            HeaderValue::try_from(&text).unwrap(),
+        )]);
+        let signed = Signed { uri: Uri::from_static("/hooks/x"), headers };
+        assert_eq!(judge(&verifier, &signed, &Bytes::from_static(b"x"), NOW), expected, "{text}");
+    }
+}
+
+#[test]
+fn signatures_with_a_public_key_are_few() {
+    let pair = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
+    let key = NamedSecret { kind: KeyKind::Public, ..secret("only", &STANDARD.encode(pair.public_key().as_ref())) };
+    let verifier = verifier("standard-webhooks-asym", preset_scheme("standard-webhooks-asym"), &[key]);
+    let good = STANDARD.encode(pair.sign(format!("m.{NOW}.x").as_bytes()).as_ref());
+    let junk = STANDARD.encode([1; 64]);
+    for (count, expected) in
+        [(0, Ok("only".to_owned())), (7, Ok("only".to_owned())), (8, Err(Reason::CredentialMalformed))]
+    {
+        let text = format!("{}v1a,{good}", format!("v1a,{junk} ").repeat(count));
+        let fields = [("webhook-id", "m"), ("webhook-timestamp", &*NOW.to_string()), ("webhook-signature", &*text)]
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::try_from(value).unwrap()));
+        let signed = Signed { uri: Uri::from_static("/hooks/x"), headers: HeaderMap::from_iter(fields) };
+        assert_eq!(judge(&verifier, &signed, &Bytes::from_static(b"x"), NOW), expected, "{count}");
+    }
+}
+
+#[test]
+fn every_notification_of_a_batch_carries_the_token_however_many_there_are() {
+    let verifier =
+        verifier("microsoft-graph", preset_scheme("microsoft-graph"), &[secret("only", "a-client-state-of-ours")]);
+    let batch = |states: &[&str]| {
+        let items: Vec<_> = states.iter().map(|state| format!("{{\"clientState\":\"{state}\"}}")).collect();
+        Bytes::from(format!("{{\"value\":[{}]}}", items.join(",")))
+    };
+    let good = "a-client-state-of-ours";
+    let rows = [
+        (batch(&[good; 1]), Ok("only".to_owned())),
+        (batch(&[good; 65]), Ok("only".to_owned())),
+        (batch(&[good; 1_000]), Ok("only".to_owned())),
+        (batch(&[&[good; 64][..], &["another"]].concat()), Err(Reason::CredentialMismatch)),
+        (batch(&[&["another"], &[good; 64][..]].concat()), Err(Reason::CredentialMismatch)),
+        (batch(&[&[good; 64][..], &[""]].concat()), Err(Reason::CredentialMissing)),
+        (batch(&[[good, "another"]; 33].concat()), Err(Reason::CredentialMalformed)),
+        (batch(&[]), Err(Reason::CredentialMissing)),
+    ];
+    for (body, expected) in rows {
+        let signed = Signed { uri: Uri::from_static("/hooks/x"), headers: HeaderMap::new() };
+        assert_eq!(judge(&verifier, &signed, &body, NOW), expected, "{} bytes", body.len());
+    }
+}
+
+/// While the operator changes one of the two keys at Box, the other one's signature is what still fits.
+#[test]
+fn either_signature_of_box_fits() {
+    let time = "2026-07-01T12:00:00Z";
+    let verifier = verifier("box", preset_scheme("box"), &[secret("kept", "k-of-some-length")]);
+    let good = STANDARD.encode(hex::decode(hmac_of("k-of-some-length", &format!("x{time}"))).unwrap());
+    let other = STANDARD.encode([1; 32]);
+    let (primary, secondary) = ("box-signature-primary", "box-signature-secondary");
+    let rows = [
+        (vec![(primary, &good)], Ok("kept".to_owned())),
+        (vec![(primary, &good), (secondary, &other)], Ok("kept".to_owned())),
+        (vec![(primary, &other), (secondary, &good)], Ok("kept".to_owned())),
+        (vec![(primary, &other), (secondary, &other)], Err(Reason::CredentialMismatch)),
+        (vec![(primary, &good), (primary, &good)], Err(Reason::CredentialDuplicated)),
+        (vec![], Err(Reason::CredentialMalformed)),
+    ];
+    for (fields, expected) in rows {
+        let mut headers = HeaderMap::new();
+        headers.insert("box-delivery-timestamp", HeaderValue::from_static(time));
+        headers.insert("box-signature-version", HeaderValue::from_static("1"));
+        headers.insert("box-signature-algorithm", HeaderValue::from_static("HmacSHA256"));
+        for (name, value) in &fields {
+            headers.append(*name, HeaderValue::try_from(*value).unwrap());
+        }
+        let signed = Signed { uri: Uri::from_static("/hooks/x"), headers };
+        assert_eq!(judge(&verifier, &signed, &Bytes::from_static(b"x"), NOW), expected, "{fields:?}");
+    }
+}
+
+/// A MAC in hex.
+fn hmac_of(key: &str, text: &str) -> String {
+    use ::hmac::{Hmac, KeyInit as _, Mac as _};
+    let mac = Hmac::<sha2::Sha256>::new_from_slice(key.as_bytes()).unwrap().chain_update(text).finalize();
+    hex::encode(mac.into_bytes())
+}
+
+/// A GET whose URL alone is signed says nothing in a body.
+#[test]
+fn a_body_that_a_get_does_not_sign_is_refused() {
+    let scheme =
+        Scheme { signed: Template::new(vec![value(Value::Url)]), timestamp: None, ..hmac(Hash::Sha256, Encoding::Hex) };
+    let key = secret("only", "k-of-some-length");
+    let signed = request(&scheme, &key, NOW, &Bytes::new());
+    let verifier = verifier("custom", &scheme, &[key]);
+    let fits = Ok("only".to_owned());
+    let rows = [
+        (Method::GET, "", fits.clone()),
+        (Method::GET, "x", Err(Reason::CredentialMismatch)),
+        (Method::POST, "x", fits),
+    ];
+    for (method, body, expected) in rows {
+        assert_eq!(
+            judge_sent_by(&method, &verifier, &signed, &Bytes::from_static(body.as_bytes()), NOW),
+            expected,
+            "{method} {body:?}"
+        );
     }
 }
 

@@ -145,8 +145,9 @@ pub(super) struct Claims {
 impl Claims {
     fn judge(self, rule: &TokenRule, now: UnixSeconds) -> Result<Self, Rejection> {
         let leeway = i64::from(rule.leeway_seconds);
-        let skewed =
-            |reason, at: i64| Rejection::new(reason).fact("skew_seconds", now - at).fact("tolerance_seconds", leeway);
+        let skewed = |reason, at: i64| {
+            Rejection::new(reason).fact("skew_seconds", now.saturating_sub(at)).fact("tolerance_seconds", leeway)
+        };
         let expires = self.seconds("exp")?;
         if let Some(expires) = expires
             && now >= expires.saturating_add(leeway)

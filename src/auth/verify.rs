@@ -229,8 +229,10 @@ impl<'d> Credential<'d> {
             }
             None => credential::read(scheme, &view, now)?,
         };
+        require_no_stray_body(scheme, &self.head, &body)?;
         let mut outcome = Outcome::Mismatch;
-        for group in presented.iter() {
+        let mut groups = presented.iter();
+        while let Some(group) = groups.next() {
             match keyed.judge(group, &view, now)? {
                 Outcome::Fits { .. }
                     if verifier.challenges == Challenges::Signed && keyed.is_challenge(group, &view) =>
@@ -238,8 +240,18 @@ impl<'d> Credential<'d> {
                     return Err(Rejection::new(Reason::CredentialMismatch).fact("found", "a challenge, not a delivery"));
                 }
                 Outcome::Fits { key, digests, requirements } => {
+                    let Met { signed_at_millis, mut stale_from, claims } = requirements;
+                    let mut digests = digests;
+                    // What another group proves, too, is the same delivery, also for whoever takes this group away.
+                    for other in groups {
+                        if let Ok(Outcome::Fits { digests: more, requirements, .. }) = keyed.judge(other, &view, now)
+                            && let Some(digests) = &mut digests
+                        {
+                            digests.more.extend(more.iter().flat_map(OneOrMore::iter));
+                            stale_from = stale_from.max(requirements.stale_from);
+                        }
+                    }
                     let digests = digests.map(|digests| digests.map(|digest| keyed.bound(digest, &body)));
-                    let Met { signed_at_millis, stale_from, claims } = requirements;
                     let fresh_for = fresh_for(stale_from, now);
                     return Ok(Proof {
                         scheme: name,
@@ -275,6 +287,16 @@ fn require_of_body(scheme: &Scheme, view: &View<'_>) -> Result<(), Rejection> {
         .signed
         .require_in_body(view)
         .map_err(|missing| Rejection::new(Reason::CredentialMissing).fact("expected", missing.what))
+}
+
+/// A GET says all in its URL. Where that alone is signed, a body was put there by somebody else.
+fn require_no_stray_body(scheme: &Scheme, head: &Head<'_>, body: &Body<'_>) -> Result<(), Rejection> {
+    if *head.method == http::Method::GET && !body.bytes().is_empty() && !scheme.is_static() && !scheme.covers_body() {
+        return Err(
+            Rejection::new(Reason::CredentialMismatch).fact("found", "a body, which the signature does not cover")
+        );
+    }
+    Ok(())
 }
 
 /// What became of one group of signatures.

@@ -9,6 +9,7 @@ pub mod init;
 pub mod learn;
 pub mod providers;
 pub mod rejects;
+pub mod schema;
 pub mod send;
 pub mod serve;
 pub mod setup;
@@ -54,6 +55,8 @@ pub enum Verb {
     Test(test::Arguments),
     /// Sign a body as a source's provider would, and send it
     Send(send::Arguments),
+    /// Propose schemas from recorded requests, and check schema files
+    Schema(schema::Arguments),
     /// List, filter and sum up the rejected log
     Rejects(rejects::Arguments),
     /// Write a starting policy for a provider
@@ -79,6 +82,7 @@ pub fn main() -> ExitCode {
         Verb::Check(arguments) => check::run(&arguments, &config, &mut out),
         Verb::Test(arguments) => test::run(&arguments, &config, &mut out),
         Verb::Send(arguments) => send::run(&arguments, &config, &mut out),
+        Verb::Schema(arguments) => schema::run(&arguments, &config, &mut out),
         Verb::Rejects(arguments) => rejects_of(&arguments, &config, &mut out),
         Verb::Init(arguments) => init::run(&arguments, &config, &mut out),
         Verb::Providers(arguments) => providers::run(&arguments, &mut out),

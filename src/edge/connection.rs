@@ -132,11 +132,11 @@ impl Activity {
         self.turn(Phase::Head);
     }
 
-    /// A request's head is complete. Answers how many came before it.
-    pub fn begin(&self) -> u32 {
+    /// A request's head is complete. Answers how many came before it and how long the connection stands.
+    pub fn begin(&self) -> (u32, Duration) {
         self.deliveries.fetch_add(1, Ordering::Relaxed);
-        self.turn(Phase::Delivery);
-        self.served.fetch_add(1, Ordering::Relaxed)
+        let now = self.turn(Phase::Delivery);
+        (self.served.fetch_add(1, Ordering::Relaxed), now.saturating_sub(self.opened))
     }
 
     /// A request's answer is made.
@@ -165,8 +165,10 @@ impl Activity {
         }
     }
 
-    fn turn(&self, phase: Phase) {
-        self.state.store(pack(phase, self.clock.monotonic()), Ordering::Relaxed);
+    fn turn(&self, phase: Phase) -> Duration {
+        let now = self.clock.monotonic();
+        self.state.store(pack(phase, now), Ordering::Relaxed);
+        now
     }
 
     /// Why the connection has to end now, if it has to.

@@ -335,9 +335,8 @@ impl Service<Request<Incoming>> for Entrance {
     }
 
     fn call(&mut self, mut request: Request<Incoming>) -> Answering {
-        let served = self.connection.activity.begin();
-        let last = served + 1 >= self.settings.requests_per_connection_max
-            || self.connection.activity.age() >= self.settings.connection;
+        let (served, age) = self.connection.activity.begin();
+        let last = served + 1 >= self.settings.requests_per_connection_max || age >= self.settings.connection;
         let arrival =
             Arrival { peer: self.connection.peer, protocol: self.connection.protocol, host: self.host_match(&request) };
         let ending = if last && request.version() != Version::HTTP_2 { Ending::Close } else { Ending::Keep };

@@ -45,9 +45,13 @@ pub const OURS: &str = "x-hookward-";
 pub struct HeaderRules {
     names: Vec<HeaderName>,
     prefixes: Vec<Box<str>>,
+    /// Prefixes that names on the list of never may have as well.
+    screened_prefixes: Vec<Box<str>>,
     signatures: Vec<HeaderName>,
     withheld: Vec<HeaderName>,
     attested: Vec<HeaderName>,
+    signature_prefixes: Vec<Box<str>>,
+    withheld_prefixes: Vec<Box<str>>,
 }
 
 /// A pattern that cannot be allowed to leave.
@@ -73,11 +77,17 @@ impl HeaderRules {
         withheld: Vec<HeaderName>,
         attested: Vec<HeaderName>,
     ) -> Result<Self, (usize, PatternFault)> {
-        let mut rules = Self { names: ALWAYS.to_vec(), prefixes: Vec::new(), signatures, withheld, attested };
+        let mut rules = Self { names: ALWAYS.to_vec(), signatures, withheld, attested, ..Self::default() };
         for (position, pattern) in patterns.iter().enumerate() {
             rules.allow(pattern).map_err(|fault| (position, fault))?;
         }
         Ok(rules)
+    }
+
+    /// The same for credentials that stand in every field whose name begins so.
+    #[must_use]
+    pub fn with_prefixes(self, signatures: Vec<Box<str>>, withheld: Vec<Box<str>>) -> Self {
+        Self { signature_prefixes: signatures, withheld_prefixes: withheld, ..self }
     }
 
     fn allow(&mut self, pattern: &str) -> Result<(), PatternFault> {
@@ -88,7 +98,13 @@ impl HeaderRules {
         }
         if is_prefix {
             HeaderName::try_from(prefix).map_err(|_| PatternFault::Malformed)?;
-            self.prefixes.push(prefix.into());
+            let reaches = |name: &str| name.starts_with(prefix) || prefix.starts_with(name);
+            let prefixes = if reaches(OURS) || NEVER.iter().any(|name| name.starts_with(prefix)) {
+                &mut self.screened_prefixes
+            } else {
+                &mut self.prefixes
+            };
+            prefixes.push(prefix.into());
             return Ok(());
         }
         let name = HeaderName::try_from(pattern).map_err(|_| PatternFault::Malformed)?;
@@ -101,17 +117,20 @@ impl HeaderRules {
 
     /// Copies the allowed fields. Values are shared, not copied.
     pub fn pass(&self, from: &HeaderMap, to: &mut HeaderMap, edited: Edited) {
+        let names_fields = from.contains_key(CONNECTION);
         for (name, value) in from {
-            if self.allows(name, edited) && !is_named_by_connection(from, name) {
+            if self.allows(name, edited) && !(names_fields && is_named_by_connection(from, name)) {
                 to.append(name.clone(), value.clone());
             }
         }
     }
 
     fn allows(&self, name: &HeaderName, edited: Edited) -> bool {
-        let by_prefix = || self.prefixes.iter().any(|prefix| name.as_str().starts_with(&**prefix)) && !is_never(name);
-        let broken = edited == Edited::Yes && self.signatures.contains(name);
-        let kept_back = broken || self.withheld.contains(name) || self.attested.contains(name);
+        let begins = |prefixes: &[Box<str>]| prefixes.iter().any(|prefix| name.as_str().starts_with(&**prefix));
+        let by_prefix = || begins(&self.prefixes) || begins(&self.screened_prefixes) && !is_never(name);
+        let broken = edited == Edited::Yes && (self.signatures.contains(name) || begins(&self.signature_prefixes));
+        let withheld = self.withheld.contains(name) || begins(&self.withheld_prefixes);
+        let kept_back = broken || withheld || self.attested.contains(name);
         !kept_back && (self.names.contains(name) || by_prefix())
     }
 }
@@ -147,6 +166,25 @@ mod tests {
         HeaderRules::compile(patterns, vec![signature], vec![token], vec![id]).unwrap()
     }
 
+    #[test]
+    fn credentials_in_every_field_of_a_prefix_are_kept_back_as_others_are() {
+        let rules = rules(&["x-*"]).with_prefixes(vec!["x-acme-signature-".into()], vec!["x-acme-token-".into()]);
+        let rows = [
+            ("x-acme-signature-1", true, false),
+            ("x-acme-signature-2", true, false),
+            ("x-acme-token-1", false, false),
+            ("x-acme-signature", true, true),
+            ("x-acme-token", true, true),
+        ];
+        for (name, whole, edited) in rows {
+            assert_eq!(
+                (passes(&rules, name, Edited::No), passes(&rules, name, Edited::Yes)),
+                (whole, edited),
+                "{name}"
+            );
+        }
+    }
+
     fn passes(rules: &HeaderRules, name: &'static str, edited: Edited) -> bool {
         let mut from = HeaderMap::new();
         from.insert(name, HeaderValue::from_static("v"));
@@ -157,7 +195,8 @@ mod tests {
 
     #[test]
     fn only_listed_fields_leave() {
-        let rules = rules(&["x-github-*", "x-hub-signature-256", "x-acme", "x-gitlab-*", "webhook-*", "x-*"]);
+        let rules =
+            rules(&["x-github-*", "x-hub-signature-256", "x-acme", "x-gitlab-*", "webhook-*", "x-*", "x-hookward-a*"]);
         let rows = [
             ("content-type", true),
             ("user-agent", true),
@@ -173,6 +212,7 @@ mod tests {
             ("x-forwarded-for", false),
             ("x-real-ip", false),
             ("x-hookward-source", false),
+            ("x-hookward-anything", false),
             ("connection", false),
         ];
         for (name, leaves) in rows {

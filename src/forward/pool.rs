@@ -7,11 +7,13 @@
 //!
 //! **Invariant:** a request is sent again only if not one byte of it was sent before.
 
+mod drive;
+
 use std::collections::HashMap;
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -29,6 +31,7 @@ use tokio_rustls::TlsConnector;
 use tower::Service;
 
 use super::target::{Target, Transport};
+use drive::Driver;
 
 /// Idle connections kept for one upstream by one worker.
 const IDLE_MAX: usize = 128;
@@ -56,8 +59,11 @@ pub struct Outbound {
 /// The pool of one worker. Clones share it.
 #[derive(Clone, Default)]
 pub struct Upstreams {
-    idle: Arc<Mutex<HashMap<Arc<str>, Vec<Idle>>>>,
+    idle: Arc<Mutex<Shelves>>,
 }
+
+/// Idle connections by their target's key. The keys are the operator's: they need no hash that resists an attack.
+type Shelves = HashMap<Arc<str>, Vec<Idle>, foldhash::fast::RandomState>;
 
 struct Idle {
     link: Link,
@@ -67,7 +73,7 @@ struct Idle {
 /// One connection and the future that drives it.
 struct Link {
     sender: SendRequest<Full<Bytes>>,
-    driver: Option<Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>>,
+    driver: Driver,
 }
 
 /// An upstream's whole answer.
@@ -150,9 +156,10 @@ impl Upstreams {
     }
 
     fn give_back(&self, key: &Arc<str>, link: Link) {
-        if link.driver.is_none() {
+        if link.driver.has_ended() {
             return;
         }
+        link.driver.rest();
         let mut idle = self.lock();
         let links = match idle.get_mut(key) {
             Some(links) => links,
@@ -163,7 +170,7 @@ impl Upstreams {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Arc<str>, Vec<Idle>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Shelves> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -205,16 +212,16 @@ impl Link {
         let mut builder = Builder::new();
         builder.max_buf_size(RESPONSE_HEAD_BYTES_MAX);
         let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
-        Ok(Self { sender, driver: Some(Box::pin(connection)) })
+        Ok(Self { sender, driver: Driver::new(connection) })
     }
 
     /// Sends the request and waits for the head of the answer.
     async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, SendFault> {
-        if let Err(fault) = drive(&mut self.driver, self.sender.ready()).await {
+        if let Err(fault) = self.driver.until(self.sender.ready()).await {
             return Err(SendFault::Unsent(Box::new(request), fault));
         }
-        let response = self.sender.try_send_request(request);
-        drive(&mut self.driver, response).await.map_err(|mut fault| match fault.take_message() {
+        let response = self.driver.hand_over(|| self.sender.try_send_request(request));
+        self.driver.until(response).await.map_err(|mut fault| match fault.take_message() {
             Some(request) => SendFault::Unsent(Box::new(request), fault.into_error()),
             None => SendFault::Sent(fault.into_error()),
         })
@@ -225,7 +232,7 @@ impl Link {
         let mut whole = Bytes::new();
         let mut joined = BytesMut::new();
         while !body.is_end_stream() {
-            let Some(frame) = drive(&mut self.driver, body.frame()).await else { break };
+            let Some(frame) = self.driver.until(body.frame()).await else { break };
             let Ok(piece) = frame.map_err(ExchangeFault::Broken)?.into_data() else { continue };
             if whole.len() + joined.len() + piece.len() > bytes_max {
                 return Err(ExchangeFault::AnswerTooLarge);
@@ -242,37 +249,9 @@ impl Link {
 
     /// Polls the connection once: a close, or bytes that nobody asked for, are seen here.
     async fn is_open(&mut self) -> bool {
-        poll_fn(|context| {
-            if let Some(driver) = &mut self.driver
-                && driver.as_mut().poll(context).is_ready()
-            {
-                self.driver = None;
-            }
-            Poll::Ready(())
-        })
-        .await;
-        self.driver.is_some() && !self.sender.is_closed()
+        self.driver.turn().await;
+        !self.driver.has_ended() && !self.sender.is_closed()
     }
-}
-
-/// Waits for `future` while keeping the connection going.
-async fn drive<F: Future>(
-    driver: &mut Option<Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>>,
-    future: F,
-) -> F::Output {
-    let mut future = pin!(future);
-    poll_fn(|context| {
-        if let Poll::Ready(output) = future.as_mut().poll(context) {
-            return Poll::Ready(output);
-        }
-        if let Some(connection) = driver
-            && connection.as_mut().poll(context).is_ready()
-        {
-            *driver = None;
-        }
-        future.as_mut().poll(context)
-    })
-    .await
 }
 
 async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {

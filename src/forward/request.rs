@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use http::header::{FORWARDED, HOST};
-use http::uri::PathAndQuery;
+use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
 use http_body_util::Full;
 
@@ -12,6 +12,7 @@ use super::headers::Edited;
 use crate::auth::facts::Covered;
 use crate::clock::UnixSeconds;
 use crate::delivery::Sanitized;
+use crate::record::text::push_ip;
 
 const SOURCE: HeaderName = HeaderName::from_static("x-hookward-source");
 const DELIVERY: HeaderName = HeaderName::from_static("x-hookward-delivery");
@@ -80,51 +81,64 @@ pub fn request(delivery: &Sanitized<'_>, attestation: Attestation<'_>) -> Reques
 }
 
 fn attest(delivery: &Sanitized<'_>, attestation: Attestation<'_>, headers: &mut HeaderMap) {
-    let mut put = |name: HeaderName, text: &str| {
-        if let Ok(value) = HeaderValue::from_str(text) {
+    let mut put = |name: HeaderName, value: Option<HeaderValue>| {
+        if let Some(value) = value {
             headers.insert(name, value);
         }
     };
-    put(SOURCE, &delivery.source().name);
-    put(DELIVERY, attestation.delivery);
+    let text = |text: &str| HeaderValue::from_str(text).ok();
+    put(SOURCE, text(&delivery.source().name));
+    put(DELIVERY, text(attestation.delivery));
     if let Some(event) = delivery.event() {
         let name = match event.covered {
             Covered::Signed => EVENT,
             Covered::Unsigned => EVENT_UNSIGNED,
         };
-        put(name, &event.name);
+        put(name, text(&event.name));
     }
     if let Some(proof) = delivery.proof() {
-        put(SECRET_ID, proof.secret_id());
+        put(SECRET_ID, text(proof.secret_id()));
     }
     if !delivery.report().is_empty() {
-        put(EDITS, &delivery.report().count().to_string());
+        put(EDITS, text(&delivery.report().count().to_string()));
     }
     if delivery.is_unproven() {
-        put(UNAUTHENTICATED, "1");
+        put(UNAUTHENTICATED, Some(HeaderValue::from_static("1")));
     }
     if attestation.duplicate {
-        put(DUPLICATE, "1");
+        put(DUPLICATE, Some(HeaderValue::from_static("1")));
     }
-    let peer = attestation.peer.to_string();
+    let peer = attestation.peer.to_canonical();
     let host = original_host(delivery);
-    put(X_FORWARDED_FOR, &peer);
-    put(X_FORWARDED_PROTO, attestation.protocol.name());
+    let mut field = Vec::with_capacity(128);
+    push_ip(&mut field, peer);
+    put(X_FORWARDED_FOR, HeaderValue::from_bytes(&field).ok());
+    put(X_FORWARDED_PROTO, Some(HeaderValue::from_static(attestation.protocol.name())));
+    field.clear();
+    push_forwarded(&mut field, peer, host.as_ref(), attestation.protocol);
+    put(FORWARDED, HeaderValue::from_bytes(&field).ok());
     put(X_FORWARDED_HOST, host);
-    put(FORWARDED, &forwarded(&peer, attestation.peer, host, attestation.protocol));
 }
 
 /// The host the sender asked for.
-fn original_host<'d>(delivery: &Sanitized<'d>) -> &'d str {
+fn original_host(delivery: &Sanitized<'_>) -> Option<HeaderValue> {
     let head = delivery.head();
-    let field = head.headers.get(HOST).and_then(|value| value.to_str().ok());
-    field.or_else(|| head.uri.authority().map(http::uri::Authority::as_str)).unwrap_or_default()
+    match head.headers.get(HOST) {
+        Some(field) if field.to_str().is_ok() => Some(field.clone()),
+        Some(_) | None => HeaderValue::from_str(head.uri.authority().map_or("", Authority::as_str)).ok(),
+    }
 }
 
 /// RFC 7239: an IPv6 address stands in brackets and quotes.
-fn forwarded(peer: &str, address: IpAddr, host: &str, protocol: Protocol) -> String {
-    let (open, close) = if address.is_ipv6() { ("\"[", "]\"") } else { ("", "") };
-    format!("for={open}{peer}{close};host=\"{host}\";proto={}", protocol.name())
+fn push_forwarded(field: &mut Vec<u8>, peer: IpAddr, host: Option<&HeaderValue>, protocol: Protocol) {
+    let (open, close) = if peer.is_ipv6() { ("for=\"[", "]\"") } else { ("for=", "") };
+    field.extend_from_slice(open.as_bytes());
+    push_ip(field, peer);
+    field.extend_from_slice(close.as_bytes());
+    field.extend_from_slice(b";host=\"");
+    field.extend_from_slice(host.map_or(b"", HeaderValue::as_bytes));
+    field.extend_from_slice(b"\";proto=");
+    field.extend_from_slice(protocol.name().as_bytes());
 }
 
 /// The route's own path; the sender's query byte for byte, minus the parameter that holds a credential.
@@ -174,7 +188,9 @@ mod tests {
             ("2001:db8::1", "for=\"[2001:db8::1]\";host=\"h\";proto=https"),
         ];
         for (peer, field) in rows {
-            assert_eq!(forwarded(peer, peer.parse().unwrap(), "h", Protocol::Https), field, "{peer}");
+            let (host, mut written) = (HeaderValue::from_static("h"), Vec::new());
+            push_forwarded(&mut written, peer.parse().unwrap(), Some(&host), Protocol::Https);
+            assert_eq!(String::from_utf8(written).unwrap(), field, "{peer}");
         }
     }
 }

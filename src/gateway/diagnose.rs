@@ -7,7 +7,7 @@
 //! Whether a delivery is diagnosed depends on how many were lately, never on its credential, and what is tried does not depend on what fits: from the time
 //! of answers a sender learns nothing.
 //!
-//! **Invariant:** one record a delivery. It is written when its [`Job`] is dropped, wherever that happens: after the diagnosis, in a full queue, when
+//! **Invariant:** one record a delivery. It is written when its `Job` is dropped, wherever that happens: after the diagnosis, in a full queue, when
 //! the diagnosis panics, at the end of the process.
 //!
 //! **Invariant:** a worker never waits here: no token, no place, no room is a record without diagnosis.

@@ -11,6 +11,7 @@ use super::client::Client;
 use super::diagnose::{Refused, Room};
 use super::{Arrival, Gateway, Shared, Upstream};
 use crate::admit::permit::Permit;
+use crate::clock::UnixSeconds;
 use crate::delivery::{Accepted, Authenticated, Ended, Received, Sanitized, Validated};
 use crate::forward::Forwarded;
 use crate::forward::request::Protocol;
@@ -35,6 +36,7 @@ pub(super) struct Draft<'d, U: Upstream> {
     edits: u32,
     monitored: Vec<Rejection>,
     upstream: Option<UpstreamFacts>,
+    answered: Option<Duration>,
     written: bool,
     _counted: Counted,
 }
@@ -63,6 +65,7 @@ impl<'d, U: Upstream> Draft<'d, U> {
             edits: 0,
             monitored: Vec::new(),
             upstream: None,
+            answered: None,
             written: false,
             _counted: gateway.recorder().in_flight(),
         }
@@ -71,6 +74,16 @@ impl<'d, U: Upstream> Draft<'d, U> {
     /// The gateway's own id of the delivery.
     pub(super) const fn id(&self) -> DeliveryId {
         self.id
+    }
+
+    /// When the request's head was read, on the monotonic clock.
+    pub(super) const fn started(&self) -> Duration {
+        self.started
+    }
+
+    /// The same in wall time.
+    pub(super) const fn began(&self) -> UnixSeconds {
+        self.ts.div_euclid(1_000_000)
     }
 
     /// The client's address.
@@ -126,9 +139,16 @@ impl<'d, U: Upstream> Draft<'d, U> {
         validated
     }
 
-    pub(super) fn forwarded(&mut self, edits: u32, upstream: UpstreamFacts) {
+    /// The upstream was asked, and was done `at`; the delivery waits for nothing after that.
+    pub(super) fn forwarded(&mut self, edits: u32, upstream: UpstreamFacts, at: Duration) {
         self.edits = edits;
         self.upstream = Some(upstream);
+        self.answered = Some(at);
+    }
+
+    /// The time, or when the upstream was done.
+    pub(super) fn ended(&self) -> Duration {
+        self.answered.unwrap_or_else(|| self.gateway.shared().clock.monotonic())
     }
 
     /// Makes the answer and writes the record, unless the refusal is to be looked into: then that writes it.
@@ -222,7 +242,7 @@ impl<'d, U: Upstream> Draft<'d, U> {
             event: self.event.as_deref(),
             body: self.body.as_ref(),
             policy: self.source.map(|source| &*source.policy),
-            elapsed: self.gateway.shared().clock.monotonic().saturating_sub(self.started),
+            elapsed: self.ended().saturating_sub(self.started),
             secret_id: self.proven.as_ref().map(|proven| &*proven.secret_id),
             scheme: self.proven.as_ref().map(|proven| proven.scheme),
             edits: self.edits,

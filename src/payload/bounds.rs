@@ -25,6 +25,14 @@ pub fn with_linear_numbers<R>(options: ValidationOptions<'_, R, Tape>) -> Valida
         .with_keyword("multipleOf", |_, value, _| multiple_of(value))
 }
 
+/// Has the same keywords mean nothing, as in a schema whose metaschema leaves out the vocabulary that they belong to. The
+/// library leaves them out by itself, but for those that somebody brings along.
+pub(super) fn without_numbers<R>(options: ValidationOptions<'_, R, Tape>) -> ValidationOptions<'_, R, Tape> {
+    KEYWORDS.iter().fold(options, |options, keyword| options.with_keyword(*keyword, |_, _, _| Ok(Box::new(Always))))
+}
+
+const KEYWORDS: [&str; 6] = ["const", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"];
+
 type Compiled<'s> = Result<Box<dyn for<'i> Keyword<'i, Tape>>, ValidationError<'s>>;
 
 /// A number of the schema, as it is written and, if it is one, as a small integer.

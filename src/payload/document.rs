@@ -18,7 +18,7 @@ use super::names::fingerprint;
 use super::node::{Member, Node};
 use super::pointer::Pointer;
 use super::reader::{self, Contents, Twins};
-use super::tape::{COUNT_MAX, Entry};
+use super::tape::{COUNT_MAX, Entry, Kind};
 use crate::reason::Reason;
 use crate::rejection::Rejection;
 
@@ -125,6 +125,13 @@ impl Document {
     pub fn may_have_member<const COUNT: usize>(&self, names: [&str; COUNT]) -> bool {
         let fingerprints = names.map(|name| fingerprint(name.as_bytes()));
         self.tape().iter().any(|entry| fingerprints.contains(&entry.fingerprint()))
+    }
+
+    /// Whether a string or a name has a first byte, as it is spelled, of which `test` holds.
+    #[must_use]
+    pub fn has_string_that_begins(&self, test: impl Fn(u8) -> bool) -> bool {
+        let strings = self.tape().iter().filter(|entry| entry.kind() == Kind::String);
+        strings.filter_map(|entry| entry.inside(&self.source).first()).any(|&first| test(first))
     }
 
     /// How many values and names there are.

@@ -11,6 +11,7 @@
 //!   places in the schema leave this file, with every name masked that the schema itself does not have.
 
 mod files;
+mod store;
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -24,7 +25,8 @@ use jsonschema::{Draft, PatternOptions, Registry, Retrieve, Uri, ValidationError
 use serde_json::{Value, json};
 
 use self::files::{Library, path_of, uri_of};
-use super::bounds::with_linear_numbers;
+pub use self::store::{Formats, Store};
+use super::bounds::{with_linear_numbers, without_numbers};
 use super::declared::{Declared, Membership, Place, Standing};
 use super::express::{Express, Fit};
 use super::formats::{with_fast_templates, with_fast_uris};
@@ -83,7 +85,7 @@ impl Schema {
             return Err(SchemaFault::new(format!("\"{}\" is outside \"{}\"", file.display(), directory.display())));
         };
         let root = library.read(relative).map_err(SchemaFault::new)?;
-        Self::compile(&root, &uri_of(relative), library)
+        Self::compile(&root, &uri_of(relative), Origin::Directory(library), Formats::Asserted)
     }
 
     /// Compiles `schema` as if it stood in a file of `directory`.
@@ -93,19 +95,36 @@ impl Schema {
     /// As [`Schema::load`].
     pub fn from_value(schema: &Value, directory: &Path) -> Result<Self, SchemaFault> {
         let library = Library::open(directory)?;
-        Self::compile(schema, &uri_of(Path::new("schema.json")), library)
+        Self::compile(schema, &uri_of(Path::new("schema.json")), Origin::Directory(library), Formats::Asserted)
     }
 
-    fn compile(root: &Value, uri: &str, library: Library) -> Result<Self, SchemaFault> {
+    /// Compiles `schema` with nothing around it but what is in `store`: no policy does, a conformance suite does.
+    ///
+    /// # Errors
+    ///
+    /// As [`Schema::load`], where `store` stands for the directory.
+    pub fn in_store(schema: &Value, store: Store) -> Result<Self, SchemaFault> {
+        let formats = store.formats;
+        Self::compile(schema, &uri_of(Path::new("schema.json")), Origin::Store(store), formats)
+    }
+
+    fn compile(root: &Value, uri: &str, origin: Origin, formats: Formats) -> Result<Self, SchemaFault> {
+        if draft_of(root) == Draft::Unknown
+            && let Origin::Directory(_) = origin
+        {
+            return Err(SchemaFault::draft(root["$schema"].as_str().unwrap_or_default()));
+        }
         let draft_4 = Arc::new(AtomicBool::new(speaks_draft_4(root)));
-        let referenced = Referenced { library, draft: draft_of(root), draft_4: Arc::clone(&draft_4) };
+        let referenced = Referenced { origin, draft: draft_of(root), draft_4: Arc::clone(&draft_4) };
         let registry = Registry::new()
             .retriever(referenced)
             .draft(draft_of(root))
             .add(uri, root)
             .and_then(jsonschema::RegistryBuilder::prepare)
             .map_err(|error| SchemaFault::reference(&error))?;
-        let options = with_fast_uris(with_linear_numbers(jsonschema::options_for::<Tape>()));
+        let references = References { registry: &registry, uri };
+        let options = with_fast_uris(jsonschema::options_for::<Tape>());
+        let options = if references.calculates(root) { with_linear_numbers(options) } else { without_numbers(options) };
         let options = if draft_4.load(Ordering::Relaxed) { options } else { with_fast_templates(options) };
         let validator = options
             .with_registry(&registry)
@@ -113,10 +132,9 @@ impl Schema {
             .offline()
             .with_pattern_options(linear_patterns())
             .with_content_media_type("application/json", is_json)
-            .should_validate_formats(true)
+            .should_validate_formats(formats == Formats::Asserted)
             .build(root)
             .map_err(|error| SchemaFault::invalid(&error))?;
-        let references = References { registry: &registry, uri };
         // First what refuses references that lead back to themselves.
         let declared = Declared::compile(&references)?;
         let express = Express::compile(&references)?;
@@ -146,6 +164,15 @@ impl Schema {
             Fit::Unsure if self.is_valid(document) => Ok(Membership::Unasked),
             Fit::Unsure => Err(self.mismatch(document)),
         }
+    }
+
+    /// [`Schema::check`] without the short way to a yes, for comparing the two.
+    ///
+    /// # Errors
+    ///
+    /// As [`Schema::check`].
+    pub fn check_the_long_way(&self, document: &Document) -> Result<(), Rejection> {
+        if self.is_valid(document) { Ok(()) } else { Err(self.mismatch(document)) }
     }
 
     /// What is known without asking the validator.
@@ -268,6 +295,11 @@ impl SchemaFault {
         Self { message, location: Some(error.instance_path().as_str().to_owned()) }
     }
 
+    fn draft(specification: &str) -> Self {
+        let message = format!("unknown $schema \"{specification}\", {DRAFTS}");
+        Self { message, location: Some("/$schema".to_owned()) }
+    }
+
     fn reference(error: &jsonschema::ReferencingError) -> Self {
         use jsonschema::ReferencingError::{UnknownSpecification, Unretrievable};
         if let Unretrievable { uri, source } = error {
@@ -275,8 +307,7 @@ impl SchemaFault {
             return Self::new(format!("\"{target}\" cannot be used: {source}"));
         }
         if let UnknownSpecification { specification } = error {
-            let message = format!("unknown $schema \"{specification}\", {DRAFTS}");
-            return Self { message, location: Some("/$schema".to_owned()) };
+            return Self::draft(specification);
         }
         Self::new(operator_text(&error.to_string()))
     }
@@ -349,6 +380,32 @@ impl Pattern {
     }
 }
 
+/// A format such as `date-time`, with exactly the meaning that the validator gives it.
+#[derive(Debug)]
+pub struct Format(Validator<Tape>);
+
+impl Format {
+    /// The format that JSON Schema 2020-12 calls `name`.
+    ///
+    /// # Errors
+    ///
+    /// A fault if it cannot be compiled.
+    pub fn compile(name: &str) -> Result<Self, SchemaFault> {
+        with_fast_uris(jsonschema::options_for::<Tape>())
+            .offline()
+            .should_validate_formats(true)
+            .build(&json!({ "format": name }))
+            .map(Self)
+            .map_err(|error| SchemaFault::invalid(&error))
+    }
+
+    /// Whether `text` is of the format.
+    #[must_use]
+    pub fn matches(&self, text: &str) -> bool {
+        Tape::with_string_node(&mut (), text, |node| self.0.is_valid(node))
+    }
+}
+
 /// All files of a schema, for following references in it the way the validator does.
 pub(super) struct References<'r> {
     registry: &'r Registry<'r>,
@@ -370,6 +427,17 @@ impl<'r> References<'r> {
         let base = jsonschema::uri::from_str(self.uri).map_err(|error| SchemaFault::reference(&error))?;
         let (schema, scope) = self.lookup(base, "")?;
         Ok((schema, Scope { entered: false, ..scope }))
+    }
+
+    /// Whether `schema` is of a draft that calculates with numbers: a metaschema that only a [`Store`] can have may leave
+    /// out the vocabulary for it.
+    fn calculates(&self, schema: &Value) -> bool {
+        let metaschema = schema.get("$schema").and_then(Value::as_str).filter(|_| draft_of(schema) == Draft::Unknown);
+        let found = metaschema
+            .and_then(|metaschema| jsonschema::uri::from_str(metaschema).ok())
+            .and_then(|metaschema| self.lookup(metaschema, "").ok());
+        let vocabularies = found.and_then(|(metaschema, _)| metaschema.get("$vocabulary")?.as_object());
+        vocabularies.is_none_or(|listed| listed.keys().any(|uri| uri.ends_with("/vocab/validation")))
     }
 
     /// The scope inside `schema`, which may set another base or draft for what is in it.
@@ -401,9 +469,17 @@ impl Scope {
     }
 }
 
-/// The files a schema refers to, as the library asks for them.
+/// Where the schemas are that a schema refers to.
+enum Origin {
+    /// Below a directory, as with every policy.
+    Directory(Library),
+    /// In memory.
+    Store(Store),
+}
+
+/// The schemas a schema refers to, as the library asks for them.
 struct Referenced {
-    library: Library,
+    origin: Origin,
     /// Of the schema's own file, for files that do not say theirs.
     draft: Draft,
     /// Set where a file has anything of draft 4 in it.
@@ -412,8 +488,13 @@ struct Referenced {
 
 impl Retrieve for Referenced {
     fn retrieve(&self, uri: &Uri<String>) -> Result<Value, Box<dyn Error + Send + Sync>> {
-        let path = path_of(uri.as_str()).ok_or(OUTSIDE)?;
-        let schema = self.library.read(Path::new(&path))?;
+        let schema = match &self.origin {
+            Origin::Directory(library) => {
+                let path = path_of(uri.as_str()).ok_or(OUTSIDE)?;
+                library.read(Path::new(&path))?
+            }
+            Origin::Store(store) => store.get(uri.as_str()).cloned().ok_or(OUTSIDE)?,
+        };
         if speaks_draft_4(&schema) {
             self.draft_4.store(true, Ordering::Relaxed);
         }

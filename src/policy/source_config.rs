@@ -293,7 +293,8 @@ fn read_replay(replay: &mut Reader<'_>) -> ReplayConfig {
     ReplayConfig { window: replay.bound(&WINDOW_SECONDS), on_duplicate: replay.one_of("on_duplicate", ON_DUPLICATE) }
 }
 
-/// Which stages only say what they would do, and where authentication is one of them. Each is a warning: `check` shows every weakened stage.
+/// Which stages only say what they would do, and where authentication is one of them. Each is a warning: `check` shows every weakened stage. What lets
+/// strangers or floods in needs a reason.
 fn read_mode(mode: &mut Reader<'_>, event: &EventConfig, sanitize: Rules) -> (Modes, Option<Range<usize>>) {
     let [schema, sanitizer, limit, auth] =
         ["schema", "sanitize", "limit", "auth"].map(|stage| mode.one_of(stage, MODES));
@@ -311,11 +312,14 @@ fn read_mode(mode: &mut Reader<'_>, event: &EventConfig, sanitize: Rules) -> (Mo
     warn(&limit, LIMIT_WEAKENED);
     warn(&auth, AUTH_WEAKENED);
     let unproven = auth.as_ref().filter(is_monitored).map(|word| word.span.clone());
-    if unproven.is_some() && because.as_ref().is_none_or(|because| because.value.trim().is_empty()) {
-        let fault = Fault::new("auth = \"monitor\" lets anybody in, so it needs because = \"…\"");
-        mode.error(unproven.clone(), fault);
+    let unlimited = limit.as_ref().filter(is_monitored).map(|word| word.span.clone());
+    if because.as_ref().is_none_or(|because| because.value.trim().is_empty()) {
+        let opened = [(&unproven, AUTH_UNEXPLAINED), (&unlimited, LIMIT_UNEXPLAINED)];
+        for (span, message) in opened.into_iter().filter(|(span, _)| span.is_some()) {
+            mode.error(span.clone(), Fault::new(message));
+        }
     }
-    if unproven.is_some() && limit.as_ref().is_some_and(|limit| limit.value == Mode::Monitor) {
+    if unproven.is_some() && unlimited.is_some() {
         let fault = Fault::new("auth and limit cannot both be monitored: nothing would hold strangers back");
         mode.error(unproven.clone(), fault);
     }
@@ -334,6 +338,8 @@ const MODES: &[(&str, Mode)] = &[("enforce", Mode::Enforce), ("monitor", Mode::M
 const SCHEMA_WEAKENED: &str = "schema is only monitored: payloads that miss it go on";
 const SANITIZE_WEAKENED: &str = "sanitize is only monitored: nothing is removed or refused";
 const LIMIT_WEAKENED: &str = "limit is only monitored: the rates of clients and of the source refuse nothing";
+const AUTH_UNEXPLAINED: &str = "auth = \"monitor\" lets anybody in, so it needs because = \"…\"";
+const LIMIT_UNEXPLAINED: &str = "limit = \"monitor\" lets floods in, so it needs because = \"…\"";
 const AUTH_WEAKENED: &str = "auth is only monitored: deliveries go on without proof, marked x-hookward-unauthenticated";
 
 impl LimitConfig {

@@ -1,18 +1,28 @@
 //! Takes out of a payload what a policy does not want to reach the app.
 //!
 //! It is the `sanitize` step: the payload was authenticated, read and judged by its schema, and goes upstream next. Every
-//! rule only ever *removes*: a member with its comma, a character. So the outcome is the received text minus some spans;
-//! number spellings, white space, key order and escapes elsewhere stay byte for byte, and a payload in which nothing was
+//! rule but one only ever *removes*: a member with its comma, a character; `formula` sets an apostrophe before a text. So the
+//! outcome is the received text but for some spans; number spellings, white space, key order and escapes elsewhere stay byte for byte, and a payload in which nothing was
 //! found goes on as the very bytes that were received, whose signature the app can still check.
 //!
 //! - `unknown_fields`: members that the schema does not declare (see [`Declared`]); nothing is unknown without a schema.
-//! - `control_characters`: U+0000 to U+001F except tab, line feed and carriage return, U+007F, and U+0080 to U+009F, in
-//!   strings and in names, however they are spelled. Removing one from a name must not make it another member's: if a
-//!   sibling has the resulting name, or the schema lists it (the value was not judged as that member's), the payload is
-//!   refused. A *value* was judged with its control characters still in it.
+//! - `control_characters`: U+0000 to U+001F except tab, line feed and carriage return, and U+007F to U+009F.
+//! - `bidi_controls`: what turns the direction of text, so that it reads otherwise than it is (CVE-2021-42574): marks,
+//!   embeddings, overrides and isolates. Letters of right-to-left scripts need none of them.
+//! - `zero_width`: what nobody sees, and what hides a word from a filter or text from its reader: U+200B, the word joiner,
+//!   byte order mark, annotations and tags; U+2028 and U+2029; the noncharacters of the first plane. Not the joiners U+200C
+//!   and U+200D, nor the soft hyphen, with which ordinary text is written.
 //! - `prototype_keys`: what changes the prototype of all objects where a JavaScript app merges a payload into one of its
 //!   own: every member `__proto__`, and `constructor` where its value is an object with a member `prototype`. A `constructor`
 //!   that is anything else is ordinary data (a motor racing team, a class of a dump) and stays, as does `prototype` alone.
+//! - `operator_keys`: members whose name is `$` and a letter first, as the operators of document databases are (`$where`,
+//!   `$gt`). A name that the schema lists (`$schema`, `$ref`) is one that the app expects, and stays.
+//! - `formula`: texts that a spreadsheet would evaluate as a cell (see the head of `formula.rs`). Judged without the characters
+//!   that are dropped, so that none hides one.
+//!
+//! Characters are looked for in strings and in names, however they are spelled. Removing some from a name must not make it
+//! another member's: if a sibling has the resulting name, or the schema lists it (the value was not judged as that
+//! member's), the payload is refused. A *value* was judged with its characters still in it, so the schema is asked again.
 //!
 //! What stands inside a removed member is not looked at. A member that two rules would remove counts for the first in the
 //! order above.
@@ -20,7 +30,9 @@
 //! **Invariant:** cleaning what was cleaned finds nothing.
 //! **Invariant:** neither report nor rejection holds a value, or a name that is not in the schema's own text.
 
-mod control;
+mod characters;
+mod formula;
+mod operators;
 mod walk;
 
 use bytes::Bytes;
@@ -50,8 +62,26 @@ pub enum Action {
 pub type UnknownFields = Action;
 /// `[sanitize] control_characters`.
 pub type ControlCharacters = Action;
+/// `[sanitize] bidi_controls`.
+pub type BidiControls = Action;
+/// `[sanitize] zero_width`.
+pub type ZeroWidth = Action;
 /// `[sanitize] prototype_keys`.
 pub type PrototypeKeys = Action;
+/// `[sanitize] operator_keys`.
+pub type OperatorKeys = Action;
+
+/// `[sanitize] formula`: what happens to texts that are formulas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Formula {
+    /// They go on to the app; the rule is off.
+    #[default]
+    Keep,
+    /// An apostrophe is set before them, which makes a cell a text.
+    Escape,
+    /// The delivery is refused.
+    Refuse,
+}
 
 /// A policy's `[sanitize]`. The default keeps everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -60,19 +90,35 @@ pub struct Rules {
     pub unknown_fields: UnknownFields,
     /// What to do with control characters in strings and names.
     pub control_characters: ControlCharacters,
+    /// What to do with characters that turn the direction of text.
+    pub bidi_controls: BidiControls,
+    /// What to do with characters that nobody sees.
+    pub zero_width: ZeroWidth,
     /// What to do with members that change JavaScript prototypes.
     pub prototype_keys: PrototypeKeys,
+    /// What to do with members that are named like a database's operators.
+    pub operator_keys: OperatorKeys,
+    /// What to do with texts that a spreadsheet takes for formulas.
+    pub formula: Formula,
 }
 
-/// The rule by which something was removed or refused.
+/// The rule by which something was edited or refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rule {
     /// `unknown_fields`.
     UnknownFields,
     /// `control_characters`.
     ControlCharacters,
+    /// `bidi_controls`.
+    BidiControls,
+    /// `zero_width`.
+    ZeroWidth,
     /// `prototype_keys`.
     PrototypeKeys,
+    /// `operator_keys`.
+    OperatorKeys,
+    /// `formula`.
+    Formula,
 }
 
 impl Rule {
@@ -82,7 +128,11 @@ impl Rule {
         match self {
             Self::UnknownFields => "unknown_fields",
             Self::ControlCharacters => "control_characters",
+            Self::BidiControls => "bidi_controls",
+            Self::ZeroWidth => "zero_width",
             Self::PrototypeKeys => "prototype_keys",
+            Self::OperatorKeys => "operator_keys",
+            Self::Formula => "formula",
         }
     }
 }
@@ -91,21 +141,20 @@ impl Rule {
 #[must_use]
 #[derive(Debug)]
 pub struct Cleaned {
-    /// The JSON text: the received bytes themselves if nothing was removed.
+    /// The JSON text: the received bytes themselves if nothing was edited.
     pub body: Bytes,
-    /// What was removed.
+    /// What was edited.
     pub report: Report,
 }
 
-/// What was removed from a payload, without saying what it was.
+/// What was edited of a payload, without saying what it was.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Report {
     count: usize,
-    cut_characters: bool,
     edits: Vec<Edit>,
 }
 
-/// One removed member, or one string or name that lost characters.
+/// One removed member, one string or name that lost characters, or one formula that became a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Edit {
     /// By which rule.
@@ -133,15 +182,8 @@ impl Report {
         self.count == 0
     }
 
-    /// Whether a string or name lost characters, also where the edit is only counted: it may fit its schema no longer.
-    #[must_use]
-    pub const fn has_cut_characters(&self) -> bool {
-        self.cut_characters
-    }
-
     fn add(&mut self, rule: Rule, pointer: impl FnOnce() -> String) {
         self.count += 1;
-        self.cut_characters |= rule == Rule::ControlCharacters;
         if self.edits.len() < EDITS_LISTED_MAX {
             self.edits.push(Edit { rule, pointer: pointer() });
         }
@@ -154,7 +196,7 @@ impl Rules {
     /// # Errors
     ///
     /// `sanitizer_refused` with the facts `rule` and `pointer`, at the first find of a rule that refuses, or where removing
-    /// control characters would make two names one.
+    /// characters would make two names one.
     pub fn clean(
         &self,
         document: &Document,
@@ -173,8 +215,9 @@ impl Rules {
         let mut body = Vec::with_capacity(source.len());
         let mut kept = 0;
         for cut in &cuts {
-            body.extend_from_slice(&source[kept..cut.start]);
-            kept = cut.end;
+            body.extend_from_slice(&source[kept..cut.span.start]);
+            body.extend_from_slice(cut.instead);
+            kept = cut.span.end;
         }
         body.extend_from_slice(&source[kept..]);
         Ok(Cleaned { body: body.into(), report })

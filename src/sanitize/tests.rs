@@ -9,10 +9,22 @@ use serde_json::{Map, Value, json};
 const UNKNOWN: Rules = Rules { unknown_fields: Action::Drop, ..KEEP };
 const CONTROL: Rules = Rules { control_characters: Action::Drop, ..KEEP };
 const PROTOTYPE: Rules = Rules { prototype_keys: Action::Drop, ..KEEP };
+const BIDI: Rules = Rules { bidi_controls: Action::Drop, ..KEEP };
+const ZERO_WIDTH: Rules = Rules { zero_width: Action::Drop, ..KEEP };
+const OPERATORS: Rules = Rules { operator_keys: Action::Drop, ..KEEP };
+const CHARACTERS: Rules = Rules { control_characters: Action::Drop, bidi_controls: Action::Drop, ..ZERO_WIDTH };
 const ALL: Rules =
-    Rules { unknown_fields: Action::Drop, control_characters: Action::Drop, prototype_keys: Action::Drop };
-const KEEP: Rules =
-    Rules { unknown_fields: Action::Keep, control_characters: Action::Keep, prototype_keys: Action::Keep };
+    Rules { unknown_fields: Action::Drop, prototype_keys: Action::Drop, operator_keys: Action::Drop, ..CHARACTERS };
+const FORMULA: Rules = Rules { formula: Formula::Escape, ..KEEP };
+const KEEP: Rules = Rules {
+    unknown_fields: Action::Keep,
+    control_characters: Action::Keep,
+    bidi_controls: Action::Keep,
+    zero_width: Action::Keep,
+    prototype_keys: Action::Keep,
+    operator_keys: Action::Keep,
+    formula: Formula::Keep,
+};
 
 fn read(text: &str) -> Document {
     Document::read(Bytes::copy_from_slice(text.as_bytes()), JsonLimits::default()).expect("the case is JSON")
@@ -107,6 +119,140 @@ fn control_characters_go_however_they_are_spelled() {
 }
 
 #[test]
+fn characters_that_turn_text_or_hide_in_it_go_and_their_neighbours_stay() {
+    let mut rows = Vec::new();
+    for (rules, first, last) in [
+        (BIDI, 0x061C, 0x061C),
+        (BIDI, 0x200E, 0x200F),
+        (BIDI, 0x202A, 0x202E),
+        (BIDI, 0x2066, 0x2069),
+        (ZERO_WIDTH, 0x200B, 0x200B),
+        (ZERO_WIDTH, 0x2028, 0x2029),
+        (ZERO_WIDTH, 0x2060, 0x2065),
+        (ZERO_WIDTH, 0x206A, 0x206F),
+        (ZERO_WIDTH, 0xFDD0, 0xFDEF),
+        (ZERO_WIDTH, 0xFEFF, 0xFEFF),
+        (ZERO_WIDTH, 0xFFF9, 0xFFFB),
+        (ZERO_WIDTH, 0xFFFE, 0xFFFF),
+        (ZERO_WIDTH, 0xE_0000, 0xE_007F),
+    ] {
+        rows.extend([(rules, first - 1, false), (rules, first, true), (rules, last, true), (rules, last + 1, false)]);
+    }
+    rows.extend([0x200C, 0x200D, 0xAD, 0x034F, 0xFE0F, 0x1_FFFF].map(|code| (CHARACTERS, code, false)));
+    for (rules, code, goes) in rows {
+        let character = char::from_u32(code).expect("no surrogate");
+        let units: Vec<_> = character.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect();
+        let units = units.concat();
+        for spelled in [character.to_string(), units.to_uppercase().replace('U', "u"), units] {
+            let text = |spelled: &str| format!(r#"{{"é{spelled}":"\\u200e{spelled}z"}}"#);
+            let (text, expected) = (text(&spelled), text(if goes { "" } else { &spelled }));
+            assert_eq!(clean(rules, &text, None).map(|(body, _)| body), Ok(expected), "U+{code:04X} as {spelled:?}");
+        }
+    }
+}
+
+#[test]
+fn each_class_of_characters_is_its_own_rule_and_edit() {
+    let text = "[\"\u{202e}a\\u0000\u{feff}b\\u202c\"]";
+    let edits = |rules| clean(rules, text, None);
+    assert_eq!(
+        edits(CONTROL),
+        Ok(("[\"\u{202e}a\u{feff}b\\u202c\"]".to_owned(), vec!["control_characters /0".to_owned()]))
+    );
+    assert_eq!(edits(BIDI), Ok(("[\"a\\u0000\u{feff}b\"]".to_owned(), vec!["bidi_controls /0".to_owned()])));
+    assert_eq!(edits(ZERO_WIDTH), Ok(("[\"\u{202e}a\\u0000b\\u202c\"]".to_owned(), vec!["zero_width /0".to_owned()])));
+    let all = ["control_characters /0", "bidi_controls /0", "zero_width /0"].map(str::to_owned).to_vec();
+    assert_eq!(edits(CHARACTERS), Ok((r#"["ab"]"#.to_owned(), all)));
+    let mixed = Rules { zero_width: Action::Refuse, ..CONTROL };
+    assert_eq!(edits(mixed), Err("zero_width /0".to_owned()), "refusing one is not lost by dropping another");
+    let collision = Err("zero_width /*".to_owned());
+    assert_eq!(
+        clean(CHARACTERS, "{\"a\":1,\"a\u{2060}\":2}", None),
+        collision,
+        "the rule that made two names one is named"
+    );
+}
+
+#[test]
+fn operators_go_and_other_dollars_stay() {
+    let schema = schema(&json!({"properties": {"$schema": {}, "o": {"additionalProperties": true}}}));
+    let cases = [
+        ("operator", r#"{"o":{"$gt":""},"$where":"1"}"#, r#"{"o":{}}"#),
+        ("in elements", r#"{"o":[{"$ne":null,"a":1}]}"#, r#"{"o":[{"a":1}]}"#),
+        ("by escapes", r#"{"o":{"\u0024gt":1,"$\u0067te":2}}"#, r#"{"o":{}}"#),
+        ("listed by the schema", r#"{"$schema":"x","o":{"$schema":1}}"#, r#"{"$schema":"x","o":{}}"#),
+        ("no letter behind it", r#"{"o":{"$":1,"$1":2,"$_":3,"$$gt":4}}"#, r#"{"o":{"$":1,"$1":2,"$_":3,"$$gt":4}}"#),
+        ("inside of a name", r#"{"o":{"a$gt":1," $gt":2}}"#, r#"{"o":{"a$gt":1," $gt":2}}"#),
+        ("as text", r#"{"o":["$gt","{\"$gt\":1}"]}"#, r#"{"o":["$gt","{\"$gt\":1}"]}"#),
+    ];
+    for (name, text, expected) in cases {
+        assert_eq!(clean(OPERATORS, text, Some(&schema)).map(|(body, _)| body).as_deref(), Ok(expected), "{name}");
+    }
+    let hidden = "{\"\u{200b}$gt\":1,\"$\\u0000where\":2,\"\u{202e}a\":3}";
+    assert_eq!(clean(ALL, hidden, None).map(|(body, _)| body).as_deref(), Ok(r#"{"a":3}"#), "hidden by characters");
+}
+
+#[test]
+fn formulas_become_texts_and_what_only_begins_like_one_stays() {
+    let cases = [
+        ("sum", r#"["=1+1"]"#, r#"["'=1+1"]"#),
+        ("plus and minus", r#"["+1+1","-1+1","-cmd|x"]"#, r#"["'+1+1","'-1+1","'-cmd|x"]"#),
+        ("call", r#"["@SUM(1)","@cmd|x"]"#, r#"["'@SUM(1)","'@cmd|x"]"#),
+        ("full width", r#"["＝1","＋a","－a","＠a("]"#, r#"["'＝1","'＋a","'－a","'＠a("]"#),
+        ("by escapes", r#"["\u003D1"]"#, r#"["'\u003D1"]"#),
+        ("behind white space", r#"["\r=1"," \t\n=1"]"#, r#"["'\r=1","' \t\n=1"]"#),
+        ("below", r#"{"a":{"b":"=1","c":"="}}"#, r#"{"a":{"b":"'=1","c":"'="}}"#),
+        ("a text already", r#"["'=1"]"#, r#"["'=1"]"#),
+        ("numbers", r#"["-5","+1.5e","-1,000.00"]"#, r#"["-5","'+1.5e","-1,000.00"]"#),
+        ("phone number", r#"["+49 (30) 123-456"]"#, r#"["+49 (30) 123-456"]"#),
+        ("ruler", r#"["-----","- "]"#, r#"["-----","- "]"#),
+        ("chat", r#"["@channel please look"]"#, r#"["@channel please look"]"#),
+        ("inside", r#"["a=1","1+1"]"#, r#"["a=1","1+1"]"#),
+        ("no text", r#"{"=a":-1}"#, r#"{"=a":-1}"#),
+    ];
+    for (name, text, expected) in cases {
+        assert_eq!(clean(FORMULA, text, None).map(|(body, _)| body).as_deref(), Ok(expected), "{name}");
+    }
+    let all = Rules { formula: Formula::Escape, ..ALL };
+    let hidden = clean(all, r#"{"\u0000a":"\u0000=\u202e1","__proto__":"=1"}"#, None);
+    let edits =
+        ["control_characters /*", "formula /*", "control_characters /*", "bidi_controls /*", "prototype_keys /*"];
+    assert_eq!(hidden, Ok((r#"{"a":"'=1"}"#.to_owned(), edits.map(str::to_owned).to_vec())));
+    let refuse = Rules { formula: Formula::Refuse, ..KEEP };
+    assert_eq!(clean(refuse, r#"["a","=1"]"#, None), Err("formula /1".to_owned()));
+    assert_eq!(clean(refuse, r#"["a","-1"]"#, None), Ok((r#"["a","-1"]"#.to_owned(), Vec::new())));
+}
+
+/// Attack strings and ordinary ones, each with what is left of it: see `tests/data/hostile/README.md`.
+#[test]
+fn hostile_strings_keep_what_the_reference_keeps_and_ordinary_ones_all() {
+    let corpus = include_str!("../../tests/data/hostile/injection.jsonl");
+    let rules = Rules { prototype_keys: Action::Drop, operator_keys: Action::Drop, ..CHARACTERS };
+    for line in corpus.lines() {
+        let row: Value = serde_json::from_str(line).expect("a row is JSON");
+        let (value, strip) = (row["value"].as_str().expect("a text"), &row["strip"]);
+        assert!(row["attack"] == true || *strip == value, "{}: an ordinary text stays", row["id"]);
+        let raw = serde_json::to_string(&json!({"text": value})).expect("text can be written");
+        let escaped: String = raw
+            .encode_utf16()
+            .map(|unit| {
+                u8::try_from(unit)
+                    .ok()
+                    .filter(u8::is_ascii)
+                    .map_or_else(|| format!("\\u{unit:04X}"), |byte| char::from(byte).to_string())
+            })
+            .collect();
+        for text in [raw, escaped] {
+            let (body, edits) = clean(rules, &text, None).expect("nothing is refused");
+            let left: Value = serde_json::from_str(&body).expect("what is left is JSON");
+            assert_eq!(left["text"], *strip, "{}", row["id"]);
+            assert_eq!(edits.is_empty(), *strip == value, "{}", row["id"]);
+            assert!(*strip != value || body == text, "{}: byte for byte", row["id"]);
+        }
+    }
+}
+
+#[test]
 fn a_name_that_would_become_another_ones_is_refused() {
     let schema = schema(&json!({"properties": {"login": {}, "o": {"additionalProperties": true}}}));
     let open = self::schema(&json!({"properties": {"login": {}}, "additionalProperties": true}));
@@ -177,6 +323,9 @@ fn a_rule_refuses_what_it_would_drop() {
     let unknown = refuse(&|rules| rules.unknown_fields = Action::Refuse);
     let control = refuse(&|rules| rules.control_characters = Action::Refuse);
     let prototype = refuse(&|rules| rules.prototype_keys = Action::Refuse);
+    let bidi = refuse(&|rules| rules.bidi_controls = Action::Refuse);
+    let zero_width = refuse(&|rules| rules.zero_width = Action::Refuse);
+    let operators = refuse(&|rules| rules.operator_keys = Action::Refuse);
     let cases = [
         ("unknown", unknown, r#"{"a":[{},{"b":1,"x":2}]}"#, Err("unknown_fields /a/1/*")),
         ("nothing unknown", unknown, r#"{"a":[{},{"b":1}]}"#, Ok(())),
@@ -184,6 +333,12 @@ fn a_rule_refuses_what_it_would_drop() {
         ("control in a name", control, r#"{"a":[{"\u0000":""}]}"#, Err("control_characters /a/0/*")),
         ("control nowhere", control, r#"{"a":[{"b":"\\u0000"}]}"#, Ok(())),
         ("prototype", prototype, r#"{"x":{"__proto__":1}}"#, Err("prototype_keys /*/*")),
+        ("bidi", bidi, r#"{"a":["\u202e"]}"#, Err("bidi_controls /a/0")),
+        ("no bidi", bidi, r#"{"a":["\u202f"]}"#, Ok(())),
+        ("zero width", zero_width, "{\"a\":[\"\u{feff}\"]}", Err("zero_width /a/0")),
+        ("no zero width", zero_width, "{\"a\":[\"\u{200d}\"]}", Ok(())),
+        ("operator", operators, r#"{"a":[{"$gt":1}]}"#, Err("operator_keys /a/0/*")),
+        ("no operator", operators, r#"{"a":[{"gt$":1}]}"#, Ok(())),
         ("no prototype", prototype, r#"{"x":{"proto":1}}"#, Ok(())),
     ];
     for (name, rules, text, expected) in cases {
@@ -347,8 +502,14 @@ fn dirty_texts() -> impl Strategy<Value = String> {
         "prototype",
         r"\u0070rototype",
         r"prototype\u001f",
+        "a\u{feff}",
+        r"\u202e$gt",
+        r"$\u0000gt",
+        "$gt",
+        "__proto\u{2060}__",
     ];
-    let leaf = prop_oneof![Just("1".to_owned()), Just(r#""\u0000x\b""#.to_owned())];
+    let leaf =
+        prop_oneof![Just("1".to_owned()), Just(r#""\u0000x\b""#.to_owned()), Just("\"\u{202e}=x\u{200b}\"".to_owned())];
     leaf.prop_recursive(4, 30, 4, move |inner| {
         let members = proptest::collection::vec((proptest::sample::select(names.to_vec()), inner.clone()), 0..4);
         prop_oneof![
@@ -371,9 +532,13 @@ proptest! {
     #[test]
     fn all_rules_together_clean_once_and_for_all(shape in shapes(), text in dirty_texts()) {
         let schema = schema(&shape.schema());
-        for rules in [ALL, CONTROL, PROTOTYPE, Rules { unknown_fields: Action::Keep, ..ALL }] {
+        for rules in [ALL, CONTROL, BIDI, ZERO_WIDTH, CHARACTERS, PROTOTYPE, OPERATORS, Rules { unknown_fields: Action::Keep, ..ALL }] {
             if let Ok((body, _)) = clean(rules, &text, Some(&schema)) {
                 prop_assert!(is_subsequence(&body, &text));
+            }
+            let with_formulas = clean(Rules { formula: Formula::Escape, ..rules }, &text, Some(&schema));
+            if let Ok((body, _)) = with_formulas {
+                prop_assert!(is_subsequence(&body.replace('\'', ""), &text));
             }
         }
     }

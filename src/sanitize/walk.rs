@@ -4,16 +4,25 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
 
-use super::{Action, Report, Rule, Rules, control, refused};
+use super::characters::{Class, Wanted};
+use super::{Action, Formula, Report, Rule, Rules, formula, operators, refused};
 use crate::payload::declared::{Declared, Membership, Place, Standing};
 use crate::payload::{Document, Key, Kind, Member, Node};
 use crate::rejection::Rejection;
 
-/// Spans of the source that are not kept: ascending, apart from each other.
-pub(super) type Cuts = Vec<Range<usize>>;
+/// What is not kept of the source: ascending, apart from each other.
+pub(super) type Cuts = Vec<Cut>;
+
+/// A span of the source, and what stands there instead.
+pub(super) struct Cut {
+    pub(super) span: Range<usize>,
+    pub(super) instead: &'static [u8],
+}
 
 pub(super) struct Walk<'d> {
     rules: Rules,
+    /// What is done with characters, of `rules`.
+    characters: Wanted,
     document: &'d Document,
     declared: Option<&'d Declared>,
     /// Whether there is anything to find where the schema says nothing.
@@ -33,16 +42,29 @@ impl<'d> Walk<'d> {
         if declared.is_none() {
             rules.unknown_fields = Action::Keep;
         }
-        if rules.control_characters != Action::Keep && control::find(document.source()).next().is_none() {
-            rules.control_characters = Action::Keep;
+        let mut characters = Wanted::of(rules);
+        if !characters.is_nothing() && characters.find(document.source()).next().is_none() {
+            characters = Wanted::default();
+            rules = Rules {
+                control_characters: Action::Keep,
+                bidi_controls: Action::Keep,
+                zero_width: Action::Keep,
+                ..rules
+            };
         }
-        if rules.prototype_keys != Action::Keep
-            && rules.control_characters == Action::Keep
-            && !document.may_have_member(["__proto__", "constructor"])
+        // A name without its unwanted characters may be one that these rules are about.
+        let as_written = characters.is_nothing();
+        if rules.prototype_keys != Action::Keep && as_written && !document.may_have_member(["__proto__", "constructor"])
         {
             rules.prototype_keys = Action::Keep;
         }
-        let below_anything = rules.control_characters != Action::Keep || rules.prototype_keys != Action::Keep;
+        if rules.operator_keys != Action::Keep && as_written && !operators::may_be_in(document.source()) {
+            rules.operator_keys = Action::Keep;
+        }
+        if rules.formula != Formula::Keep && as_written && !formula::may_be_in(document) {
+            rules.formula = Formula::Keep;
+        }
+        let below_anything = Rules { unknown_fields: Action::Keep, ..rules } != Rules::default();
         if let Some(declared) = declared
             && rules.unknown_fields != Action::Keep
             && !below_anything
@@ -51,7 +73,7 @@ impl<'d> Walk<'d> {
             debug_assert!(!has_unknown(declared, document.root(), declared.root()), "invariant: see `Membership`");
             rules.unknown_fields = Action::Keep;
         }
-        Self { rules, document, declared, below_anything, cuts: Vec::new(), report: Report::default() }
+        Self { rules, characters, document, declared, below_anything, cuts: Vec::new(), report: Report::default() }
     }
 
     pub(super) fn has_nothing_to_do(&self) -> bool {
@@ -72,7 +94,10 @@ impl<'d> Walk<'d> {
         match node.kind() {
             Kind::Object => self.object(node, place, path),
             Kind::Array => self.array(node, place, path),
-            Kind::String => self.string(node.span(), path),
+            Kind::String => {
+                self.formula(node, path)?;
+                self.string(node.span(), path)
+            }
             Kind::Null | Kind::Bool | Kind::Number => Ok(()),
         }
     }
@@ -89,7 +114,7 @@ impl<'d> Walk<'d> {
     fn object(&mut self, object: Node<'d>, place: Place, path: &Path<'_>) -> Result<(), Rejection> {
         let mut kept_until = None;
         let mut run: Option<Range<usize>> = None;
-        let mut names = Names { object, taken: None };
+        let mut names = Names { characters: self.characters, object, taken: None };
         for member in object.members() {
             match self.judge(member, place, &mut names, path)? {
                 Verdict::Drop => {
@@ -99,7 +124,7 @@ impl<'d> Walk<'d> {
                 Verdict::Keep(place, shown) => {
                     if let Some(run) = run.take() {
                         let end = if kept_until.is_some() { run.end } else { member.span().start };
-                        self.cuts.push(run.start..end);
+                        self.cut(run.start..end);
                     }
                     let path = Path::Name(path, shown);
                     self.string(member.key.span(), &path)?;
@@ -109,8 +134,8 @@ impl<'d> Walk<'d> {
             }
         }
         match (run, kept_until) {
-            (Some(run), Some(_)) => self.cuts.push(run),
-            (Some(_), None) => self.cuts.push(object.span().start + 1..object.span().end - 1),
+            (Some(run), Some(_)) => self.cut(run),
+            (Some(_), None) => self.cut(object.span().start + 1..object.span().end - 1),
             (None, _) => {}
         }
         Ok(())
@@ -124,15 +149,15 @@ impl<'d> Walk<'d> {
         path: &Path<'_>,
     ) -> Result<Verdict<'d>, Rejection> {
         let mut standing = self.declared.map_or(Standing::Open(place), |declared| declared.member(place, member.key));
-        let renamed = if self.rules.control_characters == Action::Drop { cleaned_name(member.key) } else { None };
-        if let Some(name) = &renamed
+        let renamed = cleaned_name(self.characters, member.key);
+        if let Some((name, rule)) = &renamed
             && !self.is_unknown(standing)
         {
             standing = self.declared.map_or(standing, |declared| declared.name(place, name));
             let collides = matches!(standing, Standing::Listed(_)) || names.is_taken(name);
             if collides && !self.is_unknown(standing) {
                 let pointer = Path::Name(path, None).pointer();
-                return Err(refused(Rule::ControlCharacters, pointer).hint(HINT_COLLISION));
+                return Err(refused(*rule, pointer).hint(HINT_COLLISION));
             }
         }
         if self.is_unknown(standing) {
@@ -143,9 +168,13 @@ impl<'d> Walk<'d> {
             Standing::Open(place) => (place, false),
             Standing::Undeclared => (Place::ANYTHING, false),
         };
+        let renamed = renamed.as_ref().map(|(name, _)| name.as_str());
         let shown = if listed { Some(member.key) } else { None };
-        if self.rules.prototype_keys != Action::Keep && self.changes_prototype(member, renamed.as_deref()) {
+        if self.rules.prototype_keys != Action::Keep && self.changes_prototype(member, renamed) {
             return self.drop_or_refuse(Rule::PrototypeKeys, self.rules.prototype_keys, &Path::Name(path, shown));
+        }
+        if self.rules.operator_keys != Action::Keep && !listed && operators::is_operator(member.key, renamed) {
+            return self.drop_or_refuse(Rule::OperatorKeys, self.rules.operator_keys, &Path::Name(path, shown));
         }
         Ok(Verdict::Keep(place, shown))
     }
@@ -163,32 +192,54 @@ impl<'d> Walk<'d> {
         Ok(Verdict::Drop)
     }
 
-    /// `renamed` is the member's name without its control characters, if it had any.
+    /// `renamed` is the member's name without the characters that are dropped, if it had any.
     fn changes_prototype(&self, member: Member<'_>, renamed: Option<&str>) -> bool {
         if is_named(member.key, renamed, "__proto__") {
             return true;
         }
         let is_prototype = |inner: Member<'_>| {
-            let renamed = if self.rules.control_characters == Action::Drop { cleaned_name(inner.key) } else { None };
-            is_named(inner.key, renamed.as_deref(), "prototype")
+            let renamed = cleaned_name(self.characters, inner.key);
+            is_named(inner.key, renamed.as_ref().map(|(name, _)| name.as_str()), "prototype")
         };
         is_named(member.key, renamed, "constructor") && member.value.members().any(is_prototype)
     }
 
-    /// Cuts the control characters out of the string, or name, at `span`, quotes included.
-    fn string(&mut self, span: Range<usize>, path: &Path<'_>) -> Result<(), Rejection> {
-        if self.rules.control_characters == Action::Keep {
+    fn cut(&mut self, span: Range<usize>) {
+        self.cuts.push(Cut { span, instead: b"" });
+    }
+
+    /// Makes a text of a string that is a formula once it is rid of unwanted characters.
+    fn formula(&mut self, string: Node<'d>, path: &Path<'_>) -> Result<(), Rejection> {
+        let characters = self.characters;
+        let is_formula =
+            |text: Cow<'_, str>| formula::is_formula(text.chars().filter(|&character| !characters.drops(character)));
+        if self.rules.formula == Formula::Keep || !string.as_str().is_some_and(is_formula) {
             return Ok(());
         }
-        let before = self.cuts.len();
-        for found in control::find(&self.document.source()[span.clone()]) {
-            if self.rules.control_characters == Action::Refuse {
-                return Err(refused(Rule::ControlCharacters, path.pointer()));
-            }
-            self.cuts.push(span.start + found.start..span.start + found.end);
+        if self.rules.formula == Formula::Refuse {
+            return Err(refused(Rule::Formula, path.pointer()));
         }
-        if self.cuts.len() > before {
-            self.report.add(Rule::ControlCharacters, || path.pointer());
+        let start = string.span().start + 1;
+        self.cuts.push(Cut { span: start..start, instead: formula::ESCAPE });
+        self.report.add(Rule::Formula, || path.pointer());
+        Ok(())
+    }
+
+    /// Cuts unwanted characters out of the string, or name, at `span`, quotes included: an edit for each rule that finds some.
+    fn string(&mut self, span: Range<usize>, path: &Path<'_>) -> Result<(), Rejection> {
+        if self.characters.is_nothing() {
+            return Ok(());
+        }
+        let mut found = [false; 3];
+        for (cut, class) in self.characters.find(&self.document.source()[span.clone()]) {
+            if self.characters.action(class) == Action::Refuse {
+                return Err(refused(class.rule(), path.pointer()));
+            }
+            found[class as usize] = true;
+            self.cut(span.start + cut.start..span.start + cut.end);
+        }
+        for class in Class::ALL.into_iter().filter(|&class| found[class as usize]) {
+            self.report.add(class.rule(), || path.pointer());
         }
         Ok(())
     }
@@ -214,7 +265,7 @@ fn has_unknown(declared: &Declared, node: Node<'_>, place: Place) -> bool {
     }
 }
 
-const HINT_COLLISION: &str = "without its control characters a name would be the same as another one beside it, or one \
+const HINT_COLLISION: &str = "without its unwanted characters a name would be the same as another one beside it, or one \
                               that the schema lists";
 
 enum Verdict<'d> {
@@ -223,10 +274,15 @@ enum Verdict<'d> {
     Keep(Place, Option<Key<'d>>),
 }
 
-/// A name without its control characters; `None` if it has none.
-fn cleaned_name(key: Key<'_>) -> Option<String> {
-    control::find(key.raw_name()).next()?;
-    Some(key.name().chars().filter(|&character| !control::is_dropped(character)).collect())
+/// A name without the characters that are dropped, and the rule of the first; `None` if it has none.
+fn cleaned_name(characters: Wanted, key: Key<'_>) -> Option<(String, Rule)> {
+    if !characters.drops_some() {
+        return None;
+    }
+    let mut finds = characters.find(key.raw_name());
+    let (_, class) = finds.find(|&(_, class)| characters.action(class) == Action::Drop)?;
+    let name = key.name().chars().filter(|&character| !characters.drops(character)).collect();
+    Some((name, class.rule()))
 }
 
 fn is_named(key: Key<'_>, renamed: Option<&str>, name: &str) -> bool {
@@ -237,8 +293,9 @@ fn is_named(key: Key<'_>, renamed: Option<&str>, name: &str) -> bool {
     }
 }
 
-/// How often an object will have each name once control characters are gone. Counted when the first is asked for.
+/// How often an object will have each name once unwanted characters are gone. Counted when the first is asked for.
 struct Names<'d> {
+    characters: Wanted,
     object: Node<'d>,
     taken: Option<HashMap<Cow<'d, str>, usize>>,
 }
@@ -249,7 +306,8 @@ impl Names<'_> {
         let taken = self.taken.get_or_insert_with(|| {
             let mut taken = HashMap::with_capacity(self.object.len());
             for member in self.object.members() {
-                let name = cleaned_name(member.key).map_or_else(|| member.key.name(), Cow::Owned);
+                let cleaned = cleaned_name(self.characters, member.key);
+                let name = cleaned.map_or_else(|| member.key.name(), |(name, _)| Cow::Owned(name));
                 *taken.entry(name).or_default() += 1;
             }
             taken

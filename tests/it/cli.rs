@@ -13,8 +13,20 @@ use serde_json::{Map, Value, json};
 
 use crate::support::command::{Ran, hookward, ran, run};
 
-const VERBS: [&str; 11] =
-    ["serve", "demo", "check", "test", "send", "rejects", "init", "providers", "learn", "cert", "completions"];
+const VERBS: [&str; 12] = [
+    "serve",
+    "demo",
+    "check",
+    "test",
+    "send",
+    "schema",
+    "rejects",
+    "init",
+    "providers",
+    "learn",
+    "cert",
+    "completions",
+];
 
 fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

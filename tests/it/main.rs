@@ -24,4 +24,5 @@ mod monitor;
 mod policies;
 mod reload;
 mod scale;
+mod schema;
 mod secrets;

@@ -109,7 +109,8 @@ fn monitored_rates_refuse_nobody_and_are_recorded() {
     ];
     for (name, reason, limit) in rows {
         let app = App::start();
-        let mut gateway = house(&app, &format!("[limit]\n{limit}\n[mode]\nlimit = \"monitor\"\n")).start();
+        let mut gateway =
+            house(&app, &format!("[limit]\n{limit}\n[mode]\nlimit = \"monitor\"\nbecause = \"measuring\"\n")).start();
         for body in ["1", "2", "3", "4", "5"] {
             assert_eq!(send(&gateway, &Delivery::github("push", body)).status, 200, "{name}");
         }
@@ -126,7 +127,8 @@ fn monitored_rates_refuse_nobody_and_are_recorded() {
 #[test]
 fn a_flood_of_findings_does_not_fill_the_log_and_is_counted_exactly() {
     let app = App::start();
-    let more = "[limit]\nclient = { per_second = 1, burst = 1 }\n[mode]\nlimit = \"monitor\"\n";
+    let more =
+        "[limit]\nclient = { per_second = 1, burst = 1 }\n[mode]\nlimit = \"monitor\"\nbecause = \"measuring\"\n";
     let mut gateway = house(&app, more).start();
     let mut connection = gateway.connect();
     for _ in 0..40 {

@@ -3,7 +3,7 @@
 //! A provider comes here only if what it signs depends on the message in a way that no template can tell: a list of fields by message type, a
 //! signature for each item of a list, JSON written anew with sorted keys.
 //!
-//! To add one, write its file with an [`About`] and a [`Code`], name it in [`CODES`], and give it a preset with `code = "…"`.
+//! To add one, write its file with an `About` and a [`Code`], name it in [`CODES`], and give it a preset with `code = "…"`.
 //!
 //! **Invariant:** as everywhere in `auth`: no IO, no clock, no log, and no answer by a bool.
 //!

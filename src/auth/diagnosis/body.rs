@@ -180,16 +180,20 @@ fn with_line_ends(body: &[u8], line_end: &[u8]) -> Bytes {
 
 /// Tries the same JSON as serialisers write it.
 pub(super) fn try_json(body: &Bytes, attempts: &mut Attempts<'_, '_>) {
+    let Some(left) = attempts.work_bytes_left.checked_sub(body.len()) else { return };
+    attempts.work_bytes_left = left;
     let Ok(document) = Document::read(body.clone(), JsonLimits::default()) else { return };
     attempts.bodies.push(body.clone());
     for &(layout, strings) in WRITTEN {
         if body.len() > attempts.work_bytes_left {
             return;
         }
-        let mut writer =
-            Writer { layout, strings, bytes_max: 4 * body.len() + 4096, text: Vec::with_capacity(body.len()) };
+        let bytes_max = attempts.work_bytes_left.min(4 * body.len() + 4096);
+        let mut writer = Writer { layout, strings, bytes_max, text: Vec::with_capacity(body.len()) };
         writer.value(document.root(), 0);
-        if writer.text.len() >= writer.bytes_max {
+        // Writing costs more than hashing, and is paid for whatever becomes of it.
+        attempts.work_bytes_left = attempts.work_bytes_left.saturating_sub(writer.text.len());
+        if writer.text.len() >= bytes_max {
             continue;
         }
         if let Some(fitted) = attempts.fits_body(writer.text.into()) {
@@ -202,7 +206,7 @@ pub(super) fn try_json(body: &Bytes, attempts: &mut Attempts<'_, '_>) {
 struct Writer {
     layout: JsonLayout,
     strings: JsonStrings,
-    /// Where it stops: indenting makes deep texts long.
+    /// Where it stops: indenting makes deep texts long, and escaping others.
     bytes_max: usize,
     text: Vec<u8>,
 }
@@ -279,6 +283,9 @@ impl Writer {
     fn string(&mut self, text: &str) {
         self.text.push(b'"');
         for character in text.chars() {
+            if self.text.len() >= self.bytes_max {
+                return;
+            }
             self.character(character);
         }
         self.text.push(b'"');

@@ -2,8 +2,10 @@
 
 use super::sent::Sent;
 use crate::auth::condition::Pattern;
+use crate::auth::place::View;
 use crate::auth::scheme::Scheme;
 use crate::auth::template::Filling;
+use crate::payload::{Document, JsonLimits};
 use crate::policy::scheme::read_scheme;
 use crate::policy::table::read_text;
 
@@ -92,6 +94,9 @@ fn a_side_condition_holds_or_not() {
         ("value = 'header:x-a', matches = '[0-9]{2}'", false),
         ("value = 'query:hash', equals = '{body|sha256|hex}'", true),
         ("value = 'query:hash', equals = '{body|sha256|base64}'", false),
+        // A hash of the body is left out only where there is no body.
+        ("value = 'query:other', equals = '{body|sha256|hex}', optional = true", false),
+        ("value = 'query:other', equals = '{url|sha256|hex}', optional = true", true),
         // A text that comes out empty is no proof of anything.
         ("value = 'header:x-a', equals = '{header:x-b}'", false),
         ("value = 'header:x-e', equals = '{header:x-b}'", false),
@@ -103,11 +108,44 @@ fn a_side_condition_holds_or_not() {
 }
 
 #[test]
-fn of_every_value_of_a_list_all_must_match_and_one_may_equal() {
-    let sent = |body: &str| Sent::json(body);
-    let scheme = scheme("require = [{ value = 'json:/v/*', matches = '[a-z]+' }]");
-    let holds = |body: &str| sent(body).look(|view| scheme.require[0].holds(&Filling::of(*view)));
-    assert!(holds(r#"{"v":["a","b"]}"#));
-    assert!(!holds(r#"{"v":["a","1"]}"#));
-    assert!(!holds(r#"{"v":[]}"#));
+fn every_element_of_a_list_must_fit() {
+    let rows = [
+        (r#"{"v":["a","b"]}"#, true, false),
+        (r#"{"v":["a","a"]}"#, true, true),
+        (r#"{"v":["a"]}"#, true, true),
+        (r#"{"v":["a","1"]}"#, false, false),
+        (r#"{"v":["1","a"]}"#, false, false),
+        (r#"{"v":["a",""]}"#, false, false),
+        (r#"{"v":[]}"#, false, false),
+        (r"{}", false, false),
+    ];
+    for (body, matches, equals) in rows {
+        for (must, expected) in
+            [("matches = '[a-z]+'", matches), ("equals = 'a'", equals), ("any = ['x', 'a']", equals)]
+        {
+            let scheme = scheme(&format!("require = [{{ value = 'json:/v/*', {must} }}]"));
+            let holds = Sent::json(body).look(|view| scheme.require[0].holds(&Filling::of(*view)));
+            assert_eq!(holds, expected, "{body} {must}");
+        }
+    }
+}
+
+#[test]
+fn one_of_several_audiences_is_enough() {
+    let scheme = scheme("require = [{ value = 'claim:aud', equals = 'a' }]");
+    let rows = [(r#"{"aud":["b","a"]}"#, true), (r#"{"aud":"a"}"#, true), (r#"{"aud":["b"]}"#, false)];
+    for (claims, expected) in rows {
+        let claims = Document::read(claims.into(), JsonLimits::default()).unwrap();
+        let holds = |view: &View<'_>| scheme.require[0].holds(&Filling::of(view.with_claims(Some(&claims))));
+        assert_eq!(Sent::json("{}").look(|view| holds(view)), expected);
+    }
+}
+
+#[test]
+fn an_optional_hash_of_the_body_may_be_absent_where_there_is_no_body() {
+    let scheme = scheme("require = [{ value = 'query:hash', equals = '{body|sha256|hex}', optional = true }]");
+    for (body, expected) in [("", true), ("x", false)] {
+        let holds = Sent::json(body).look(|view| scheme.require[0].holds(&Filling::of(*view)));
+        assert_eq!(holds, expected, "{body:?}");
+    }
 }

@@ -1,6 +1,11 @@
 //! Lists of signatures, with names and without, alone and in groups.
 
+use http::HeaderValue;
+
+use super::{BODY, NOW, judge, preset_scheme, request, secret, verifier};
+use crate::auth::credential::{COSTLY_SIGNATURES_MAX, SIGNATURES_MAX};
 use crate::auth::list::{Layout, Signatures};
+use crate::reason::Reason;
 
 fn named(group: Option<char>, separator: char) -> Layout {
     Layout { group, separator, signatures: Signatures::Named { pair: '=', item: "v1".into() } }
@@ -42,4 +47,29 @@ fn the_name_of_the_signatures_may_be_the_operators() {
     let mut fixed = layout("v1");
     assert_eq!(fixed.resolve(&given), Ok(()));
     assert_eq!(fixed, layout("v1"));
+}
+
+#[test]
+fn a_list_has_so_many_groups_and_signatures_and_no_more() {
+    let (scheme, own) = (preset_scheme("persona"), secret("own", "persona-secret-of-some-length"));
+    let verifier = verifier("persona", scheme, std::slice::from_ref(&own));
+    let signed = request(scheme, &own, NOW, &BODY);
+    let genuine = signed.headers["persona-signature"].to_str().unwrap().to_owned();
+    let junk = format!("t={NOW},v1={}", "0".repeat(64));
+    let signatures = format!(",v1={}", "0".repeat(64));
+    let rows = [
+        ("groups", format!("{}{genuine}", format!("{junk} ").repeat(COSTLY_SIGNATURES_MAX - 1)), Ok("own".to_owned())),
+        (
+            "a group more",
+            format!("{}{genuine}", format!("{junk} ").repeat(COSTLY_SIGNATURES_MAX)),
+            Err(Reason::CredentialMalformed),
+        ),
+        ("signatures", genuine.clone() + &signatures.repeat(SIGNATURES_MAX - 1), Ok("own".to_owned())),
+        ("a signature more", genuine.clone() + &signatures.repeat(SIGNATURES_MAX), Err(Reason::CredentialMalformed)),
+    ];
+    for (name, text, expected) in rows {
+        let mut sent = request(scheme, &own, NOW, &BODY);
+        sent.headers.insert("persona-signature", HeaderValue::try_from(text).unwrap());
+        assert_eq!(judge(&verifier, &sent, &BODY, NOW), expected, "{name}");
+    }
 }

@@ -116,6 +116,8 @@ fn times_are_judged_to_the_second() {
     let rows = [
         ("exp a second away", claims("exp", NOW + 1), FITS),
         ("exp now", claims("exp", NOW), stale),
+        ("the first exp there is", claims("exp", i64::MIN), stale),
+        ("the last nbf there is", claims("nbf", i64::MAX), future),
         ("exp a second ago", claims("exp", NOW - 1), stale),
         ("nbf a second ago", claims("nbf", NOW - 1), FITS),
         ("nbf now", claims("nbf", NOW), FITS),

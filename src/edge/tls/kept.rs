@@ -16,6 +16,10 @@ impl Kept {
         &self.bytes[self.taken..]
     }
 
+    pub(super) fn rest_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.taken..]
+    }
+
     /// Forgets the first `length` of the rest.
     pub(super) fn take(&mut self, length: usize) {
         self.taken += length;

@@ -9,6 +9,7 @@
 //!
 //! **Invariant:** after a fault nothing of the session is used again, except to say so to the peer.
 //! **Invariant:** an end that the peer did not announce is an error, not an end.
+//! **Invariant:** pieces of a handshake are shown to the session whenever it looks for records, until it has used them: it panics where they are gone.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -204,9 +205,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         used
     }
 
-    /// What the session has to say of a fault.
+    /// What the session has to say of a fault: no more of it than there is, since it would look for records again.
     fn collect_alert(&mut self) {
-        while let Ok(ConnectionState::EncodeTlsData(mut data)) = self.session.process_tls_records(&mut []).state {
+        while self.session.wants_write()
+            && let Ok(ConnectionState::EncodeTlsData(mut data)) = self.session.process_tls_records(&mut []).state
+        {
             encode(&mut data, &mut self.sent);
         }
     }
@@ -249,7 +252,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
     /// Enciphers a piece, or the announcement of our own end if there is none.
     fn encipher(&mut self, piece: &[u8], room: &mut [u8]) -> io::Result<usize> {
         loop {
-            match self.session.process_tls_records(&mut []).state {
+            // No whole record is among what is kept, or it is not shown. Pieces of a handshake have to be: the session knows where they
+            // stand. No whole record of plain text comes between them, so that there are none where the reader had no room.
+            let received = match self.unread {
+                Unread::Part => self.received.rest_mut(),
+                Unread::Records => &mut [],
+            };
+            match self.session.process_tls_records(received).state {
                 Ok(ConnectionState::WriteTraffic(mut traffic)) => {
                     let enciphered =
                         if piece.is_empty() { traffic.queue_close_notify(room) } else { traffic.encrypt(piece, room) };

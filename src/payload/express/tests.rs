@@ -218,6 +218,57 @@ fn no_keyword_that_asks_anything_is_passed_over() {
 }
 
 #[test]
+fn references_lead_where_their_draft_says() {
+    let draft = |year: &str| format!("http://json-schema.org/draft-{year}/schema#");
+    let latest = "https://json-schema.org/draft/2020-12/schema";
+    // Each leads to a `null`, and by the nearest wrong reading to something that is anything.
+    let rows = [
+        (
+            "an id of its own",
+            json!({"$id": "http://x/a", "items": {"$id": "b", "$ref": "#/$defs/n", "$defs": {"n": {"type": "null"}}}, "$defs": {"n": {}}}),
+        ),
+        (
+            "an id beside a reference",
+            json!({"$schema": draft("07"), "$id": "http://x/a", "items": {"$id": "b", "$ref": "#/definitions/n", "definitions": {"n": {}}}, "definitions": {"n": {"type": "null"}}}),
+        ),
+        (
+            "an id beside a reference, draft 4",
+            json!({"$schema": draft("04"), "id": "http://x/a", "items": {"id": "b", "$ref": "#/definitions/n", "definitions": {"n": {}}}, "definitions": {"n": {"type": "null"}}}),
+        ),
+        (
+            "an id of another draft",
+            json!({"$schema": draft("04"), "id": "http://x/a", "items": {"$id": "b", "items": {"$ref": "#/definitions/n"}, "definitions": {"n": {}}}, "definitions": {"n": {"type": "null"}}}),
+        ),
+        (
+            "a pointer over an id",
+            json!({"$id": "http://x/a", "items": {"$ref": "#/$defs/u/$defs/v"}, "$defs": {"n": {}, "u": {"$id": "http://x/u", "$defs": {"n": {"type": "null"}, "v": {"$ref": "#/$defs/n"}}}}}),
+        ),
+        ("an anchor", json!({"items": {"$ref": "#n"}, "$defs": {"x": {"$anchor": "n", "type": "null"}}})),
+        (
+            "an anchor of another resource",
+            json!({"items": {"$ref": "b#n"}, "$id": "http://x/a", "$defs": {"y": {"$anchor": "n"}, "x": {"$id": "b", "$defs": {"z": {"$anchor": "n", "type": "null"}}}}}),
+        ),
+        (
+            "an escaped pointer",
+            json!({"items": {"$ref": "#/%24defs/n~1~0m"}, "$defs": {"n/~m": {"type": "null"}, "n": {}}}),
+        ),
+        (
+            "another draft inside",
+            json!({"$schema": latest, "$id": "http://x/a", "items": {"$id": "b", "$schema": draft("07"), "allOf": [{"$ref": "#/definitions/n", "type": "integer"}], "definitions": {"n": {"type": "null"}}}}),
+        ),
+        (
+            "a later draft inside",
+            json!({"$schema": draft("07"), "$id": "http://x/a", "items": {"$id": "b", "$schema": latest, "$ref": "#/$defs/n", "type": "null", "$defs": {"n": {}}}}),
+        ),
+    ];
+    for (name, value) in rows {
+        let Ok(schema) = Schema::from_value(&value, &std::env::temp_dir()) else { panic!("{name} does not load") };
+        let text = if name == "an id of another draft" { "[[1]]" } else { "[1]" };
+        assert_eq!(fit(&schema, text), Fit::Unsure, "{name}");
+    }
+}
+
+#[test]
 fn a_date_and_time_that_passes_has_the_format() {
     let schema = schema(&json!({"format": "date-time"}));
     let rows = [
@@ -263,6 +314,15 @@ fn a_walk_ends_after_a_bounded_number_of_steps() {
     assert_eq!(fit(&schema, &nested(10)), Fit::Unsure);
     assert!(schema.check(&read(&nested(10))).is_ok());
 }
+
+const DRAFTS: [Option<&str>; 6] = [
+    None,
+    None,
+    Some("https://json-schema.org/draft/2019-09/schema"),
+    Some("http://json-schema.org/draft-07/schema#"),
+    Some("http://json-schema.org/draft-06/schema#"),
+    Some("http://json-schema.org/draft-04/schema#"),
+];
 
 const TEXTS: [&str; 8] =
     ["", "a", "é", "2026-01-31T10:00:00Z", "2026-02-30T10:00:00Z", "https://h/p?q", "https://h/{a}", "%"];
@@ -341,14 +401,14 @@ proptest! {
     fn what_passes_is_valid_and_what_is_called_declared_is(
         root in subschema(),
         defs in (subschema(), subschema()),
-        draft_7: bool,
+        draft in prop::sample::select(&DRAFTS[..]),
         payloads in prop::collection::vec(payload(), 1..12),
     ) {
         let mut value = root;
         if let Value::Object(keywords) = &mut value {
             keywords.insert("$defs".to_owned(), json!({"a": defs.0, "b": defs.1}));
-            if draft_7 {
-                keywords.insert("$schema".to_owned(), json!("http://json-schema.org/draft-07/schema#"));
+            if let Some(draft) = draft {
+                keywords.insert("$schema".to_owned(), json!(draft));
             }
         }
         // Some refer to themselves without going down, or to a place that their draft does not have.

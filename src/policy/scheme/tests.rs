@@ -1,6 +1,8 @@
 use super::*;
 use crate::auth::scheme::{Hash, PublicKeyAlgorithm, TokenAlgorithm};
+use crate::auth::template::Part;
 use crate::policy::table::{findings, read};
+use http::HeaderName;
 use proptest::prelude::*;
 
 fn value(value: Value) -> Part {
@@ -404,6 +406,11 @@ fn the_other_kinds_of_schemes_tell_their_faults() {
             "nothing that is optional",
             "algorithm = 'basic'\nrequire = [{ value = 'header:x', optional = true }]".to_owned(),
             &["2:34: nothing is required: neither equals, any nor matches, and it is optional"],
+        ),
+        (
+            "every element, if there is one",
+            "algorithm = 'basic'\nrequire = [{ value = 'json:/a/*', equals = 'x', optional = true }]".to_owned(),
+            &["2:49: what every element has to hold cannot be optional: one without it would excuse all others"],
         ),
         (
             "a template in any",

@@ -120,8 +120,7 @@ fn a_whole_file_is_read() {
     assert!(schemas.any.is_none());
     assert_eq!(schemas.by_event[1].0.value, "push");
     assert_eq!(schemas.by_event[1].1.value, path("etc/schemas/push.json"));
-    let rules =
-        Rules { unknown_fields: Action::Drop, control_characters: Action::Refuse, prototype_keys: Action::Keep };
+    let rules = Rules { unknown_fields: Action::Drop, control_characters: Action::Refuse, ..Rules::default() };
     assert_eq!(config.sanitize, rules);
     assert_eq!(config.forward.to.value, Upstream::Https("https://app.internal/webhooks".parse().unwrap()));
     assert_eq!(config.forward.headers[0].value, "x-acme-*");
@@ -225,6 +224,19 @@ fn faults_at_the_top_level_are_told() {
                 "4:8: warning: auth is only monitored: deliveries go on without proof, marked x-hookward-unauthenticated",
                 "5:9: warning: limit is only monitored: the rates of clients and of the source refuse nothing",
             ],
+        ),
+        (
+            "",
+            "[mode]\nlimit = 'monitor'\nbecause = ' '",
+            &[
+                "4:9: limit = \"monitor\" lets floods in, so it needs because = \"…\"",
+                "4:9: warning: limit is only monitored: the rates of clients and of the source refuse nothing",
+            ],
+        ),
+        (
+            "",
+            "[mode]\nlimit = 'monitor'\nbecause = 'we measure'",
+            &["4:9: warning: limit is only monitored: the rates of clients and of the source refuse nothing"],
         ),
         ("", "[mode]\nschema = 'monitor'", &["4:10: warning: schema is monitored, but there is no [event.schema]"]),
         ("", "[mode]\nsanitize = 'monitor'", &["4:12: warning: sanitize is monitored, but there is no [sanitize]"]),

@@ -1,9 +1,10 @@
 use std::pin::pin;
 use std::task::Waker;
 
+use ::aws_lc_rs::aead;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ProtocolVersion, RootCertStore, SupportedProtocolVersion};
+use rustls::{ClientConfig, ConnectionTrafficSecrets, ProtocolVersion, RootCertStore, SupportedProtocolVersion};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio_rustls::{TlsConnector, client};
 
@@ -21,7 +22,9 @@ fn configs(version: &'static SupportedProtocolVersion) -> (Arc<ClientConfig>, Ar
     let mut server = server.with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key).unwrap();
     // Nobody would read them while the server waits for room in a small socket.
     server.send_tls13_tickets = 0;
-    (Arc::new(client.with_root_certificates(roots).with_no_client_auth()), Arc::new(server))
+    let mut client = client.with_root_certificates(roots).with_no_client_auth();
+    client.enable_secret_extraction = true;
+    (Arc::new(client), Arc::new(server))
 }
 
 type Ends = (client::TlsStream<DuplexStream>, TlsStream<DuplexStream>);
@@ -177,4 +180,58 @@ async fn a_connection_that_waits_holds_no_memory_for_bytes() {
     for kept in [&server.received, &server.plain, &server.sent] {
         assert_eq!(kept.held_bytes(), 0);
     }
+}
+
+#[tokio::test]
+async fn a_part_of_a_handshake_before_a_record_that_may_not_follow_is_a_fault_of_the_protocol() {
+    let part_of_a_hello = b"\x16\x03\x01\x00\x01\x01";
+    for next in [
+        &b"\x17\x03\x03\x00\x01\x00"[..],
+        b"\x15\x03\x03\x00\x02\x01\x00",
+        b"\x99\x03\x03\x00\x01\x00",
+        b"\x16\x09\x09\xff\xff",
+    ] {
+        let (_, server_config) = configs(&rustls::version::TLS13);
+        let (mut near, far) = duplex(1 << 20);
+        near.write_all(&[part_of_a_hello, next].concat()).await.unwrap();
+        let error = TlsStream::accept(far, server_config).await.err().unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{next:?}");
+    }
+}
+
+/// A record of TLS 1.3 that holds a piece of a handshake message, as the client of `connection` would send it `later` records from now.
+fn handshake_record(secrets: &(u64, ConnectionTrafficSecrets), later: u64, piece: &[u8]) -> Vec<u8> {
+    let (sequence, ConnectionTrafficSecrets::Aes256Gcm { key, iv }) = secrets else { panic!("another cipher") };
+    let mut nonce: [u8; 12] = iv.as_ref().try_into().unwrap();
+    for (byte, of) in nonce[4..].iter_mut().zip((sequence + later).to_be_bytes()) {
+        *byte ^= of;
+    }
+    let length = u8::try_from(piece.len() + 1 + 16).unwrap();
+    let mut record = vec![0x17, 3, 3, 0, length];
+    let mut inner = [piece, &[0x16]].concat();
+    let key = aead::LessSafeKey::new(aead::UnboundKey::new(&aead::AES_256_GCM, key.as_ref()).unwrap());
+    let nonce = aead::Nonce::assume_unique_for_key(nonce);
+    key.seal_in_place_append_tag(nonce, aead::Aad::from(&record), &mut inner).unwrap();
+    record.extend_from_slice(&inner);
+    record
+}
+
+#[tokio::test]
+async fn half_a_new_key_does_not_hinder_an_answer() {
+    let (client, mut server) = connected(&rustls::version::TLS13, 1 << 20).await;
+    let (mut socket, session) = client.into_inner();
+    let secrets = session.dangerous_extract_secrets().unwrap().tx;
+    let mut context = Context::from_waker(Waker::noop());
+    let mut room = [0; 10];
+    // KeyUpdate, with the wish for one in return (RFC 8446 §4.6.3).
+    for (later, piece) in (0..).zip([&b"\x18\x00"[..], b"\x00\x01\x01"]) {
+        socket.write_all(&handshake_record(&secrets, later, piece)).await.unwrap();
+        assert!(pin!(server.read(&mut room)).as_mut().poll(&mut context).is_pending());
+        server.write_all(b"answer").await.unwrap();
+        let mut record = [0; 5 + 6 + 1 + 16];
+        socket.read_exact(&mut record).await.unwrap();
+        assert_eq!(record[..3], [0x17, 3, 3]);
+    }
+    assert!(server.received.is_empty());
+    server.shutdown().await.unwrap();
 }

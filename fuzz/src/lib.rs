@@ -1,0 +1,260 @@
+//! What has to hold whatever bytes come in, one function a target.
+//!
+//! `fuzz_targets/` hands each of them to libFuzzer, and `tests/fuzzlike.rs` asks them of the corpora and of some random
+//! inputs in every test run. They return or panic.
+
+#![allow(clippy::missing_panics_doc, clippy::expect_used, unreachable_pub, reason = "a property fails by panicking")]
+
+use std::sync::OnceLock;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use hookward::auth::key::{KeyKind, NamedSecret};
+use hookward::auth::{Head, Verifier};
+use hookward::payload::declared::Membership;
+use hookward::payload::form::Fields;
+use hookward::payload::schema::{Schema, Store};
+use hookward::payload::{Document, JsonLimits, Kind, Node, Pointer};
+use hookward::policy::diagnostic::{Diagnostics, Files, Styles};
+use hookward::policy::scheme::{parse_fact, parse_header_name, parse_place, parse_template, read_schemes};
+use hookward::policy::{gateway_config, source_config, table};
+use hookward::reason::Reason;
+use hookward::sanitize::{Action, Rules};
+use hookward::secret::Secret;
+use http::{HeaderMap, HeaderValue, Method, Uri};
+use serde_json::Value;
+use sha2::Sha256;
+
+/// A property by its name, which is that of its target and of its corpus.
+pub type Property = (&'static str, fn(&[u8]));
+
+/// All of them.
+pub const ALL: [Property; 7] = [
+    ("document", document),
+    ("form", form),
+    ("sanitize", sanitize),
+    ("schema", schema),
+    ("policy", policy),
+    ("template", template),
+    ("token", token),
+];
+
+fn read(data: &[u8]) -> Option<Document> {
+    Document::read(Bytes::copy_from_slice(data), JsonLimits::default()).ok()
+}
+
+/// What is read means to `serde_json` what it means to us; what is refused it refuses, too, but for our stricter profile.
+pub fn document(data: &[u8]) {
+    let ours = Document::read(Bytes::copy_from_slice(data), JsonLimits::default());
+    let tolerant = Document::read_tolerantly(Bytes::copy_from_slice(data));
+    // With arbitrary precision it gives names of its own a meaning.
+    let theirs = if has_private_name(data) { None } else { Some(serde_json::from_slice::<Value>(data)) };
+    match (ours, theirs) {
+        (Ok(document), theirs) => {
+            let tolerant = tolerant.expect("what is read strictly is read tolerantly");
+            same(document.root(), tolerant.root());
+            if let Some(theirs) = theirs {
+                means(document.root(), &theirs.expect("what we read is JSON"));
+            }
+        }
+        (Err(rejection), Some(Ok(_))) => {
+            let reason = rejection.reason();
+            let stricter = [Reason::JsonTooDeep, Reason::JsonTooLarge, Reason::JsonDuplicateKey];
+            assert!(stricter.contains(&reason), "{reason:?}, but it is JSON");
+            assert!(tolerant.is_none() || reason == Reason::JsonDuplicateKey, "only twins are tolerated");
+        }
+        (Err(_), Some(Err(_)) | None) => {}
+    }
+}
+
+/// Also where it is spelled with escapes.
+fn has_private_name(data: &[u8]) -> bool {
+    Document::read_tolerantly(Bytes::copy_from_slice(data)).is_some_and(|document| names_private(document.root()))
+}
+
+fn names_private(node: Node<'_>) -> bool {
+    let private = |member: hookward::payload::Member<'_>| {
+        member.key.name().starts_with("$serde_json") || names_private(member.value)
+    };
+    node.members().any(private) || node.elements().any(names_private)
+}
+
+fn same(one: Node<'_>, other: Node<'_>) {
+    assert_eq!((one.kind(), one.span(), one.len()), (other.kind(), other.span(), other.len()));
+    for (one, other) in one.elements().zip(other.elements()) {
+        same(one, other);
+    }
+    for (one, other) in one.members().zip(other.members()) {
+        assert_eq!(one.key.name(), other.key.name());
+        same(one.value, other.value);
+    }
+}
+
+fn means(node: Node<'_>, value: &Value) {
+    match value {
+        Value::Null => assert!(node.is_null()),
+        Value::Bool(truth) => assert_eq!(node.as_bool(), Some(*truth)),
+        Value::Number(number) => {
+            let text = node.number().expect("it is a number");
+            assert_eq!(&text.parse::<serde_json::Number>().expect("to both"), number);
+        }
+        Value::String(string) => assert_eq!(node.as_str().as_deref(), Some(string.as_str())),
+        Value::Array(elements) => {
+            assert_eq!((node.kind(), node.elements().count()), (Kind::Array, elements.len()));
+            node.elements().zip(elements).for_each(|(node, value)| means(node, value));
+        }
+        Value::Object(members) => {
+            assert_eq!((node.kind(), node.members().count()), (Kind::Object, members.len()));
+            for member in node.members() {
+                let name = member.key.name();
+                means(member.value, members.get(&*name).expect("they have the name, too"));
+                assert_eq!(node.get(&name).expect("it is found").span(), member.value.span());
+            }
+        }
+    }
+}
+
+/// What is read has the fields that the URL standard's own reader finds.
+pub fn form(data: &[u8]) {
+    let Some(fields) = Fields::read(data, "application/x-www-form-urlencoded") else { return };
+    let mut theirs: Vec<_> = form_urlencoded::parse(data).collect();
+    for (name, _) in &theirs {
+        let mut values = theirs.iter().filter(|(other, _)| other == name);
+        let only = values.next().filter(|_| values.next().is_none());
+        assert_eq!(fields.single(name).ok().flatten(), only.map(|(_, value)| &**value));
+    }
+    theirs.sort_unstable();
+    theirs.dedup();
+    assert!(fields.sorted().into_iter().eq(theirs.iter().map(|(name, value)| (&**name, &**value))));
+}
+
+/// Cleaning removes, leaves JSON, and finds nothing when it is done again; without a find the received bytes go on.
+pub fn sanitize(data: &[u8]) {
+    static SCHEMA: OnceLock<Schema> = OnceLock::new();
+    let schema = SCHEMA.get_or_init(|| {
+        let schema =
+            serde_json::json!({"properties": {"a": {"items": {"properties": {"b": {}}}}, "c": {"properties": {}}}});
+        Schema::in_store(&schema, Store::default()).expect("the schema compiles")
+    });
+    let Some(document) = read(data) else { return };
+    let drop = |unknown_fields, control_characters, prototype_keys| Rules {
+        unknown_fields,
+        control_characters,
+        prototype_keys,
+        ..Rules::default()
+    };
+    let (keep, cut) = (Action::Keep, Action::Drop);
+    for rules in [drop(cut, keep, keep), drop(keep, cut, keep), drop(keep, keep, cut), drop(cut, cut, cut)] {
+        let declared = Some(schema.declared());
+        // Two names that removing makes one are refused.
+        let Ok(cleaned) = rules.clean(&document, declared, Membership::Unasked) else { continue };
+        let untouched = cleaned.body.as_ptr() == document.source().as_ptr();
+        assert_eq!(untouched, cleaned.report.is_empty());
+        assert!(is_what_is_left(&cleaned.body, document.source()));
+        let again = read(&cleaned.body).expect("what is left is JSON");
+        let twice = rules.clean(&again, declared, Membership::Unasked).expect("and is not refused");
+        assert!(twice.report.is_empty() && twice.body == cleaned.body);
+    }
+    let kept = drop(keep, keep, keep).clean(&document, None, Membership::Unasked).expect("keeping refuses nothing");
+    assert!(kept.body == *data && kept.report.is_empty());
+}
+
+fn is_what_is_left(left: &[u8], of: &[u8]) -> bool {
+    let mut of = of.iter();
+    left.iter().all(|byte| of.any(|other| other == byte))
+}
+
+/// A schema loads or is refused; one that loads judges every payload alike on both ways. The input is the schema and, on
+/// the lines after it, payloads.
+pub fn schema(data: &[u8]) {
+    let mut lines = data.split(|&byte| byte == b'\n');
+    // As with files: our reader first.
+    let text = lines.next().unwrap_or_default();
+    let Some(value) = read(text).and_then(|_| serde_json::from_slice(text).ok()) else { return };
+    let Ok(schema) = Schema::in_store(&value, Store::default()) else { return };
+    for document in lines.filter_map(read) {
+        let (short, long) = (schema.check(&document), schema.check_the_long_way(&document));
+        assert_eq!(short.is_ok(), long.is_ok());
+        let rules = Rules { unknown_fields: Action::Drop, ..Rules::default() };
+        let _ = rules.clean(&document, Some(schema.declared()), Membership::Unasked);
+    }
+}
+
+/// A policy or a gateway's configuration is read or refused with findings that can be shown.
+pub fn policy(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let mut files = Files::default();
+    let file = files.add("policy.toml", text);
+    let mut found = Diagnostics::default();
+    let source = source_config::read_source(&file, &mut found);
+    assert!(source.is_some() || found.has_errors(), "nothing is refused without a word");
+    let _ = found.report(&files, &Styles::plain()).to_string();
+    let mut found = Diagnostics::default();
+    let gateway = gateway_config::read_gateway(&file, &mut found);
+    assert!(gateway.is_some() || found.has_errors(), "nothing is refused without a word");
+    let _ = found.report(&files, &Styles::plain()).to_string();
+}
+
+/// The words of the scheme language are read or refused, and what is read can be looked through.
+pub fn template(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    for template in parse_template(text).into_iter().chain(parse_fact(text)) {
+        assert!(template.values().count() <= template.parts().len());
+        let _ = template.headers().count();
+    }
+    if let Ok(place) = parse_place(text) {
+        let _ = place.headers().len();
+    }
+    let _ = parse_header_name(text);
+    if let (Ok(pointer), Some(document)) = (Pointer::parse(text), read(br#"{"a":[{"b":1},{"":{"~":2}}]}"#)) {
+        let found = document.find(&pointer).map(Node::span);
+        assert_eq!(found, document.find_unambiguous(&pointer).map(Node::span));
+    }
+}
+
+/// A token is read strictly whatever its header and claims are, and a text with another signature is never accepted. The
+/// input is a header and, behind the first line end, claims.
+pub fn token(data: &[u8]) {
+    static VERIFIER: OnceLock<Verifier> = OnceLock::new();
+    let verifier = VERIFIER.get_or_init(verifier);
+    let text = String::from_utf8_lossy(data);
+    assert!(!is_accepted(verifier, &text), "nobody signed this");
+    let (header, claims) = data.split_at(data.iter().position(|&byte| byte == b'\n').unwrap_or(data.len()));
+    let claims = claims.strip_prefix(b"\n").unwrap_or_default();
+    let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
+    let mut mac = Hmac::<Sha256>::new_from_slice(KEY).expect("any length is a key");
+    mac.update(signed.as_bytes());
+    let token = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()));
+    if is_accepted(verifier, &token) {
+        let header = read(header).expect("an accepted header is JSON without twins");
+        assert_eq!(header.root().get("alg").and_then(Node::as_str).as_deref(), Some("HS256"));
+        assert!(header.root().get("crit").is_none());
+        let claims = read(claims).expect("accepted claims are JSON without twins");
+        assert_eq!(claims.root().kind(), Kind::Object);
+    }
+}
+
+const KEY: &[u8] = b"a secret of some length, in bytes";
+const NOW: i64 = 1_782_907_200;
+
+fn verifier() -> Verifier {
+    let mut files = Files::default();
+    let scheme = "[scheme]\nalgorithm = 'jwt'\ncredential = 'header:x-token'\njwt = { algorithms = ['HS256'] }\n";
+    let file = files.add("scheme.toml", scheme);
+    let mut found = Diagnostics::default();
+    let schemes = table::read(&file, &mut found, read_schemes).flatten().expect("the scheme is read");
+    let secret = Secret::new(KEY.to_vec());
+    let secret = NamedSecret { id: "fuzz".into(), secret, expires: None, kind: KeyKind::Secret };
+    Verifier::new("fuzz", &schemes, &[secret]).expect("the key is one")
+}
+
+fn is_accepted(verifier: &Verifier, token: &str) -> bool {
+    let Ok(value) = HeaderValue::from_str(token) else { return false };
+    let headers = HeaderMap::from_iter([(http::HeaderName::from_static("x-token"), value)]);
+    let uri = Uri::from_static("/hook");
+    let head = Head { method: &Method::POST, uri: &uri, headers: &headers, public_url: None };
+    let Ok(credential) = verifier.read(head, NOW) else { return false };
+    credential.verify(verifier, &Bytes::from_static(b"{}"), NOW).is_ok()
+}

@@ -1,0 +1,82 @@
+//! What has to be right of a request's head before its source is known: Host and media type.
+
+use http::header::{CONTENT_TYPE, HOST};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Method, Version};
+
+use crate::header::{self, Duplicated};
+use crate::reason::Reason;
+use crate::rejection::Rejection;
+
+/// Exactly one well-formed Host where the version wants one, and none that differs from the target's authority (RFC 9110 §7.2, RFC 9113 §8.3.1).
+pub(super) fn check_host(head: &Parts) -> Result<(), Rejection> {
+    let host = header::single(&head.headers, &HOST).map_err(|Duplicated| duplicated(&HOST))?;
+    let malformed = || Rejection::new(Reason::HeaderMalformed).fact("header", "host");
+    let authority = head.uri.authority();
+    match host {
+        Some(value) if !is_host(value) => Err(malformed()),
+        Some(value)
+            if authority
+                .is_some_and(|authority| !value.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes())) =>
+        {
+            Err(malformed())
+        }
+        None if head.version == Version::HTTP_11 || authority.is_none() && head.version == Version::HTTP_2 => {
+            Err(malformed())
+        }
+        Some(_) | None => match authority {
+            Some(authority) if authority.as_str().contains('@') => Err(malformed()),
+            Some(_) | None => Ok(()),
+        },
+    }
+}
+
+/// A registered name or an address with an optional port, and nothing else (RFC 9110 §7.2; no userinfo, list, path or white space).
+fn is_host(value: &HeaderValue) -> bool {
+    let Ok(text) = std::str::from_utf8(value.as_bytes()) else { return false };
+    let (name, port) = match text.strip_prefix('[') {
+        Some(rest) => match rest.split_once(']') {
+            Some((address, rest)) if address.parse::<std::net::Ipv6Addr>().is_ok() => {
+                (address, if rest.is_empty() { None } else { Some(rest.strip_prefix(':').unwrap_or("-")) })
+            }
+            Some(_) | None => return false,
+        },
+        None => match text.split_once(':') {
+            Some((name, port)) => (name, Some(port)),
+            None => (text, None),
+        },
+    };
+    let named = !name.is_empty()
+        && (text.starts_with('[') || name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)));
+    named && port.is_none_or(|port| port.parse::<u16>().is_ok() && port.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+pub(super) fn duplicated(name: &HeaderName) -> Rejection {
+    Rejection::new(Reason::HeaderDuplicated).fact("header", name.as_str().to_owned())
+}
+
+/// The media type without parameters; empty if there is no Content-Type (RFC 9110 §8.3).
+pub(super) fn media_type(head: &Parts) -> Result<&str, Rejection> {
+    let Some(value) = head.headers.get(CONTENT_TYPE) else { return Ok("") };
+    let text = value.to_str().map_err(|_| Rejection::new(Reason::HeaderMalformed).fact("header", "content-type"))?;
+    Ok(text.split(';').next().unwrap_or_default().trim())
+}
+
+/// A GET without Content-Type: it says all in its URL, and has no body whose type could be the wrong one.
+pub(super) fn has_no_content(head: &Parts) -> bool {
+    head.method == Method::GET && !head.headers.contains_key(CONTENT_TYPE)
+}
+
+/// `application/json`, `text/json` and every `+json` type (RFC 6839 §3.1).
+pub(super) fn is_json(media_type: &str) -> bool {
+    let media_type = media_type.as_bytes();
+    let ends = |suffix: &[u8]| {
+        media_type.len() >= suffix.len() && media_type[media_type.len() - suffix.len()..].eq_ignore_ascii_case(suffix)
+    };
+    ends(b"/json") || ends(b"+json")
+}
+
+/// Text of the sender's for a record, cut; it is escaped when it is written.
+pub(super) fn cut(text: &str) -> String {
+    text.chars().take(80).collect()
+}

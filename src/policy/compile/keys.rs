@@ -1,0 +1,228 @@
+//! The keys of one method, found, judged and made into its [`Verifier`].
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use super::{Compiler, Proving};
+use crate::auth::Verifier;
+use crate::auth::code::{self, CodeKind};
+use crate::auth::key::{KeyKind, NamedSecret};
+use crate::auth::scheme::Scheme;
+use crate::policy::secrets::{Exposure, Resolved, SecretFault};
+use crate::policy::source_config::{MethodConfig, SecretPlace, SecretReference};
+use crate::policy::table::Spanned;
+use crate::secret::{SECRET_BYTES_MIN, Secret};
+
+impl Compiler<'_, '_> {
+    /// One method with its keys; `learn` is where a secret of it is kept that the provider hands over. `None` if something is wrong.
+    pub(super) fn verifier(
+        &mut self,
+        auth: &MethodConfig,
+        learn: Option<&Spanned<PathBuf>>,
+        method: &Proving,
+        schemes: &[Scheme],
+    ) -> Option<Verifier> {
+        let code = method.code();
+        let wants_secrets = schemes.iter().any(Scheme::has_secrets) || code.is_some_and(CodeKind::has_secrets);
+        let wants_keys = schemes.iter().any(Scheme::has_public_keys) || code.is_some_and(CodeKind::has_public_keys);
+        for (wanted, what, references) in
+            [(wants_secrets, "secrets", &auth.secrets), (wants_keys, "public_keys", &auth.public_keys)]
+        {
+            if wanted && references.is_empty() && !(learn.is_some() && what == "secrets") {
+                let message = format!("no {what}: nothing could ever be accepted");
+                let hint = format!(
+                    "{what} = [{{ id = \"2026-11\", {} }}]",
+                    if what == "secrets" { "env = \"…\"" } else { "file = \"…\"" }
+                );
+                self.error_with(auth.span.clone(), message, hint);
+                return None;
+            }
+            if !wanted && let Some(first) = references.first() {
+                self.error(Some(first.span.clone()), format!("provider {:?} has no {what}", method.name()));
+                return None;
+            }
+        }
+        let keys = self.keys(auth, learn)?;
+        if !code.is_some_and(CodeKind::has_trust_roots) {
+            self.refuse_trust_roots(auth);
+        }
+        if let Some(advice) = code.and_then(|kind| kind.advice(&parameters(auth))) {
+            self.warning(auth.span.clone(), advice.to_owned(), "");
+        }
+        let made = if let Some(kind) = code {
+            let settings = code::Settings { parameters: &parameters(auth), trust_roots: &self.trust_roots(auth)? };
+            kind.make(&keys, &settings).map(|code| Verifier::of_code(method.name(), code))
+        } else {
+            Verifier::new(method.name(), schemes, &keys)
+        };
+        match made {
+            Ok(verifier) => {
+                for id in verifier.short_keys() {
+                    let reference = auth.public_keys.iter().find(|reference| reference.id.value == id);
+                    let span = reference.map(|reference| reference.span.clone());
+                    self.warning(
+                        span,
+                        format!("public key `{id}` has fewer than 2,048 bits"),
+                        "ask the provider for a longer one",
+                    );
+                }
+                Some(verifier)
+            }
+            Err(fault) => {
+                let references = auth.secrets.iter().chain(&auth.public_keys);
+                let reference = references.into_iter().find(|reference| *reference.id.value == *fault.id);
+                self.error(
+                    reference.map(|reference| reference.span.clone()).or_else(|| auth.span.clone()),
+                    fault.to_string(),
+                );
+                None
+            }
+        }
+    }
+
+    /// Every secret and public key that was found, the one that was learnt among them; `None` if one cannot be read.
+    fn keys(&mut self, auth: &MethodConfig, learn: Option<&Spanned<PathBuf>>) -> Option<Vec<NamedSecret>> {
+        let (mut keys, mut complete) = (Vec::new(), true);
+        let secrets = auth.secrets.iter().map(|reference| (reference, KeyKind::Secret));
+        let public = auth.public_keys.iter().map(|reference| (reference, KeyKind::Public));
+        for (reference, kind) in secrets.chain(public) {
+            match self.secret(reference, kind) {
+                Ok(key) => keys.extend(key),
+                Err(()) => complete = false,
+            }
+        }
+        match self.learnt(learn, &keys) {
+            Ok(learnt) => keys.extend(learnt),
+            Err(()) => complete = false,
+        }
+        complete.then_some(keys)
+    }
+
+    /// The secret that the provider handed over; `Ok(None)` as long as it has not, which is worth a word where there are no others.
+    fn learnt(&mut self, path: Option<&Spanned<PathBuf>>, others: &[NamedSecret]) -> Result<Option<NamedSecret>, ()> {
+        let Some(path) = path else { return Ok(None) };
+        let place = Spanned { value: SecretPlace::File(path.value.clone()), span: path.span.clone() };
+        self.context.watched.insert(path.value.clone());
+        let secret = match self.context.resolver.resolve(&place.value) {
+            Ok(Resolved::Secret(secret)) => secret,
+            Ok(Resolved::NotLookedFor) => return Ok(None),
+            Err(SecretFault::Unreadable { kind: std::io::ErrorKind::NotFound, .. } | SecretFault::Empty(_)) => {
+                if others.is_empty() {
+                    let message = "the provider has handed over no secret yet: every delivery is refused".to_owned();
+                    let name = self.file.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+                    let hint = format!("run `hookward learn {name}`, then make the webhook at the provider");
+                    self.warning(Some(place.span), message, &hint);
+                }
+                return Ok(None);
+            }
+            Err(fault) => {
+                self.error(Some(place.span), fault.to_string());
+                return Err(());
+            }
+        };
+        self.exposure(&place)?;
+        Ok(Some(NamedSecret { id: "learnt".into(), secret, expires: None, kind: KeyKind::Secret }))
+    }
+
+    fn refuse_trust_roots(&mut self, auth: &MethodConfig) {
+        for root in &auth.trust_roots {
+            self.error(Some(root.span.clone()), "trust_roots are for providers that sign with certificates".to_owned());
+        }
+    }
+
+    /// The certificates in the policy's `trust_roots`.
+    fn trust_roots(&mut self, auth: &MethodConfig) -> Option<Vec<Vec<u8>>> {
+        let mut roots = Vec::new();
+        for root in &auth.trust_roots {
+            self.context.watched.insert(root.value.clone());
+            match std::fs::read(&root.value) {
+                Ok(bytes) => roots.push(bytes),
+                Err(error) => {
+                    self.error(
+                        Some(root.span.clone()),
+                        format!("cannot read {}: {}", root.value.display(), error.kind()),
+                    );
+                    return None;
+                }
+            }
+        }
+        Some(roots)
+    }
+
+    /// What a reference leads to. `Ok(None)`: it was not looked for.
+    pub(super) fn resolve(&mut self, place: &Spanned<SecretPlace>, kind: KeyKind) -> Result<Option<Secret>, ()> {
+        self.context.watched.extend(self.context.resolver.file(&place.value));
+        match self.context.resolver.resolve(&place.value) {
+            Ok(Resolved::Secret(secret)) => {
+                if kind == KeyKind::Secret {
+                    self.exposure(place)?;
+                }
+                Ok(Some(secret))
+            }
+            Ok(Resolved::NotLookedFor) => Ok(None),
+            Err(fault) => {
+                let hint = match fault {
+                    SecretFault::NoCredentials(_) => {
+                        "a service has it, with LoadCredential= or LoadCredentialEncrypted= in its unit; elsewhere set it to the folder of the file"
+                    }
+                    SecretFault::Unset(_)
+                    | SecretFault::NotText(_)
+                    | SecretFault::Unreadable { .. }
+                    | SecretFault::Empty(_)
+                    | SecretFault::TooLong(_) => {
+                        "set it where the gateway is started, or check the policies alone with `hookward check --no-secrets`"
+                    }
+                };
+                self.error_with(Some(place.span.clone()), fault.to_string(), hint.to_owned());
+                Err(())
+            }
+        }
+    }
+
+    /// A secret that others can read is no secret: a warning, or an error where the configuration is strict.
+    fn exposure(&mut self, place: &Spanned<SecretPlace>) -> Result<(), ()> {
+        let Some(exposure) = self.context.resolver.exposure(&place.value) else { return Ok(()) };
+        let file = self.context.resolver.file(&place.value).unwrap_or_default();
+        let (file, span) = (file.display(), Some(place.span.clone()));
+        let hint = format!("chmod 600 {file}");
+        match exposure {
+            Exposure::Everybody { mode } if self.context.strict => {
+                let message = format!("secret file {file} is open to everybody on this machine (mode {mode:03o})");
+                self.error_with(span, message, hint);
+                Err(())
+            }
+            Exposure::Everybody { mode } => {
+                let message = format!("secret file {file} is open to everybody on this machine (mode {mode:03o})");
+                self.warning(span, message, &hint);
+                Ok(())
+            }
+            Exposure::Group { mode } => {
+                let message = format!("secret file {file} is open to its group (mode {mode:03o})");
+                self.warning(span, message, &hint);
+                Ok(())
+            }
+        }
+    }
+
+    /// Reads a secret. `Ok(None)`: it was not looked for.
+    fn secret(&mut self, reference: &SecretReference, kind: KeyKind) -> Result<Option<NamedSecret>, ()> {
+        let span = Some(reference.from.span.clone());
+        let Some(secret) = self.resolve(&reference.from, kind)? else { return Ok(None) };
+        if secret.len() < SECRET_BYTES_MIN && kind == KeyKind::Secret {
+            let message =
+                format!("secret `{}` has {} bytes, fewer than {SECRET_BYTES_MIN}", reference.id.value, secret.len());
+            if self.context.strict {
+                self.error(span, message);
+                return Err(());
+            }
+            self.warning(span, message, "let the provider make a new one");
+        }
+        let expires = reference.expires.as_ref().map(|expires| expires.value);
+        Ok(Some(NamedSecret { id: reference.id.value.as_str().into(), secret, expires, kind }))
+    }
+}
+
+/// `[auth.parameters]` by name.
+pub(super) fn parameters(auth: &MethodConfig) -> HashMap<&str, &str> {
+    auth.parameters.iter().map(|(name, value)| (&*name.value, &*value.value)).collect()
+}

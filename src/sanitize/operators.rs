@@ -1,0 +1,28 @@
+//! Names of members that a document database takes for operators: `$where`, `$gt`.
+
+use memchr::memmem;
+
+use crate::payload::Key;
+
+/// Whether a JSON text may have such a name, as it is written: a string that begins like one. A no is certain.
+pub(super) fn may_be_in(text: &[u8]) -> bool {
+    let begins = |opening: &[u8]| {
+        memmem::find_iter(text, opening).any(|start| {
+            text.get(start + opening.len()).is_some_and(|&next| next.is_ascii_alphabetic() || next == b'\\')
+        })
+    };
+    begins(b"\"$") || begins(b"\"\\u0024")
+}
+
+/// `renamed` is the name without the characters that are dropped, if it had any.
+pub(super) fn is_operator(key: Key<'_>, renamed: Option<&str>) -> bool {
+    match renamed {
+        Some(renamed) => is_operator_name(renamed.as_bytes()),
+        None if key.is_escaped() => is_operator_name(key.name().as_bytes()),
+        None => is_operator_name(key.raw_name()),
+    }
+}
+
+fn is_operator_name(name: &[u8]) -> bool {
+    matches!(name, [b'$', letter, ..] if letter.is_ascii_alphabetic())
+}

@@ -1,0 +1,133 @@
+//! `hookward schema`, as it is built: from recorded requests to schemas that the gateway takes.
+
+use std::fs;
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::support::command::{Ran, run};
+
+const POLICY: &str = "path = \"/hooks/github\"\n[auth]\nprovider = \"github\"\nsecrets = [{ id = \"a\", env = \"UNSET\" }]\n\
+                      [forward]\nto = \"http://127.0.0.1:3000\"\n";
+
+/// A request record of one event.
+fn record(path: &str, event: &str, body: &str) -> String {
+    let body = STANDARD.encode(body);
+    format!(
+        "{{\"id\":\"1\",\"method\":\"POST\",\"url\":\"https://hooks.example{path}\",\
+         \"headers\":[[\"x-github-event\",\"{event}\"],[\"content-type\",\"application/json\"]],\"body_b64\":\"{body}\"}}\n"
+    )
+}
+
+/// A folder with a configuration, a policy, and these records.
+fn folder(records: &[String]) -> tempfile::TempDir {
+    let folder = tempfile::TempDir::with_prefix("hookward-test-").unwrap();
+    fs::create_dir(folder.path().join("policies")).unwrap();
+    fs::write(folder.path().join("hookward.toml"), "[policies]\ndirectory = \"policies\"\n").unwrap();
+    fs::write(folder.path().join("policies/github.toml"), POLICY).unwrap();
+    fs::write(folder.path().join("records.jsonl"), records.concat()).unwrap();
+    folder
+}
+
+fn schema(directory: &Path, arguments: &[&str]) -> Ran {
+    run(directory, &[&["schema"][..], arguments].concat())
+}
+
+fn two_events() -> tempfile::TempDir {
+    folder(&[
+        record("/hooks/github", "push", r#"{"ref":"main","size":1}"#),
+        record("/hooks/github", "push", r#"{"ref":"other"}"#),
+        record("/hooks/github", "ping", r#"{"zen":"s3nt1nel"}"#),
+        record("/hooks/github", "push", r#"{"ref":1,"ref":2}"#),
+        record("/elsewhere", "push", r#"{"foreign":1}"#),
+    ])
+}
+
+#[test]
+fn help_of_the_tasks_reads_as_it_should() {
+    for task in ["infer", "check"] {
+        let ran = schema(Path::new("."), &[task, "--help"]);
+        assert_eq!(ran.code, 0, "{task}: {}", ran.err);
+        insta::assert_snapshot!(format!("help_schema_{task}"), ran.out);
+    }
+}
+
+#[test]
+fn each_event_gets_a_file_that_the_gateway_takes() {
+    let folder = two_events();
+    let ran = schema(folder.path(), &["infer", "--by-event", "--out", "policies/schemas", "records.jsonl"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert_eq!(
+        ran.out,
+        "[event.schema]   # of github\n\
+         \"ping\" = \"schemas/ping.json\"   # 1 sample\n\
+         \"push\" = \"schemas/push.json\"   # 2 samples\n"
+    );
+    assert!(ran.err.contains("records.jsonl:4: the body is left out: json_duplicate_key at byte 9"), "{}", ran.err);
+    assert!(ran.err.contains("records.jsonl:5: no source has the path \"/elsewhere\""), "{}", ran.err);
+    let path = folder.path().join("policies/schemas/push.json");
+    let push = fs::read_to_string(&path).unwrap();
+    insta::assert_snapshot!("schema_infer_push", push);
+
+    let checked = schema(folder.path(), &["check", "policies/schemas/push.json", "policies/schemas/ping.json"]);
+    assert_eq!(checked.code, 0, "{}", checked.out);
+    assert_eq!(checked.out, "policies/schemas/push.json: no error\npolicies/schemas/ping.json: no error\n");
+
+    fs::remove_file(folder.path().join("policies/schemas/ping.json")).unwrap();
+    fs::write(&path, "mine").unwrap();
+    let again = schema(folder.path(), &["infer", "--by-event", "--out", "policies/schemas", "records.jsonl"]);
+    assert_eq!(again.code, 1);
+    assert!(again.err.contains("push.json: is there already; nothing is written"), "{}", again.err);
+    assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
+    assert!(!folder.path().join("policies/schemas/ping.json").exists());
+}
+
+type Words = &'static [&'static str];
+/// A name, arguments, the exit code, what stands in the output and what does not.
+type Case = (&'static str, Words, i32, Words, Words);
+
+#[test]
+fn one_schema_goes_to_standard_output() {
+    let folder = two_events();
+    let cases: [Case; 6] = [
+        ("all together", &[], 0, &["\"ref\"", "\"zen\"", "\"foreign\""], &["s3nt1nel", "required"]),
+        ("one event", &["--event", "ping"], 0, &["\"zen\""], &["\"ref\"", "s3nt1nel"]),
+        ("one source", &["--source", "github"], 0, &["\"ref\"", "\"zen\""], &["\"foreign\""]),
+        ("several", &["--by-event"], 1, &[], &["{"]),
+        ("an event that never came", &["--event", "pong"], 1, &[], &["{"]),
+        ("no such source", &["--source", "gitlab"], 1, &[], &["{"]),
+    ];
+    for (name, arguments, code, there, absent) in cases {
+        let ran = schema(folder.path(), &[&["infer", "records.jsonl"][..], arguments].concat());
+        assert_eq!(ran.code, code, "{name}: {}", ran.err);
+        assert_eq!(ran.err.contains("hookward: "), code != 0, "{name}: {}", ran.err);
+        assert!(there.iter().all(|part| ran.out.contains(part)), "{name}: {}", ran.out);
+        assert!(!absent.iter().any(|part| ran.out.contains(part)), "{name}: {}", ran.out);
+    }
+}
+
+#[test]
+fn a_schema_that_the_gateway_would_refuse_is_named_with_its_place() {
+    let folder = two_events();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    write("good.json", r#"{"$ref":"part.json"}"#);
+    write("part.json", r#"{"type":"object"}"#);
+    let cases = [
+        ("type", r#"{"properties":{"a":{"type":"strin"}}}"#, "bad.json#/properties/a/type"),
+        ("pattern", r#"{"pattern":"(?=a)b"}"#, "bad.json#/pattern"),
+        ("reference", r#"{"$ref":"https://example.com/a.json"}"#, "nothing is fetched"),
+        ("a name twice", r#"{"type":"null","type":"string"}"#, "byte 15"),
+    ];
+    for (name, text, expected) in cases {
+        write("bad.json", text);
+        let ran = schema(folder.path(), &["check", "good.json", "bad.json"]);
+        assert_eq!(ran.code, 1, "{name}");
+        assert!(ran.out.starts_with("good.json: no error\nerror: "), "{name}: {}", ran.out);
+        assert!(ran.out.contains(expected), "{name}: {}", ran.out);
+    }
+    write("policies/up.json", r#"{"$ref":"../part.json"}"#);
+    assert_eq!(schema(folder.path(), &["check", "policies/up.json"]).code, 1);
+    assert_eq!(schema(folder.path(), &["check", "--directory", ".", "policies/up.json"]).code, 0);
+    assert_eq!(schema(folder.path(), &["check", "nowhere.json"]).code, 1);
+}
