@@ -64,6 +64,7 @@
 //! }
 //! ```
 
+mod clean;
 mod greet;
 mod head;
 
@@ -90,11 +91,11 @@ use crate::header::{self, Duplicated};
 use crate::payload::Document;
 use crate::payload::declared::Membership;
 use crate::payload::schema::Schema;
-use crate::policy::source::{OnDuplicate, PayloadKind, Unlisted};
+use crate::policy::source::{Mode, OnDuplicate, PayloadKind, Unlisted};
 use crate::policy::{Policy, Source};
 use crate::reason::Reason;
 use crate::rejection::Rejection;
-use crate::sanitize::{Cleaned, Report};
+use crate::sanitize::Report;
 use crate::secret::Secret;
 
 /// How a delivery ends without being forwarded.
@@ -165,8 +166,34 @@ enum Presentation<'d> {
     Credentials(Credentials<'d>),
     /// None, which is a fault unless the body makes it a handshake that comes without proof.
     Missing(Rejection),
+    /// One that is not well-formed, or none, where `[mode] auth` only monitors.
+    Refuted(Rejection),
     /// The policy wants no proof.
     Unasked,
+}
+
+/// Who sent a delivery. Only [`Received::authenticate`] makes one.
+#[derive(Debug)]
+enum Sender<'d> {
+    /// Somebody with the secret.
+    Proven(Proof<'d>),
+    /// Anybody: the policy says `provider = "none"`.
+    Unasked,
+    /// Nobody knows, and `[mode] auth` only monitors. Nothing that needs a proof may be done for it.
+    Unproven,
+}
+
+impl<'d> Sender<'d> {
+    const fn proof(&self) -> Option<&Proof<'d>> {
+        match self {
+            Self::Proven(proof) => Some(proof),
+            Self::Unasked | Self::Unproven => None,
+        }
+    }
+
+    const fn is_unproven(&self) -> bool {
+        matches!(self, Self::Unproven)
+    }
 }
 
 /// A request with its whole body.
@@ -176,14 +203,15 @@ pub struct Received<'d> {
     body: Bytes,
 }
 
-/// A delivery whose sender is proven.
+/// A delivery whose sender is proven, or known not to be where `[mode] auth` only monitors.
 #[derive(Debug)]
 pub struct Authenticated<'d> {
     routed: Routed<'d>,
     permit: Permit,
     body: Bytes,
-    proof: Option<Proof<'d>>,
+    sender: Sender<'d>,
     at: UnixSeconds,
+    monitored: Vec<Rejection>,
 }
 
 /// A proven delivery that is new and that its source has room for.
@@ -191,9 +219,10 @@ pub struct Authenticated<'d> {
 pub struct Accepted<'d> {
     routed: Routed<'d>,
     body: Bytes,
-    proof: Option<Proof<'d>>,
+    sender: Sender<'d>,
     slot: Slot,
     novelty: Novelty,
+    monitored: Vec<Rejection>,
 }
 
 /// Whether a delivery was accepted before.
@@ -226,7 +255,8 @@ pub struct Sanitized<'d> {
     novelty: Novelty,
     body: Bytes,
     report: Report,
-    proof: Option<Proof<'d>>,
+    monitored: Vec<Rejection>,
+    sender: Sender<'d>,
     event: Option<Event<'d>>,
     delivery_id: Option<String>,
 }
@@ -303,14 +333,24 @@ impl<'d> Routed<'d> {
             Some(authenticator) => match authenticator.read(self.auth_head(), self.client_chain(), now) {
                 Ok(credentials) => Presentation::Credentials(credentials),
                 Err(fault) if presents_nothing(fault.reason()) && self.may_be_met_later() => {
-                    self.admit_stranger(now)?;
-                    Presentation::Missing(fault)
+                    match self.admit_stranger(now) {
+                        Ok(()) => Presentation::Missing(fault),
+                        Err(fault) => self.refute(fault)?,
+                    }
                 }
-                Err(fault) => return Err(fault),
+                Err(fault) => self.refute(fault)?,
             },
             None => Presentation::Unasked,
         };
         Ok(Presented { routed: self, permit, credential })
+    }
+
+    /// A request that cannot be authentic ends here, unless that is only monitored.
+    fn refute(&self, fault: Rejection) -> Result<Presentation<'d>, Rejection> {
+        match self.source.modes.auth {
+            Mode::Enforce => Err(fault),
+            Mode::Monitor => Ok(Presentation::Refuted(fault)),
+        }
     }
 
     /// What the connection showed in its handshake; the edge puts it to the request.
@@ -334,8 +374,13 @@ impl<'d> Presented<'d> {
     pub fn body_bytes_max(&self) -> usize {
         let of_source = self.routed.source.body_bytes_max;
         match self.credential {
-            Presentation::Missing(_) => of_source.min(CHALLENGE_BODY_BYTES_MAX),
-            Presentation::Credentials(_) | Presentation::Unasked => of_source,
+            Presentation::Missing(_) if self.routed.source.modes.auth == Mode::Enforce => {
+                of_source.min(CHALLENGE_BODY_BYTES_MAX)
+            }
+            Presentation::Missing(_)
+            | Presentation::Refuted(_)
+            | Presentation::Credentials(_)
+            | Presentation::Unasked => of_source,
         }
     }
 
@@ -371,15 +416,27 @@ impl<'d> Received<'d> {
     /// handshake that the body makes of it.
     pub fn authenticate(self, now: UnixSeconds) -> Result<Authenticated<'d>, Ended> {
         let Presented { routed, permit, credential } = self.presented;
-        let proof = match (credential, &routed.source.authenticator) {
-            (Presentation::Credentials(credentials), Some(_)) => Some(credentials.verify(&self.body, now)?),
-            (Presentation::Missing(fault), _) => return Err(greet::meet(&routed, &self.body, fault)),
+        let mut monitored = Vec::new();
+        let mut doubt = |fault: Rejection| {
+            routed.source.modes.auth.judge(fault, &mut monitored)?;
+            Ok::<_, Rejection>(Sender::Unproven)
+        };
+        let sender = match (credential, &routed.source.authenticator) {
+            (Presentation::Credentials(credentials), Some(_)) => match credentials.verify(&self.body, now) {
+                Ok(proof) => Sender::Proven(proof),
+                Err(fault) => doubt(fault)?,
+            },
+            (Presentation::Missing(fault), _) => {
+                greet::meet(&routed, &self.body)?;
+                doubt(fault)?
+            }
+            (Presentation::Refuted(fault), _) => doubt(fault)?,
             (Presentation::Credentials(_), None) => return Err(Reason::CredentialMismatch.into()),
             (Presentation::Unasked, Some(_)) => return Err(Reason::CredentialMissing.into()),
             // The policy says `provider = "none"` and why.
-            (Presentation::Unasked, None) => None,
+            (Presentation::Unasked, None) => Sender::Unasked,
         };
-        Ok(Authenticated { routed, permit, body: self.body, proof, at: now })
+        Ok(Authenticated { routed, permit, body: self.body, sender, at: now, monitored })
     }
 }
 
@@ -396,10 +453,15 @@ impl<'d> Authenticated<'d> {
         self.routed.source
     }
 
-    /// Who sent it; `None` where the policy says `provider = "none"`.
+    /// Who sent it; `None` where the policy says `provider = "none"`, or where only monitored authentication found no proof.
     #[must_use]
     pub const fn proof(&self) -> Option<&Proof<'d>> {
-        self.proof.as_ref()
+        self.sender.proof()
+    }
+
+    /// Takes out what monitored stages found.
+    pub fn take_monitored(&mut self) -> Vec<Rejection> {
+        std::mem::take(&mut self.monitored)
     }
 
     /// Claims the delivery, so that its repetitions are known, and takes it into its source's budget. `now` is monotonic.
@@ -408,15 +470,22 @@ impl<'d> Authenticated<'d> {
     /// `replayed`, `replay_in_flight`, `rate_limited_source`, `overloaded`, in this order.
     pub fn accept(self, limits: &Limits, now: Duration) -> Result<Accepted<'d>, Rejection> {
         let novelty = self.claim(limits, now)?;
-        let slot = limits.accept(&self.routed.source.limits, self.permit, now)?;
-        Ok(Accepted { routed: self.routed, body: self.body, proof: self.proof, slot, novelty })
+        let rules = &self.routed.source.limits;
+        let mut slot = match &self.sender {
+            Sender::Proven(_) | Sender::Unasked => limits.accept(rules, self.permit, now)?,
+            Sender::Unproven => limits.accept_unproven(rules, self.permit)?,
+        };
+        let mut monitored = self.monitored;
+        monitored.extend(slot.take_monitored());
+        Ok(Accepted { routed: self.routed, body: self.body, sender: self.sender, slot, novelty, monitored })
     }
 
     /// Takes a recorded delivery on without limits and replay protection.
     #[must_use]
     pub fn accept_offline(self) -> Accepted<'d> {
         let slot = Slot::offline(self.permit);
-        Accepted { routed: self.routed, body: self.body, proof: self.proof, slot, novelty: Novelty::Unknown }
+        let (sender, monitored) = (self.sender, self.monitored);
+        Accepted { routed: self.routed, body: self.body, sender, slot, novelty: Novelty::Unknown, monitored }
     }
 
     /// Takes a recorded delivery on without limits, but with replay protection: the records before it count.
@@ -426,11 +495,12 @@ impl<'d> Authenticated<'d> {
     pub fn accept_sequence(self, limits: &Limits, now: Duration) -> Result<Accepted<'d>, Rejection> {
         let novelty = self.claim(limits, now)?;
         let slot = Slot::offline(self.permit);
-        Ok(Accepted { routed: self.routed, body: self.body, proof: self.proof, slot, novelty })
+        let (sender, monitored) = (self.sender, self.monitored);
+        Ok(Accepted { routed: self.routed, body: self.body, sender, slot, novelty, monitored })
     }
 
     fn claim(&self, limits: &Limits, now: Duration) -> Result<Novelty, Rejection> {
-        let Some(proof) = &self.proof else { return Ok(Novelty::Unknown) };
+        let Some(proof) = self.sender.proof() else { return Ok(Novelty::Unknown) };
         let source = self.routed.source;
         // A token may be fresh for longer than the window; a timestamp from the edge of the future is, by its last second.
         let window = source.replay.window.max(proof.fresh_for().unwrap_or_default().min(CLAIM_TIME_MAX));
@@ -457,11 +527,16 @@ impl<'d> Authenticated<'d> {
 }
 
 impl<'d> Accepted<'d> {
+    /// Takes out what monitored stages found.
+    pub fn take_monitored(&mut self) -> Vec<Rejection> {
+        std::mem::take(&mut self.monitored)
+    }
+
     /// Reads the payload, finds the event and checks its schema.
     ///
     /// # Errors
     /// `json_*`, `event_missing`, `event_unlisted`, `schema_mismatch`; or an answer where unlisted events are acknowledged.
-    pub fn validate(self) -> Result<Validated<'d>, Ended> {
+    pub fn validate(mut self) -> Result<Validated<'d>, Ended> {
         let source = self.routed.source;
         let document = if self.routed.json { Some(Document::read(self.body.clone(), source.json)?) } else { None };
         self.greet_authentic(document.as_ref())?;
@@ -473,8 +548,14 @@ impl<'d> Accepted<'d> {
                 let name = event.as_ref().map(|event| &*event.name);
                 let schema = rules.schema(name);
                 match (schema, name) {
-                    (Some(schema), _) => membership = schema.check(document)?,
-                    (None, name) => unlisted(source, name)?,
+                    (Some(schema), _) => match schema.check(document) {
+                        Ok(known) => membership = known,
+                        Err(mismatch) => source.modes.schema.judge(mismatch, &mut self.monitored)?,
+                    },
+                    (None, name) => match unlisted(source, name) {
+                        Err(Ended::Rejected(fault)) => source.modes.schema.judge(fault, &mut self.monitored)?,
+                        passed_or_answered => passed_or_answered?,
+                    },
                 }
                 schema
             }
@@ -487,11 +568,12 @@ impl<'d> Accepted<'d> {
     fn find_facts(&self, document: Option<&Document>) -> (Option<Event<'d>>, Option<String>) {
         let Routed { source, head, .. } = self.routed;
         let body = Body::for_facts(&self.body, &head.headers, document);
-        let claims = self.proof.as_ref().and_then(Proof::claims);
+        let claims = self.sender.proof().and_then(Proof::claims);
         let view = View::of_head(self.routed.auth_head()).with_body(&body).with_claims(claims);
         let event = source.event.places.iter().find_map(|(place, covered)| {
             let name = facts::find(std::slice::from_ref(place), &view)?;
-            Some(Event { name: Cow::Owned(name), covered: *covered })
+            let covered = if self.sender.is_unproven() { Covered::Unsigned } else { *covered };
+            Some(Event { name: Cow::Owned(name), covered })
         });
         (event, facts::find(&source.delivery_id, &view))
     }
@@ -534,23 +616,37 @@ impl<'d> Validated<'d> {
         self.event.as_ref().map(|event| &*event.name)
     }
 
+    /// Takes out what monitored stages found.
+    pub fn take_monitored(&mut self) -> Vec<Rejection> {
+        self.delivery.take_monitored()
+    }
+
     /// Removes what the policy does not want to reach the upstream.
     ///
     /// # Errors
     /// `sanitizer_refused`.
     pub fn sanitize(self) -> Result<Sanitized<'d>, Rejection> {
-        let Accepted { routed, body, proof, slot, novelty } = self.delivery;
+        let Accepted { routed, body, sender, slot, novelty, mut monitored } = self.delivery;
         let (body, report) = match &self.document {
             Some(document) => {
                 let declared = self.schema.map(Schema::declared);
-                let cleaned = routed.source.sanitize.clean(document, declared, self.membership)?;
-                check_again(&cleaned, self.schema, routed.source)?;
-                (cleaned.body, cleaned.report)
+                let cleaned = routed.source.sanitize.clean(document, declared, self.membership);
+                match routed.source.modes.sanitize {
+                    Mode::Enforce => {
+                        let cleaned = cleaned?;
+                        clean::check_again(&cleaned, self.schema, routed.source, &mut monitored)?;
+                        (cleaned.body, cleaned.report)
+                    }
+                    Mode::Monitor => {
+                        monitored.extend(clean::finding(cleaned));
+                        (body, Report::default())
+                    }
+                }
             }
             None => (body, Report::default()),
         };
         let (event, delivery_id) = (self.event, self.delivery_id);
-        Ok(Sanitized { routed, _slot: slot, novelty, body, report, proof, event, delivery_id })
+        Ok(Sanitized { routed, _slot: slot, novelty, body, report, monitored, sender, event, delivery_id })
     }
 }
 
@@ -579,10 +675,21 @@ impl<'d> Sanitized<'d> {
         &self.report
     }
 
-    /// Who sent it.
+    /// Who sent it; `None` where nobody had to prove it, or nobody did.
     #[must_use]
     pub const fn proof(&self) -> Option<&Proof<'d>> {
-        self.proof.as_ref()
+        self.sender.proof()
+    }
+
+    /// Whether it goes on although its proof failed: `[mode] auth` only monitors.
+    #[must_use]
+    pub const fn is_unproven(&self) -> bool {
+        self.sender.is_unproven()
+    }
+
+    /// Takes out what monitored stages found.
+    pub fn take_monitored(&mut self) -> Vec<Rejection> {
+        std::mem::take(&mut self.monitored)
     }
 
     /// Whether the same delivery was accepted before.
@@ -608,15 +715,5 @@ impl<'d> Sanitized<'d> {
     #[must_use]
     pub fn delivery_id(&self) -> Option<&str> {
         self.delivery_id.as_deref()
-    }
-}
-
-/// Strings that lost characters, and objects that lost members, may no longer fit the schema they fitted before.
-fn check_again(cleaned: &Cleaned, schema: Option<&Schema>, source: &Source) -> Result<(), Rejection> {
-    match schema {
-        Some(schema) if !cleaned.report.is_empty() => {
-            schema.check(&Document::read(cleaned.body.clone(), source.json)?).map(|_| ())
-        }
-        Some(_) | None => Ok(()),
     }
 }

@@ -174,7 +174,7 @@ impl<U: Upstream> Gateway<U> {
         check_head(head, settings)?;
         let routed = Routed::find(policy, head, arrival.host)?;
         let source = draft.routed(routed.source());
-        let permit = limits.enter(&source.limits, draft.peer(), draft.started())?;
+        let permit = draft.permitted(limits.enter(&source.limits, draft.peer(), draft.started())?);
         let routed = routed.greet(draft.began())?;
         let body_time = permit.body_time(settings.body);
         let mut reserved = limits.buffers().reserve(draft.peer().into(), 0)?;
@@ -185,9 +185,9 @@ impl<U: Upstream> Gateway<U> {
         let now = clock.unix_seconds();
         let authenticated = draft.authenticated(received.authenticate(now)?);
         commitment.commit();
-        let accepted = authenticated.accept(limits, clock.monotonic())?;
+        let accepted = draft.accepted(authenticated.accept(limits, clock.monotonic())?);
         let validated = draft.validated(accepted.validate()?);
-        let sanitized = validated.sanitize()?;
+        let sanitized = draft.sanitized(validated.sanitize()?);
         let forwarded = self.forward(&sanitized, now, draft).await?;
         if forwarded.status.is_success() {
             sanitized.commit(draft.ended());

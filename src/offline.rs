@@ -36,6 +36,8 @@ pub struct Judgement<'p> {
     pub event: Option<String>,
     /// The secret that fitted.
     pub secret_id: Option<String>,
+    /// What stages in monitor mode found and let pass.
+    pub monitored: Vec<Rejection>,
     /// How it ended.
     pub verdict: Verdict,
 }
@@ -95,15 +97,15 @@ pub fn judge<'p>(
     now: UnixSeconds,
     replays: Replays<'_>,
 ) -> Judgement<'p> {
-    let mut trail = Trail { source: None, steps: Vec::new(), event: None, secret_id: None };
+    let mut trail = Trail { source: None, steps: Vec::new(), event: None, secret_id: None, monitored: Vec::new() };
     let ended = steps(policy, head, body, now, replays, &mut trail);
-    let Trail { source, steps, event, secret_id } = trail;
+    let Trail { source, steps, event, secret_id, monitored } = trail;
     let verdict = match ended {
         Ok(forwardable) => Verdict::Accept(Box::new(forwardable)),
         Err(Ended::Answered(answer)) => Verdict::Answer(*answer),
         Err(Ended::Rejected(rejection)) => Verdict::Reject(rejection),
     };
-    Judgement { source, steps, event, secret_id, verdict }
+    Judgement { source, steps, event, secret_id, monitored, verdict }
 }
 
 /// Why a credential was refused, as far as can be found out.
@@ -148,6 +150,7 @@ struct Trail<'p> {
     steps: Vec<Step>,
     event: Option<String>,
     secret_id: Option<String>,
+    monitored: Vec<Rejection>,
 }
 
 impl Trail<'_> {
@@ -173,12 +176,16 @@ fn steps<'p>(
     trail.step("present", "the credential is well formed, its timestamp within tolerance".to_owned());
     let received = presented.receive(body)?;
     trail.step("receive", format!("{} bytes of body", received.body().len()));
-    let authenticated = received.authenticate(now)?;
+    let mut authenticated = received.authenticate(now)?;
+    trail.monitored.append(&mut authenticated.take_monitored());
     trail.secret_id = authenticated.proof().map(|proof| proof.secret_id().to_owned());
     trail.step(
         "authenticate",
         match authenticated.proof() {
             Some(proof) => format!("secret `{}` fits ({})", proof.secret_id(), proof.scheme()),
+            None if authenticated.source().authenticator.is_some() => {
+                "no proof; the policy only monitors it".to_owned()
+            }
             None => "the policy wants no proof".to_owned(),
         },
     );
@@ -187,7 +194,8 @@ fn steps<'p>(
         Replays::Ignored => authenticated.accept_offline(),
         Replays::Kept(limits) => authenticated.accept_sequence(limits, at)?,
     };
-    let validated = accepted.validate()?;
+    let mut validated = accepted.validate()?;
+    trail.monitored.append(&mut validated.take_monitored());
     trail.event = validated.event().map(str::to_owned);
     trail.step(
         "validate",
@@ -196,7 +204,8 @@ fn steps<'p>(
             None => "no event named".to_owned(),
         },
     );
-    let sanitized = validated.sanitize()?;
+    let mut sanitized = validated.sanitize()?;
+    trail.monitored.append(&mut sanitized.take_monitored());
     trail.step("sanitize", format!("{} edits", sanitized.report().count()));
     let forwardable = forwardable(&sanitized, now);
     trail.step("forward", format!("{} {}", forwardable.method, forwardable.target));

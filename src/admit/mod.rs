@@ -155,6 +155,18 @@ impl Limits {
         Ok(Slot { _process: process, _source: Some(seat), monitored: monitored.or(over) })
     }
 
+    /// Takes a delivery into its source that proved nothing and goes on all the same (`[mode] auth = "monitor"`). It takes a place in flight and
+    /// nothing that belongs to the genuine sender: its client does not become a known one, and the source's rate is not spent.
+    ///
+    /// # Errors
+    /// `overloaded` (`in_flight_max`), which says when to try again.
+    pub fn accept_unproven(&self, source: &SourceLimits, permit: Permit) -> Result<Slot, Rejection> {
+        let Permit { client: _, standing, process, monitored } = permit;
+        drop(standing);
+        let seat = source.in_flight.try_enter().ok_or_else(|| overloaded("in_flight_max", RETRY_SOON))?;
+        Ok(Slot { _process: process, _source: Some(seat), monitored })
+    }
+
     /// Tells how a refused delivery ended. Counts against the client's failure budget if it is a fault that only
     /// somebody without the secret causes (missing, malformed or mismatched credential), and is nothing otherwise.
     pub fn failed(&self, source: &SourceLimits, peer: IpAddr, reason: Reason, now: Duration) {

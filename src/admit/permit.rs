@@ -51,10 +51,9 @@ impl Permit {
         }
     }
 
-    /// What would have refused this delivery, were its source's rates not in monitor mode.
-    #[must_use]
-    pub const fn monitored(&self) -> Option<&Rejection> {
-        self.monitored.as_ref()
+    /// Takes out what would have refused this delivery, were its source's rates not in monitor mode.
+    pub const fn take_monitored(&mut self) -> Option<Rejection> {
+        self.monitored.take()
     }
 }
 
@@ -68,5 +67,10 @@ impl Slot {
     #[must_use]
     pub const fn monitored(&self) -> Option<&Rejection> {
         self.monitored.as_ref()
+    }
+
+    /// Takes it out.
+    pub const fn take_monitored(&mut self) -> Option<Rejection> {
+        self.monitored.take()
     }
 }

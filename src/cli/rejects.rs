@@ -15,7 +15,7 @@ use anstyle::{AnsiColor, Style};
 use clap::Args;
 
 use crate::reason::{Level, Reason};
-use crate::record::{Colour, Reader, Record, read_stream, text};
+use crate::record::{Colour, Effect, Reader, Record, read_stream, text};
 
 /// How often `--follow` looks for more.
 const POLL_EVERY: Duration = Duration::from_millis(250);
@@ -175,12 +175,15 @@ impl<'a> Filter<'a> {
 #[derive(Default)]
 struct Found {
     newest: VecDeque<(Record, String)>,
-    sums: BTreeMap<(Option<String>, String), Sum>,
+    sums: BTreeMap<Key, Sum>,
 }
 
-/// All refusals of one source and reason.
+/// Source, reason, and whether it refused.
+type Key = (Option<String>, String, Effect);
+
+/// All findings of one source and reason.
 struct Sum {
-    refusals: u64,
+    count: u64,
     first: String,
     last: String,
     blame: Option<String>,
@@ -199,10 +202,10 @@ impl Found {
     }
 
     fn sum_up(&mut self, record: Record) {
-        let refusals = record.refusals();
-        let key = (record.source, record.reason);
+        let (count, effect) = (record.findings(), record.effect());
+        let key = (record.source, record.reason, effect);
         let sum = self.sums.entry(key).or_insert_with(|| Sum::starting(record.ts.clone(), record.blame));
-        sum.refusals = sum.refusals.saturating_add(refusals);
+        sum.count = sum.count.saturating_add(count);
         // Workers write in turns, so neighbouring records can stand the other way round.
         if record.ts < sum.first {
             sum.first.clone_from(&record.ts);
@@ -236,13 +239,13 @@ impl Found {
     fn sums_table(self) -> Table {
         let mut sums: Vec<_> = self.sums.into_iter().collect();
         // Stable: equal counts stay in the order of their names.
-        sums.sort_by_key(|(_, sum)| std::cmp::Reverse(sum.refusals));
+        sums.sort_by_key(|(_, sum)| std::cmp::Reverse(sum.count));
         let mut table = Table::new(&SUMMARY, 1);
-        table.rows.extend(sums.iter().map(|((source, reason), sum)| {
+        table.rows.extend(sums.iter().map(|((source, reason, effect), sum)| {
             vec![
-                Cell::plain(&sum.refusals.to_string()),
+                Cell::plain(&sum.count.to_string()),
                 Cell::plain(source.as_deref().unwrap_or("-")),
-                Cell { style: style_of(reason), ..Cell::plain(reason) },
+                reason_cell(reason, reason, *effect),
                 Cell::plain(sum.blame.as_deref().unwrap_or("-")),
                 Cell::plain(&short_time(&sum.first)),
                 Cell::plain(&short_time(&sum.last)),
@@ -255,7 +258,7 @@ impl Found {
 
 impl Sum {
     const fn starting(first: String, blame: Option<String>) -> Self {
-        Self { refusals: 0, first, last: String::new(), blame, hint: None }
+        Self { count: 0, first, last: String::new(), blame, hint: None }
     }
 }
 
@@ -266,16 +269,16 @@ fn show_line_json(line: &str, out: &mut impl Write) -> io::Result<()> {
     out.write_all(&safe)
 }
 
-fn show_sum_json((source, reason): &(Option<String>, String), sum: &Sum, out: &mut impl Write) -> io::Result<()> {
-    let Sum { refusals, first, last, blame, hint } = sum;
+fn show_sum_json((source, reason, effect): &Key, sum: &Sum, out: &mut impl Write) -> io::Result<()> {
+    let Sum { count, first, last, blame, hint } = sum;
     let object = serde_json::json!({
-        "source": source, "reason": reason, "blame": blame, "refusals": refusals, "first": first, "last": last, "hint": hint,
+        "source": source, "reason": reason, "effect": effect.name(), "blame": blame, "count": count, "first": first, "last": last, "hint": hint,
     });
     show_line_json(&object.to_string(), out)
 }
 
 const LIST: [&str; 8] = ["time", "source", "reason", "status", "peer", "event", "detail", "hint"];
-const SUMMARY: [&str; 7] = ["refusals", "source", "reason", "blame", "first", "last", "hint"];
+const SUMMARY: [&str; 7] = ["count", "source", "reason", "blame", "first", "last", "hint"];
 /// Widths that most values of [`LIST`] fit: rows that come one by one cannot be measured together.
 const FOLLOWED_CHARS: [usize; 6] = [14, 12, 20, 6, 15, 16];
 
@@ -314,7 +317,7 @@ fn record_cells(record: &Record) -> Vec<Cell> {
     vec![
         Cell::plain(&short_time(&record.ts)),
         or_dash(&record.source),
-        Cell { style: style_of(&record.reason), ..Cell::plain(&reason) },
+        reason_cell(&record.reason, &reason, record.effect()),
         Cell::plain(&record.status.map_or("-".to_owned(), |status| status.to_string())),
         or_dash(&record.peer),
         or_dash(&record.event),
@@ -328,6 +331,14 @@ fn short_time(ts: &str) -> String {
     match (ts.get(5..10), ts.get(10..11), ts.get(11..19)) {
         (Some(day), Some("T"), Some(clock)) => format!("{day} {clock}"),
         _ => ts.to_owned(),
+    }
+}
+
+/// The reason, and that nothing was refused where it was only monitored.
+fn reason_cell(reason: &str, shown: &str, effect: Effect) -> Cell {
+    match effect {
+        Effect::Refused => Cell { style: style_of(reason), ..Cell::plain(shown) },
+        Effect::Monitored => Cell::plain(&format!("{shown} (monitored)")),
     }
 }
 
@@ -587,16 +598,16 @@ time            source  reason                   status  peer         event     
     #[test]
     fn a_summary_counts_what_was_suppressed_too() {
         let expected = "\
-refusals  source  reason               blame   first           last            hint
-33        github  credential_mismatch  sender  11-23 13:00:00  11-23 14:00:01  look
-1         -       unknown_source       sender  11-23 14:00:00  11-23 14:00:00  look
-1         stripe  timestamp_stale      sender  11-23 13:30:00  11-23 13:30:00  look
+count  source  reason               blame   first           last            hint
+33     github  credential_mismatch  sender  11-23 13:00:00  11-23 14:00:01  look
+1      -       unknown_source       sender  11-23 14:00:00  11-23 14:00:00  look
+1      stripe  timestamp_stale      sender  11-23 13:30:00  11-23 13:30:00  look
 (1 skipped: not records of a rejected log)
 ";
         assert_eq!(shown("--summary", &PLAIN), expected);
         let json = shown("--summary --json --source github", &PLAIN);
         let sum: serde_json::Value = serde_json::from_str(&json).unwrap();
-        assert_eq!((&sum["refusals"], &sum["reason"]), (&33.into(), &"credential_mismatch".into()));
+        assert_eq!((&sum["count"], &sum["reason"]), (&33.into(), &"credential_mismatch".into()));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::admin::{self, Admin};
 use crate::admit::networks::Networks;
 use crate::clock::Clock;
 use crate::edge::tls::Certificates;
+use crate::policy::Policy;
 use crate::policy::diagnostic::Styles;
 use crate::policy::gateway_config::{GatewayConfig, ListenConfig, LogFormat, LogLevel, RejectsTarget};
 use crate::policy::load::{self, Loaded};
@@ -67,6 +68,7 @@ pub fn run(_arguments: &Arguments, config_file: &Path) -> Result<(), Trouble> {
     if let Some(address) = admin.as_ref().and_then(|socket| socket.local_addr().ok()) {
         telemetry.event(Level::Info, "listening", &[("protocol", &"admin"), ("address", &address)]);
     }
+    tell_weakened(&telemetry, &server.shared().policy.load());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Trouble::Other(format!("cannot start: {error}")))?;
     runtime.block_on(async {
@@ -75,6 +77,20 @@ pub fn run(_arguments: &Arguments, config_file: &Path) -> Result<(), Trouble> {
         // The private listener goes on answering meanwhile.
         tokio::task::spawn_blocking(move || server.stop()).await.map_err(|error| Trouble::Other(error.to_string()))
     })
+}
+
+/// A line for each source whose stages are not all enforced.
+fn tell_weakened(telemetry: &Telemetry, policy: &Policy) {
+    for source in policy.sources() {
+        let stages = source.modes.weakened();
+        if !stages.is_empty() {
+            let because = source.modes.because.as_deref().unwrap_or("-");
+            let stages = stages.join(" ");
+            let fields: [(&str, &dyn std::fmt::Display); 3] =
+                [("source", &source.name), ("stages", &stages), ("because", &because)];
+            telemetry.event(Level::Warn, "stages are only monitored", &fields);
+        }
+    }
 }
 
 fn bind_admin(address: SocketAddr) -> Result<std::net::TcpListener, Trouble> {
@@ -201,6 +217,7 @@ fn reload(server: &Server, config_file: &Path) -> Option<Watched> {
             if let (Some(store), Some(certificates)) = (server.certificates(), certificates) {
                 store.swap(certificates);
             }
+            tell_weakened(telemetry, &policy);
             server.shared().policy.store(Arc::new(policy));
             telemetry.policies_loaded(server.shared().clock.unix_micros());
             telemetry.event(Level::Info, "reloaded", &[("sources", &sources)]);

@@ -18,6 +18,7 @@ use crate::clock::Clock;
 use crate::offline::{self, Explanation, Judgement, Replays, Verdict, judge};
 use crate::policy::Policy;
 use crate::policy::secrets::SystemSecrets;
+use crate::rejection::Rejection;
 use crate::reply;
 use crate::request_record::{RecordFault, RequestRecord};
 
@@ -56,9 +57,19 @@ struct Line<'l> {
     delivery_id: Option<&'l str>,
     secret_id: Option<&'l str>,
     edits: Vec<EditLine<'l>>,
+    monitored: Vec<MonitoredLine<'l>>,
     status: Option<u16>,
     headers: Vec<(String, String)>,
     body_b64: String,
+}
+
+/// What a stage in monitor mode found and let pass.
+#[derive(Serialize)]
+struct MonitoredLine<'l> {
+    reason: &'static str,
+    stage: &'static str,
+    detail: Map<String, Value>,
+    hint: &'l str,
 }
 
 #[derive(Serialize)]
@@ -146,6 +157,19 @@ fn expectation(record: &RequestRecord, got: &Line<'_>) -> Result<(), String> {
     Err(format!("{}: expected {expected}, got {found}", record.id))
 }
 
+impl<'l> MonitoredLine<'l> {
+    fn new(finding: &'l Rejection) -> Self {
+        let row = finding.reason().row();
+        Self { reason: row.code, stage: row.stage.name(), detail: detail(finding), hint: finding.next_step() }
+    }
+}
+
+/// The facts of a rejection.
+fn detail(rejection: &Rejection) -> Map<String, Value> {
+    let facts = rejection.detail().iter();
+    facts.filter_map(|(name, fact)| Some(((*name).to_owned(), serde_json::to_value(fact).ok()?))).collect()
+}
+
 impl<'l> Line<'l> {
     fn new(id: &'l str, judgement: &'l Judgement<'_>) -> Self {
         let mut line = Self {
@@ -160,6 +184,7 @@ impl<'l> Line<'l> {
             delivery_id: None,
             secret_id: judgement.secret_id.as_deref(),
             edits: Vec::new(),
+            monitored: judgement.monitored.iter().map(MonitoredLine::new).collect(),
             status: None,
             headers: Vec::new(),
             body_b64: String::new(),
@@ -181,10 +206,7 @@ impl<'l> Line<'l> {
                 line.reason = Some(rejection.reason().code());
                 line.stage = Some(rejection.reason().row().stage.name());
                 line.hint = Some(rejection.next_step());
-                let facts = rejection.detail().iter();
-                line.detail = facts
-                    .filter_map(|(name, fact)| Some(((*name).to_owned(), serde_json::to_value(fact).ok()?)))
-                    .collect();
+                line.detail = detail(rejection);
                 let (head, body) = reply::parts(reply::refused(rejection, ""));
                 line.say(Some(head.status), &head.headers, &body);
             }
@@ -225,6 +247,13 @@ fn diagnosis(explanation: &Explanation, out: &mut impl Write) -> io::Result<()> 
 fn explain(judgement: &Judgement<'_>, received: &Bytes, out: &mut impl Write) -> io::Result<()> {
     for step in &judgement.steps {
         writeln!(out, "    {:13} {}", step.name, step.found)?;
+    }
+    for finding in &judgement.monitored {
+        let row = finding.reason().row();
+        writeln!(out, "    {:13} {}: {}", "monitored", row.code, row.meaning)?;
+        for (name, fact) in finding.detail() {
+            writeln!(out, "      {name}: {}", serde_json::to_string(fact).unwrap_or_default())?;
+        }
     }
     match &judgement.verdict {
         Verdict::Accept(forwardable) => {

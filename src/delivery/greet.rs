@@ -70,14 +70,14 @@ impl Routed<'_> {
     }
 }
 
-/// Answers a handshake without proof that only the body tells; everything else keeps its fault.
-pub(super) fn meet(routed: &Routed<'_>, body: &Bytes, fault: Rejection) -> Ended {
+/// Answers a handshake without proof that only the body tells. Everything else goes on to the fault it has.
+pub(super) fn meet(routed: &Routed<'_>, body: &Bytes) -> Result<(), Ended> {
     let body = Body::new(body, &routed.head.headers);
     let view = View::of_head(routed.auth_head()).with_body(&body);
     let is_met = |handshake: &&Handshake| handshake.proof == ProofNeeded::None && handshake.is(&view);
     match routed.source.handshakes.list.iter().find(is_met) {
-        Some(handshake) => routed.shake(handshake, view),
-        None => fault.into(),
+        Some(handshake) => Err(routed.shake(handshake, view)),
+        None => Ok(()),
     }
 }
 
@@ -91,6 +91,10 @@ impl Accepted<'_> {
         let body = Body::read(&self.body, &self.routed.head.headers, document);
         let view = View::of_head(self.routed.auth_head()).with_body(&body);
         match rules.list.iter().find(|handshake| handshake.proof == ProofNeeded::Required && handshake.is(&view)) {
+            Some(_) if self.sender.is_unproven() => {
+                let hint = "[mode] auth lets deliveries pass without proof, not handshakes";
+                Err(Rejection::new(Reason::HandshakeRefused).hint(hint).into())
+            }
             Some(handshake) => Err(self.routed.shake(handshake, view)),
             None if self.routed.purpose == Purpose::Handshake => Err(Reason::HandshakeRefused.into()),
             None => Ok(()),

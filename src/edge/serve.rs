@@ -286,6 +286,7 @@ impl Worker {
             edits: 0,
             status: status.map(|status| status.as_u16()),
             upstream: None,
+            monitored: &[],
             outcome: Outcome::Rejected(rejection),
         });
     }

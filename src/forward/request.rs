@@ -21,6 +21,7 @@ const EVENT_UNSIGNED: HeaderName = HeaderName::from_static("x-hookward-event-uns
 const SECRET_ID: HeaderName = HeaderName::from_static("x-hookward-secret-id");
 const EDITS: HeaderName = HeaderName::from_static("x-hookward-edits");
 const DUPLICATE: HeaderName = HeaderName::from_static("x-hookward-duplicate");
+const UNAUTHENTICATED: HeaderName = HeaderName::from_static("x-hookward-unauthenticated");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -100,6 +101,9 @@ fn attest(delivery: &Sanitized<'_>, attestation: Attestation<'_>, headers: &mut 
     }
     if !delivery.report().is_empty() {
         put(EDITS, text(&delivery.report().count().to_string()));
+    }
+    if delivery.is_unproven() {
+        put(UNAUTHENTICATED, Some(HeaderValue::from_static("1")));
     }
     if attestation.duplicate {
         put(DUPLICATE, Some(HeaderValue::from_static("1")));

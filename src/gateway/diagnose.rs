@@ -79,6 +79,7 @@ pub(super) struct Refused {
     pub elapsed: Duration,
     pub now: UnixSeconds,
     pub rejection: Rejection,
+    pub monitored: Vec<Rejection>,
     /// Its place in the rejected log; taken when it is written.
     pub place: Option<Reserved>,
     /// Held as long as the delivery waits.
@@ -170,6 +171,7 @@ impl Drop for Job {
             edits: 0,
             status: refused.rejection.status().map(|status| status.as_u16()),
             upstream: None,
+            monitored: &refused.monitored,
             outcome: Outcome::Rejected(&refused.rejection),
         };
         match place {

@@ -10,8 +10,9 @@ use http::request::Parts;
 use super::client::Client;
 use super::diagnose::{Refused, Room};
 use super::{Arrival, Gateway, Shared, Upstream};
+use crate::admit::permit::Permit;
 use crate::clock::UnixSeconds;
-use crate::delivery::{Authenticated, Ended, Received, Validated};
+use crate::delivery::{Accepted, Authenticated, Ended, Received, Sanitized, Validated};
 use crate::forward::Forwarded;
 use crate::forward::request::Protocol;
 use crate::policy::Source;
@@ -33,6 +34,7 @@ pub(super) struct Draft<'d, U: Upstream> {
     event: Option<String>,
     proven: Option<Proven<'d>>,
     edits: u32,
+    monitored: Vec<Rejection>,
     upstream: Option<UpstreamFacts>,
     answered: Option<Duration>,
     written: bool,
@@ -61,6 +63,7 @@ impl<'d, U: Upstream> Draft<'d, U> {
             event: None,
             proven: None,
             edits: 0,
+            monitored: Vec::new(),
             upstream: None,
             answered: None,
             written: false,
@@ -103,18 +106,35 @@ impl<'d, U: Upstream> Draft<'d, U> {
         source
     }
 
+    pub(super) fn permitted(&mut self, mut permit: Permit) -> Permit {
+        self.monitored.extend(permit.take_monitored());
+        permit
+    }
+
+    pub(super) fn accepted(&mut self, mut accepted: Accepted<'d>) -> Accepted<'d> {
+        self.monitored.append(&mut accepted.take_monitored());
+        accepted
+    }
+
+    pub(super) fn sanitized(&mut self, mut sanitized: Sanitized<'d>) -> Sanitized<'d> {
+        self.monitored.append(&mut sanitized.take_monitored());
+        sanitized
+    }
+
     pub(super) fn received(&mut self, received: Received<'d>) -> Received<'d> {
         self.body = Some(received.body().clone());
         received
     }
 
-    pub(super) fn authenticated(&mut self, authenticated: Authenticated<'d>) -> Authenticated<'d> {
+    pub(super) fn authenticated(&mut self, mut authenticated: Authenticated<'d>) -> Authenticated<'d> {
+        self.monitored.append(&mut authenticated.take_monitored());
         let proof = authenticated.proof();
         self.proven = proof.map(|proof| Proven { scheme: proof.scheme(), secret_id: proof.secret_id_kept() });
         authenticated
     }
 
-    pub(super) fn validated(&mut self, validated: Validated<'d>) -> Validated<'d> {
+    pub(super) fn validated(&mut self, mut validated: Validated<'d>) -> Validated<'d> {
+        self.monitored.append(&mut validated.take_monitored());
         self.event = validated.event().map(str::to_owned);
         validated
     }
@@ -176,6 +196,7 @@ impl<'d, U: Upstream> Draft<'d, U> {
             elapsed: now.saturating_sub(self.started),
             now: self.gateway.shared().clock.unix_seconds(),
             rejection,
+            monitored: std::mem::take(&mut self.monitored),
             place,
             _room: room,
         })
@@ -227,6 +248,7 @@ impl<'d, U: Upstream> Draft<'d, U> {
             edits: self.edits,
             status,
             upstream: self.upstream,
+            monitored: &self.monitored,
             outcome,
         }
     }

@@ -15,10 +15,11 @@ use sha2::{Digest as _, Sha256};
 use self::combined::Combined;
 use self::keys::parameters;
 use super::diagnostic::{Diagnostic, Diagnostics, SourceFile};
+use super::patterns::Patterns;
 use super::preset::{self, Preset, Signing};
 use super::secrets::Resolver;
 use super::source::{
-    self, ContentTypes, EventRules, ForwardRules, HandshakeRules, Methods, OnDuplicate, PayloadKind, ReplayRule,
+    self, ContentTypes, EventRules, ForwardRules, HandshakeRules, Methods, Mode, OnDuplicate, PayloadKind, ReplayRule,
     Source, Unlisted,
 };
 use super::source_config::{
@@ -73,6 +74,9 @@ pub(super) fn compile(
     let signs_for_strangers = handshakes.as_ref().is_some_and(HandshakeRules::signs_for_strangers);
     let challenges = if signs_for_strangers { Challenges::Signed } else { Challenges::None };
     let authenticator = compiler.authenticator(&config, &combined, challenges);
+    if let (Some(span), Some(None)) = (&config.unproven, &authenticator) {
+        compiler.error(Some(span.clone()), "there is no authentication to monitor: provider = \"none\"".to_owned());
+    }
     let schemes = combined.schemes();
     let event = compiler.event(&config, &combined, &schemes);
     let headers = compiler.headers(&config, &combined, &schemes);
@@ -93,7 +97,7 @@ pub(super) fn compile(
     let credential_parameters = credential_parameters.collect();
     let (http_methods, answer_headers) = (combined.http_methods(), combined.answer_headers());
     let delivery_id = combined.presets().flat_map(|preset| preset.delivery_id.iter().cloned()).collect();
-    let limits = context.limits.source(name, limits(&config.limit, config.allow.as_ref()));
+    let limits = context.limits.source(name, limits(&config.limit, config.allow.as_ref(), config.modes.limit));
     Some(Source {
         name: Arc::from(name),
         policy: label(file),
@@ -113,6 +117,7 @@ pub(super) fn compile(
         event: event?,
         delivery_id,
         sanitize: config.sanitize,
+        modes: config.modes,
         forward: ForwardRules {
             target: Arc::new(target?),
             deadline: config.forward.deadline.milliseconds(),
@@ -284,14 +289,27 @@ impl Compiler<'_, '_> {
                 None => complete = false,
             }
         }
+        let mut patterns = Vec::new();
+        for (pattern, path) in &schemas.by_pattern {
+            match self.schema(path) {
+                Some(schema) => patterns.push((pattern.value.clone(), schema)),
+                None => complete = false,
+            }
+        }
+        rules.patterns = Patterns::new(patterns);
         if let Some(path) = &schemas.any {
             rules.any = self.schema(path);
             complete &= rules.any.is_some();
         }
-        if rules.places.is_empty() && !schemas.by_event.is_empty() {
-            let span = schemas.by_event.first().map(|(event, _)| event.span.clone());
-            let hint = "[event] header = \"…\" or pointer = \"/…\"".to_owned();
-            self.error_with(span, "schemas by event, but nothing says where the event's name is".to_owned(), hint);
+        let named = schemas.by_event.first().map(|(event, _)| event.span.clone());
+        let named = named.or_else(|| schemas.by_pattern.first().map(|(pattern, _)| pattern.span.clone()));
+        if let (true, Some(span)) = (rules.places.is_empty(), named) {
+            let hint = "[event] header = \"…\", pointer = \"/…\" or form = \"…\"".to_owned();
+            self.error_with(
+                Some(span),
+                "schemas by event, but nothing says where the event's name is".to_owned(),
+                hint,
+            );
             complete = false;
         }
         self.warn_of_unsigned_event(&rules, schemes);
@@ -302,7 +320,7 @@ impl Compiler<'_, '_> {
     fn warn_of_unsigned_event(&mut self, rules: &EventRules, schemes: &[Scheme]) {
         let unsigned = rules.places.iter().any(|(_, covered)| *covered == Covered::Unsigned);
         let signs = !schemes.is_empty() && schemes.iter().all(Scheme::covers_body);
-        if unsigned && signs && rules.schemas.len() > 1 {
+        if unsigned && signs && rules.schemas.len() + rules.patterns.len() > 1 {
             let message = "the event's name is not covered by the signature, and it chooses the schema".to_owned();
             let hint =
                 "it goes upstream as x-hookward-event-unsigned; take it from the body if the provider has it there";
@@ -498,7 +516,7 @@ fn single_headers(schemes: &[Scheme]) -> Vec<HeaderName> {
     names
 }
 
-fn limits(config: &LimitConfig, allow: Option<&Spanned<Vec<Spanned<ipnet::IpNet>>>>) -> SourceRules {
+fn limits(config: &LimitConfig, allow: Option<&Spanned<Vec<Spanned<ipnet::IpNet>>>>, mode: Mode) -> SourceRules {
     let positive = |number: u32| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
     let rate =
         |rate: super::source_config::Rate| Rate { per_second: positive(rate.per_second), burst: positive(rate.burst) };
@@ -508,7 +526,10 @@ fn limits(config: &LimitConfig, allow: Option<&Spanned<Vec<Spanned<ipnet::IpNet>
         failures: FailureRule { per_minute: positive(config.failures_per_minute), block_time: config.block_time },
         in_flight_max: positive(u32::try_from(config.in_flight_max).unwrap_or(u32::MAX)),
         networks: allow.map(|allow| Networks::new(allow.value.iter().map(|network| network.value))),
-        rate_mode: RateMode::Enforce,
+        rate_mode: match mode {
+            Mode::Enforce => RateMode::Enforce,
+            Mode::Monitor => RateMode::Monitor,
+        },
     }
 }
 

@@ -15,6 +15,7 @@ pub mod diagnostic;
 pub mod gateway_config;
 pub mod learn;
 pub mod load;
+pub mod patterns;
 pub mod preset;
 pub mod reload;
 pub mod scheme;

@@ -17,7 +17,9 @@ use crate::auth::template::Template;
 use crate::forward::{HeaderRules, Signer, Target};
 use crate::payload::JsonLimits;
 use crate::payload::schema::Schema;
+use crate::policy::patterns::Patterns;
 use crate::policy::source_config::HandshakeMode;
+use crate::rejection::Rejection;
 use crate::sanitize::Rules;
 use crate::secret::Secret;
 
@@ -60,8 +62,60 @@ pub struct Source {
     pub delivery_id: Vec<Template>,
     /// What is cleaned.
     pub sanitize: Rules,
+    /// Which stages refuse and edit, and which only say that they would.
+    pub modes: Modes,
     /// Where clean deliveries go.
     pub forward: ForwardRules,
+}
+
+/// What a stage does with what it finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// The delivery is refused or edited.
+    #[default]
+    Enforce,
+    /// It goes on as it is; the finding is recorded and counted.
+    Monitor,
+}
+
+/// `[mode]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Modes {
+    /// Events and their schemas.
+    pub schema: Mode,
+    /// The sanitizer.
+    pub sanitize: Mode,
+    /// The rates of clients and of the source.
+    pub limit: Mode,
+    /// Authentication.
+    pub auth: Mode,
+    /// Why, in the operator's words.
+    pub because: Option<Box<str>>,
+}
+
+impl Mode {
+    /// Lets a finding of a monitored stage pass, into `findings`.
+    ///
+    /// # Errors
+    /// The finding itself, where the stage is enforced.
+    pub fn judge(self, finding: Rejection, findings: &mut Vec<Rejection>) -> Result<(), Rejection> {
+        match self {
+            Self::Enforce => Err(finding),
+            Self::Monitor => {
+                findings.push(finding);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Modes {
+    /// The stages that are only monitored, as the policy names them.
+    #[must_use]
+    pub fn weakened(&self) -> Vec<&'static str> {
+        let stages = [("schema", self.schema), ("sanitize", self.sanitize), ("limit", self.limit), ("auth", self.auth)];
+        stages.into_iter().filter(|(_, mode)| *mode == Mode::Monitor).map(|(name, _)| name).collect()
+    }
 }
 
 /// Methods a source takes for deliveries.
@@ -117,6 +171,8 @@ pub struct EventRules {
     pub places: Vec<(Template, Covered)>,
     /// Schemas by event name.
     pub schemas: HashMap<Box<str>, Schema>,
+    /// Schemas by pattern of event names.
+    pub patterns: Patterns<Schema>,
     /// The schema of every other event (`"*"`).
     pub any: Option<Schema>,
     /// What an event without schema gets, where there are schemas.
@@ -249,12 +305,13 @@ impl EventRules {
     /// Whether a payload is checked against a schema at all.
     #[must_use]
     pub fn has_schemas(&self) -> bool {
-        !self.schemas.is_empty() || self.any.is_some()
+        !self.schemas.is_empty() || !self.patterns.is_empty() || self.any.is_some()
     }
 
-    /// The schema of this event.
+    /// The schema of this event: of its name, else of the most specific pattern, else of all others.
     #[must_use]
     pub fn schema(&self, event: Option<&str>) -> Option<&Schema> {
-        event.and_then(|event| self.schemas.get(event)).or(self.any.as_ref())
+        let named = |event| self.schemas.get(event).or_else(|| self.patterns.get(event));
+        event.and_then(named).or(self.any.as_ref())
     }
 }

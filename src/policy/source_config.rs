@@ -10,6 +10,7 @@ pub mod auth;
 pub mod event;
 pub mod forward;
 
+use std::ops::Range;
 use std::time::Duration;
 
 use http::{Method, Uri};
@@ -28,7 +29,7 @@ use crate::payload::JsonLimits;
 use crate::policy::diagnostic::{Diagnostics, SourceFile};
 use crate::policy::gateway_config::NETWORKS_MAX;
 use crate::policy::preset;
-use crate::policy::source::OnDuplicate;
+use crate::policy::source::{Mode, Modes, OnDuplicate};
 use crate::policy::table::parse::{Fault, choose, parse_network, parse_url};
 use crate::policy::table::{self, Bound, Like, Reader, Setting, Spanned};
 use crate::sanitize::Rules;
@@ -60,6 +61,10 @@ pub struct SourceConfig {
     pub event: EventConfig,
     /// `[sanitize]`.
     pub sanitize: Rules,
+    /// `[mode]`.
+    pub modes: Modes,
+    /// Where `[mode] auth` says `"monitor"`.
+    pub unproven: Option<Range<usize>>,
     /// `[forward]`.
     pub forward: ForwardConfig,
     /// `[handshake]`.
@@ -180,7 +185,7 @@ fn read_top(top: &mut Reader<'_>) -> Option<SourceConfig> {
     let sanitize = top.table("sanitize", |sanitize| read_sanitize(sanitize, &event)).unwrap_or_default();
     let forward = top.table("forward", read_forward).flatten();
     let handshake = top.table("handshake", read_handshake);
-    top.table("mode", read_mode);
+    let (modes, unproven) = top.table("mode", |mode| read_mode(mode, &event, sanitize)).unwrap_or_default();
 
     if payload.as_ref().is_some_and(|payload| payload.value == PayloadWord::Opaque) {
         refuse_beside_opaque(top, &event, sanitize);
@@ -200,6 +205,8 @@ fn read_top(top: &mut Reader<'_>) -> Option<SourceConfig> {
         replay,
         event,
         sanitize,
+        modes,
+        unproven,
         forward: forward?,
         handshake,
     })
@@ -286,17 +293,54 @@ fn read_replay(replay: &mut Reader<'_>) -> ReplayConfig {
     ReplayConfig { window: replay.bound(&WINDOW_SECONDS), on_duplicate: replay.one_of("on_duplicate", ON_DUPLICATE) }
 }
 
-/// `[mode]` is known so that nobody believes a stage to be monitored only, or fears it is.
-fn read_mode(mode: &mut Reader<'_>) {
-    for key in ["schema", "sanitize", "auth", "limit"] {
-        let word = mode.one_of(key, &[("enforce", true), ("monitor", false)]);
-        if let Some(monitor) = word.filter(|word| !word.value) {
-            let fault = Fault::new(format!("{key} = \"monitor\" is not supported yet"));
-            mode.error(Some(monitor.span), fault.hint("leave it out: every stage is enforced"));
+/// Which stages only say what they would do, and where authentication is one of them. Each is a warning: `check` shows every weakened stage. What lets
+/// strangers or floods in needs a reason.
+fn read_mode(mode: &mut Reader<'_>, event: &EventConfig, sanitize: Rules) -> (Modes, Option<Range<usize>>) {
+    let [schema, sanitizer, limit, auth] =
+        ["schema", "sanitize", "limit", "auth"].map(|stage| mode.one_of(stage, MODES));
+    let because = mode.string("because");
+    let is_monitored = |word: &&Spanned<Mode>| word.value == Mode::Monitor;
+    let warn = |word: &Option<Spanned<Mode>>, what: &str| {
+        if let Some(word) = word.as_ref().filter(is_monitored) {
+            mode.warning(Some(word.span.clone()), Fault::new(what.to_owned()));
+        }
+    };
+    let no_schema = event.schemas.is_none();
+    warn(&schema, if no_schema { "schema is monitored, but there is no [event.schema]" } else { SCHEMA_WEAKENED });
+    let no_rule = sanitize == Rules::default();
+    warn(&sanitizer, if no_rule { "sanitize is monitored, but there is no [sanitize]" } else { SANITIZE_WEAKENED });
+    warn(&limit, LIMIT_WEAKENED);
+    warn(&auth, AUTH_WEAKENED);
+    let unproven = auth.as_ref().filter(is_monitored).map(|word| word.span.clone());
+    let unlimited = limit.as_ref().filter(is_monitored).map(|word| word.span.clone());
+    if because.as_ref().is_none_or(|because| because.value.trim().is_empty()) {
+        let opened = [(&unproven, AUTH_UNEXPLAINED), (&unlimited, LIMIT_UNEXPLAINED)];
+        for (span, message) in opened.into_iter().filter(|(span, _)| span.is_some()) {
+            mode.error(span.clone(), Fault::new(message));
         }
     }
-    mode.string("because");
+    if unproven.is_some() && unlimited.is_some() {
+        let fault = Fault::new("auth and limit cannot both be monitored: nothing would hold strangers back");
+        mode.error(unproven.clone(), fault);
+    }
+    let word = |word: Option<Spanned<Mode>>| word.map(|word| word.value).unwrap_or_default();
+    let modes = Modes {
+        schema: word(schema),
+        sanitize: word(sanitizer),
+        limit: word(limit),
+        auth: word(auth),
+        because: because.map(|because| because.value.into()),
+    };
+    (modes, unproven)
 }
+
+const MODES: &[(&str, Mode)] = &[("enforce", Mode::Enforce), ("monitor", Mode::Monitor)];
+const SCHEMA_WEAKENED: &str = "schema is only monitored: payloads that miss it go on";
+const SANITIZE_WEAKENED: &str = "sanitize is only monitored: nothing is removed or refused";
+const LIMIT_WEAKENED: &str = "limit is only monitored: the rates of clients and of the source refuse nothing";
+const AUTH_UNEXPLAINED: &str = "auth = \"monitor\" lets anybody in, so it needs because = \"…\"";
+const LIMIT_UNEXPLAINED: &str = "limit = \"monitor\" lets floods in, so it needs because = \"…\"";
+const AUTH_WEAKENED: &str = "auth is only monitored: deliveries go on without proof, marked x-hookward-unauthenticated";
 
 impl LimitConfig {
     /// The numbers of `[limit]` itself, with the default rates.

@@ -8,7 +8,7 @@ use std::fmt;
 
 use anstyle::AnsiColor;
 
-use super::delivery::{Delivery, DeliveryId};
+use super::delivery::{Delivery, DeliveryId, Effect};
 use super::object::{Object, TEXT_CHARS_MAX};
 use super::rejects::{EVENT_CHARS_MAX, HINT_CHARS_MAX, METHOD_CHARS_MAX, PATH_CHARS_MAX};
 use super::suppress::Summary;
@@ -76,6 +76,7 @@ fn accepted_text(out: &mut Vec<u8>, style: Style, delivery: &Delivery<'_>) {
         out.extend_from_slice(b", edits ");
         text::push_number(out, u64::from(delivery.edits));
     }
+    push_monitored(out, delivery.monitored);
     if let Some(upstream) = delivery.upstream.filter(|upstream| upstream.attempts > 1) {
         out.extend_from_slice(b", attempts ");
         text::push_number(out, u64::from(upstream.attempts));
@@ -127,6 +128,7 @@ fn refused_text(out: &mut Vec<u8>, style: Style, delivery: &Delivery<'_>, reject
     text::push_plain(out, rejection.next_step(), HINT_CHARS_MAX);
     out.extend_from_slice(b" (delivery ");
     push_id(out, delivery.id);
+    push_monitored(out, delivery.monitored);
     if suppressed > 0 {
         out.extend_from_slice(b", and ");
         text::push_number(out, suppressed);
@@ -148,21 +150,33 @@ fn refused_json(out: &mut Vec<u8>, delivery: &Delivery<'_>, rejection: &Rejectio
     out.push(b'\n');
 }
 
-/// Writes the line of refusals that were only counted.
+/// How loudly findings that were only counted are told: nothing was refused where they were monitored.
+pub(super) fn summary_level(summary: &Summary) -> Level {
+    match summary.effect {
+        Effect::Refused => summary.reason.row().level,
+        Effect::Monitored => Level::Info,
+    }
+}
+
+/// Writes the line of findings that were only counted.
 pub(super) fn summary(out: &mut Vec<u8>, style: Style, summary: &Summary, now: i64) {
     let row = summary.reason.row();
     let network = summary.network.text();
     let network = network.as_deref().unwrap_or("several networks");
     match style.format {
         Format::Text => {
-            push_head(out, style, now, row.level);
-            out.extend_from_slice(b"refused");
+            push_head(out, style, now, summary_level(summary));
+            out.extend_from_slice(summary.effect.name().as_bytes());
             push_source_and_event(out, summary.source.as_deref(), None);
             text::push_format(out, format_args!(" {}: {} more from {network} since ", row.code, summary.suppressed));
             text::push_time_of_day(out, summary.since);
         }
         Format::Json => {
-            let mut line = begin_json(out, now, row.level, "refused more");
+            let message = match summary.effect {
+                Effect::Refused => "refused more",
+                Effect::Monitored => "monitored more",
+            };
+            let mut line = begin_json(out, now, summary_level(summary), message);
             line.text_or_null("source", summary.source.as_deref(), TEXT_CHARS_MAX);
             line.text("peer", network, TEXT_CHARS_MAX);
             line.plain("reason", row.code);
@@ -233,6 +247,14 @@ fn push_source_and_event(out: &mut Vec<u8>, source: Option<&str>, event: Option<
     }
 }
 
+/// `, monitored schema_mismatch`: what would have refused or edited the delivery.
+fn push_monitored(out: &mut Vec<u8>, monitored: &[Rejection]) {
+    for (place, finding) in monitored.iter().enumerate() {
+        out.extend_from_slice(if place == 0 { b", monitored " } else { b" " });
+        out.extend_from_slice(finding.reason().code().as_bytes());
+    }
+}
+
 fn push_id(out: &mut Vec<u8>, id: DeliveryId) {
     out.extend_from_slice(id.encode(&mut [0; DeliveryId::LENGTH]).as_bytes());
 }
@@ -255,4 +277,5 @@ fn push_request(line: &mut Object<'_>, delivery: &Delivery<'_>) {
     line.number_or_null("body_bytes", delivery.body_bytes());
     line.number_or_null("status", delivery.status.map(u64::from));
     line.number("elapsed_us", text::micros(delivery.elapsed));
+    line.plain_list("monitored", delivery.monitored.iter().map(|finding| finding.reason().code()));
 }

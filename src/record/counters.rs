@@ -31,13 +31,17 @@ pub(super) const SECONDS_BOUNDS: [u64; 15] = [
 /// Upper bounds of the histogram of body sizes, in bytes: 256 B to 4 MiB.
 pub(super) const BYTES_BOUNDS: [u64; 8] = [256, 1_024, 4_096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304];
 
+/// A count for each reason.
+pub(super) type Reasons = Box<[AtomicU64; Reason::COUNT]>;
+
 /// What one worker counted of one source.
 #[derive(Debug)]
 pub(super) struct Block {
     pub(super) source: Arc<str>,
     pub(super) accepted: AtomicU64,
     pub(super) answered: AtomicU64,
-    pub(super) rejected: OnceLock<Box<[AtomicU64; Reason::COUNT]>>,
+    pub(super) rejected: OnceLock<Reasons>,
+    pub(super) monitored: OnceLock<Reasons>,
     pub(super) elapsed: Histogram<15>,
     pub(super) upstream: Histogram<15>,
     pub(super) body: Histogram<8>,
@@ -86,6 +90,7 @@ impl Block {
             accepted: AtomicU64::new(0),
             answered: AtomicU64::new(0),
             rejected: OnceLock::new(),
+            monitored: OnceLock::new(),
             elapsed: Histogram::new(&SECONDS_BOUNDS),
             upstream: Histogram::new(&SECONDS_BOUNDS),
             body: Histogram::new(&BYTES_BOUNDS),
@@ -108,10 +113,13 @@ impl Block {
             }
             Outcome::Rejected(rejection) => {
                 let reason = rejection.reason();
-                self.reasons()[reason as usize].fetch_add(1, Relaxed);
+                count(&self.rejected, reason);
                 reason.row().blame != Blame::Sender
             }
         };
+        for finding in delivery.monitored {
+            count(&self.monitored, finding.reason());
+        }
         if timed {
             self.elapsed.add(micros(delivery.elapsed));
         }
@@ -122,10 +130,11 @@ impl Block {
             self.body.add(bytes);
         }
     }
+}
 
-    fn reasons(&self) -> &[AtomicU64; Reason::COUNT] {
-        self.rejected.get_or_init(|| Box::new([const { AtomicU64::new(0) }; Reason::COUNT]))
-    }
+fn count(reasons: &OnceLock<Reasons>, reason: Reason) {
+    let reasons = reasons.get_or_init(|| Box::new([const { AtomicU64::new(0) }; Reason::COUNT]));
+    reasons[reason as usize].fetch_add(1, Relaxed);
 }
 
 impl<const BOUNDS: usize> Histogram<BOUNDS> {

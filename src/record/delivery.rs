@@ -55,6 +55,8 @@ pub struct Delivery<'d> {
     pub status: Option<u16>,
     /// What the upstream did, if it was asked.
     pub upstream: Option<Upstream>,
+    /// What stages in monitor mode found and let pass.
+    pub monitored: &'d [Rejection],
     /// How it ended.
     pub outcome: Outcome<'d>,
 }
@@ -79,6 +81,26 @@ pub enum Outcome<'d> {
     Answered,
     /// It was refused, or it failed on the way.
     Rejected(&'d Rejection),
+}
+
+/// What a finding did to its delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Effect {
+    /// It was refused.
+    Refused,
+    /// It went on: the stage is in monitor mode.
+    Monitored,
+}
+
+impl Effect {
+    /// The stable name, as in log lines.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Monitored => "monitored",
+        }
+    }
 }
 
 /// The name of one delivery: a UUID of version 7 (RFC 9562 §5.7), 36 characters as text.

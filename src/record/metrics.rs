@@ -61,6 +61,7 @@ struct Totals {
     accepted: u64,
     answered: u64,
     rejected: BTreeMap<Reason, u64>,
+    monitored: BTreeMap<Reason, u64>,
     elapsed: Values<16>,
     upstream: Values<16>,
     body: Values<9>,
@@ -84,6 +85,7 @@ impl Collector for Scrape {
         let totals = by_source(&blocks);
         deliveries(&mut encoder, &totals)?;
         rejections(&mut encoder, &totals)?;
+        monitored(&mut encoder, &totals)?;
         histograms(&mut encoder, &totals)?;
         log_health(&mut encoder, core)?;
         work_in_hand(&mut encoder, core)?;
@@ -103,11 +105,12 @@ impl Totals {
     fn add(&mut self, block: &Block) {
         self.accepted += block.accepted.load(Relaxed);
         self.answered += block.answered.load(Relaxed);
-        if let Some(reasons) = block.rejected.get() {
+        for (reasons, totals) in [(&block.rejected, &mut self.rejected), (&block.monitored, &mut self.monitored)] {
+            let Some(reasons) = reasons.get() else { continue };
             for reason in Reason::all() {
                 let count = reasons[reason as usize].load(Relaxed);
                 if count > 0 {
-                    *self.rejected.entry(reason).or_default() += count;
+                    *totals.entry(reason).or_default() += count;
                 }
             }
         }
@@ -141,12 +144,26 @@ fn deliveries(encoder: &mut DescriptorEncoder<'_>, totals: &BTreeMap<&str, Total
 fn rejections(encoder: &mut DescriptorEncoder<'_>, totals: &BTreeMap<&str, Totals>) -> fmt::Result {
     let help = "Rejected deliveries by reason; blame says who has to act";
     let mut family = encoder.encode_descriptor("hookward_rejections", help, None, MetricType::Counter)?;
+    by_reason(&mut family, totals, |totals| &totals.rejected)
+}
+
+fn monitored(encoder: &mut DescriptorEncoder<'_>, totals: &BTreeMap<&str, Totals>) -> fmt::Result {
+    let help = "What stages in monitor mode found and let pass; stage authenticate: deliveries forwarded without proof";
+    let mut family = encoder.encode_descriptor("hookward_monitored", help, None, MetricType::Counter)?;
+    by_reason(&mut family, totals, |totals| &totals.monitored)
+}
+
+fn by_reason(
+    family: &mut MetricEncoder<'_>,
+    totals: &BTreeMap<&str, Totals>,
+    of: impl Fn(&Totals) -> &BTreeMap<Reason, u64>,
+) -> fmt::Result {
     for (source, totals) in totals {
-        for (reason, count) in &totals.rejected {
+        for (reason, count) in of(totals) {
             let row = reason.row();
             let labels =
                 [("source", *source), ("stage", row.stage.name()), ("reason", row.code), ("blame", row.blame.name())];
-            counter(&mut family, &labels, *count)?;
+            counter(family, &labels, *count)?;
         }
     }
     Ok(())

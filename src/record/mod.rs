@@ -38,7 +38,7 @@ use std::thread;
 use std::time::Duration;
 
 pub use access::{Colour, Format};
-pub use delivery::{Delivery, DeliveryId, Outcome, Upstream};
+pub use delivery::{Delivery, DeliveryId, Effect, Outcome, Upstream};
 pub use reader::{Reader, read_stream};
 pub use rejects::{MEMBERS, Record};
 pub use sink::Clock;
@@ -240,7 +240,8 @@ impl Recorder {
         let mut state = self.shard.lock();
         let State { sources, suppression, .. } = &mut *state;
         let found = sources.find(source, &self.core.registry);
-        let origin = Origin { slot: found.slot, name: source.map(|_| &found.block.source) };
+        let name = source.map(|_| &found.block.source);
+        let origin = Origin { slot: found.slot, name, effect: Effect::Refused };
         suppression.reserve(origin, reason, peer, now).map(|suppressed| Reserved { suppressed })
     }
 
@@ -251,9 +252,12 @@ impl Recorder {
 
     fn record(&self, delivery: &Delivery<'_>, place: Option<Reserved>) {
         let mut state = self.shard.lock();
-        let State { sources, lines, .. } = &mut *state;
-        sources.find(delivery.source, &self.core.registry).block.add(delivery);
+        state.sources.find(delivery.source, &self.core.registry).block.add(delivery);
+        for finding in delivery.monitored {
+            self.monitored(&mut state, delivery, finding);
+        }
         let style = self.core.style;
+        let lines = &mut state.lines;
         match delivery.outcome {
             Outcome::Forwarded | Outcome::Answered => {
                 if style.level <= Level::Info {
@@ -275,7 +279,8 @@ impl Recorder {
         // Not when it began: deliveries that drip in slowly would set the budgets' clock back.
         let now = delivery.ended_at();
         let source = sources.find(delivery.source, &self.core.registry);
-        let origin = Origin { slot: source.slot, name: delivery.source.map(|_| &source.block.source) };
+        let name = delivery.source.map(|_| &source.block.source);
+        let origin = Origin { slot: source.slot, name, effect: Effect::Refused };
         let reserved = |Reserved { suppressed }| Verdict::Write { suppressed };
         let verdict = place.map_or_else(|| suppression.admit(origin, reason, peer, now), reserved);
         let Verdict::Write { suppressed } = verdict else {
@@ -283,7 +288,7 @@ impl Recorder {
             return;
         };
         let taken = self.core.append(&self.shard, lines, Stream::Rejects, |out| {
-            rejects::push_record(out, delivery, rejection, suppressed);
+            rejects::push_record(out, delivery, rejection, Effect::Refused, suppressed);
         });
         if !taken {
             suppression.put_back(origin, reason, peer, now, suppressed.saturating_add(1));
@@ -292,6 +297,25 @@ impl Recorder {
             self.core.append(&self.shard, lines, Stream::Access, |out| {
                 access::refused(out, style, delivery, rejection, suppressed);
             });
+        }
+    }
+
+    /// Writes what a stage in monitor mode found: into the rejected log, where it says so. The delivery's own line names it in the access log.
+    fn monitored(&self, state: &mut State, delivery: &Delivery<'_>, finding: &Rejection) {
+        let State { sources, suppression, lines } = state;
+        let (reason, peer, now) = (finding.reason(), delivery.peer, delivery.ended_at());
+        let source = sources.find(delivery.source, &self.core.registry);
+        let name = delivery.source.map(|_| &source.block.source);
+        let origin = Origin { slot: source.slot, name, effect: Effect::Monitored };
+        let Verdict::Write { suppressed } = suppression.admit(origin, reason, peer, now) else {
+            self.shard.count_suppressed();
+            return;
+        };
+        let taken = self.core.append(&self.shard, lines, Stream::Rejects, |out| {
+            rejects::push_record(out, delivery, finding, Effect::Monitored, suppressed);
+        });
+        if !taken {
+            suppression.put_back(origin, reason, peer, now, suppressed.saturating_add(1));
         }
     }
 

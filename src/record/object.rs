@@ -60,6 +60,18 @@ impl<'o> Object<'o> {
         out.push(b'"');
     }
 
+    /// Texts that need no escape, as an array.
+    pub(super) fn plain_list(&mut self, name: &str, texts: impl Iterator<Item = &'static str>) {
+        let out = self.name(name);
+        out.push(b'[');
+        for (place, text) in texts.enumerate() {
+            out.extend_from_slice(if place == 0 { b"\"" } else { b",\"" });
+            out.extend_from_slice(text.as_bytes());
+            out.push(b'"');
+        }
+        out.push(b']');
+    }
+
     pub(super) fn time(&mut self, name: &str, ts: i64) {
         let out = self.name(name);
         out.push(b'"');

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::delivery::{Delivery, DeliveryId};
+use super::delivery::{Delivery, DeliveryId, Effect};
 use super::object::{Object, TEXT_CHARS_MAX};
 use super::suppress::Summary;
 use super::text;
@@ -20,7 +20,7 @@ use crate::reason::Row;
 use crate::rejection::Rejection;
 
 /// The names of a record's members, in their order.
-pub const MEMBERS: [&str; 18] = [
+pub const MEMBERS: [&str; 19] = [
     "ts",
     "delivery",
     "source",
@@ -39,6 +39,7 @@ pub const MEMBERS: [&str; 18] = [
     "policy",
     "elapsed_us",
     "suppressed",
+    "effect",
 ];
 
 /// Most characters of a method that are written. The longest registered one has 17.
@@ -50,8 +51,15 @@ pub(super) const EVENT_CHARS_MAX: usize = 128;
 /// Most characters of a hint that are written.
 pub(super) const HINT_CHARS_MAX: usize = 512;
 
-/// Writes the record of one refused delivery; `suppressed` others like it were counted instead since the last one.
-pub(super) fn push_record(out: &mut Vec<u8>, delivery: &Delivery<'_>, rejection: &Rejection, suppressed: u64) {
+/// Writes the record of one refused delivery, or of one finding of a stage in monitor mode; `suppressed` others like it were counted instead since
+/// the last one.
+pub(super) fn push_record(
+    out: &mut Vec<u8>,
+    delivery: &Delivery<'_>,
+    rejection: &Rejection,
+    effect: Effect,
+    suppressed: u64,
+) {
     let row = rejection.reason().row();
     let mut record = Object::begin(out);
     record.time("ts", delivery.ts);
@@ -72,6 +80,7 @@ pub(super) fn push_record(out: &mut Vec<u8>, delivery: &Delivery<'_>, rejection:
     record.text_or_null("policy", delivery.policy, TEXT_CHARS_MAX);
     record.number("elapsed_us", text::micros(delivery.elapsed));
     record.number("suppressed", suppressed);
+    record.plain("effect", effect.name());
     record.end();
     out.push(b'\n');
 }
@@ -83,7 +92,8 @@ pub(super) fn push_summary(out: &mut Vec<u8>, summary: &Summary, now: i64) {
     record.time("ts", now);
     record.null("delivery");
     record.text_or_null("source", summary.source.as_deref(), TEXT_CHARS_MAX);
-    push_row(&mut record, row, row.status.map(|status| status.as_u16()));
+    let told = row.status.filter(|_| summary.effect == Effect::Refused);
+    push_row(&mut record, row, told.map(|status| status.as_u16()));
     record.text_or_null("peer", summary.network.text().as_deref(), TEXT_CHARS_MAX);
     for name in ["method", "path", "event", "body_bytes", "body_sha256"] {
         record.null(name);
@@ -95,6 +105,7 @@ pub(super) fn push_summary(out: &mut Vec<u8>, summary: &Summary, now: i64) {
     record.null("policy");
     record.null("elapsed_us");
     record.number("suppressed", summary.suppressed);
+    record.plain("effect", summary.effect.name());
     record.end();
     out.push(b'\n');
 }
@@ -158,6 +169,8 @@ pub struct Record {
     pub elapsed_us: Option<u64>,
     /// How many refusals like this one were counted instead of written.
     pub suppressed: u64,
+    /// `refused` or `monitored`; absent from older records, which are refusals.
+    pub effect: Option<String>,
     /// Only lines of the access log have one; where both logs go to standard output, this tells them apart.
     level: Option<String>,
 }
@@ -170,10 +183,26 @@ impl Record {
         (!record.ts.is_empty() && !record.reason.is_empty() && record.level.is_none()).then_some(record)
     }
 
-    /// How many refusals this record stands for: those it counts, and its own delivery if it has one.
+    /// Whether the delivery was refused, or went on because the stage is in monitor mode.
+    #[must_use]
+    pub fn effect(&self) -> Effect {
+        let monitored = self.effect.as_deref() == Some(Effect::Monitored.name());
+        if monitored { Effect::Monitored } else { Effect::Refused }
+    }
+
+    /// How many findings this record stands for: those it counts, and its own delivery's if it has one.
+    #[must_use]
+    pub fn findings(&self) -> u64 {
+        self.suppressed.saturating_add(u64::from(self.delivery.is_some()))
+    }
+
+    /// How many refusals this record stands for: none where the finding was only monitored.
     #[must_use]
     pub fn refusals(&self) -> u64 {
-        self.suppressed.saturating_add(u64::from(self.delivery.is_some()))
+        match self.effect() {
+            Effect::Refused => self.findings(),
+            Effect::Monitored => 0,
+        }
     }
 
     /// The facts in one line, such as `header=x-hub-signature-256 skew_seconds=-412`. Not escaped.
@@ -204,7 +233,7 @@ mod tests {
 
     fn record(delivery: &Delivery<'_>, rejection: &Rejection, suppressed: u64) -> String {
         let mut out = Vec::new();
-        push_record(&mut out, delivery, rejection, suppressed);
+        push_record(&mut out, delivery, rejection, Effect::Refused, suppressed);
         String::from_utf8(out).unwrap()
     }
 
@@ -222,7 +251,7 @@ mod tests {
                 r#""body_bytes":3,"body_sha256":"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad","#,
                 r#""detail":{"secrets":["2026-11"]},"hint":"compare the secret at the provider with the one the policy "#,
                 r#"names; a proxy that changes the body also does this","policy":"policies/github.toml@3f9a1c2e","#,
-                r#""elapsed_us":3249,"suppressed":7}"#,
+                r#""elapsed_us":3249,"suppressed":7,"effect":"refused"}"#,
                 "\n"
             )
         );
@@ -244,6 +273,7 @@ mod tests {
         let summary = Summary {
             source: None,
             reason: Reason::TlsFailed,
+            effect: Effect::Refused,
             network: Network::V4([203, 0, 113]),
             suppressed: 31,
             since: 0,

@@ -193,7 +193,7 @@ impl Core {
             let mut state = self.house.lock();
             let lines = &mut state.lines;
             self.append(&self.house, lines, Stream::Rejects, |out| rejects::push_summary(out, summary, now));
-            if summary.reason.row().level >= self.style.level {
+            if access::summary_level(summary) >= self.style.level {
                 self.append(&self.house, lines, Stream::Access, |out| {
                     access::summary(out, self.style, summary, now);
                 });

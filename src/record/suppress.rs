@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
+use super::delivery::Effect;
 use crate::reason::Reason;
 
 /// The budgets. Times are microseconds.
@@ -71,6 +72,7 @@ pub(super) enum Verdict {
 pub(super) struct Summary {
     pub(super) source: Option<Arc<str>>,
     pub(super) reason: Reason,
+    pub(super) effect: Effect,
     pub(super) network: Network,
     pub(super) suppressed: u64,
     /// When the first of them came, in microseconds since the Unix epoch.
@@ -93,6 +95,7 @@ pub(super) enum Network {
 struct Key {
     slot: u32,
     reason: Reason,
+    effect: Effect,
     network: Network,
 }
 
@@ -120,6 +123,8 @@ pub(super) struct Suppression {
 pub(super) struct Origin<'s> {
     pub(super) slot: u32,
     pub(super) name: Option<&'s Arc<str>>,
+    /// Findings of monitored stages have budgets and counts of their own: they are no refusals.
+    pub(super) effect: Effect,
 }
 
 /// The place of groups whose own place is taken: they are counted by reason alone.
@@ -210,7 +215,7 @@ fn client<'t>(
     reason: Reason,
     peer: IpAddr,
 ) -> Option<&'t mut Entry> {
-    let key = Key { slot: origin.slot, reason, network: Network::of(peer) };
+    let key = Key { slot: origin.slot, reason, effect: origin.effect, network: Network::of(peer) };
     if clients.len() >= limits.clients_max && !clients.contains_key(&key) {
         return None;
     }
@@ -218,7 +223,7 @@ fn client<'t>(
 }
 
 fn group<'t>(groups: &'t mut Table, limits: &Limits, origin: Origin<'_>, reason: Reason) -> &'t mut Entry {
-    let own = Key { slot: origin.slot, reason, network: Network::Any };
+    let own = Key { slot: origin.slot, reason, effect: origin.effect, network: Network::Any };
     if groups.len() >= limits.groups_max && !groups.contains_key(&own) {
         let shared = Key { slot: SHARED_SLOT, ..own };
         return groups.entry(shared).or_insert_with(|| Entry::new(None));
@@ -257,6 +262,7 @@ impl Entry {
         Summary {
             source: self.source.clone(),
             reason: key.reason,
+            effect: key.effect,
             network: key.network,
             suppressed: std::mem::take(&mut self.suppressed),
             since: self.since,
@@ -313,7 +319,7 @@ mod tests {
         }
 
         fn refuse(&mut self, reason: Reason, peer: &str, now: i64) -> Verdict {
-            let origin = Origin { slot: 1, name: Some(&self.name) };
+            let origin = Origin { slot: 1, name: Some(&self.name), effect: Effect::Refused };
             let verdict = self.suppression.admit(origin, reason, ip(peer), now);
             if let Verdict::Write { suppressed } = verdict {
                 self.written += 1;
@@ -337,7 +343,7 @@ mod tests {
         let reason = Reason::CredentialMismatch;
         let reserve = |flood: &mut Flood| {
             let name = Arc::clone(&flood.name);
-            let origin = Origin { slot: 1, name: Some(&name) };
+            let origin = Origin { slot: 1, name: Some(&name), effect: Effect::Refused };
             flood.suppression.reserve(origin, reason, ip("203.0.113.9"), 0)
         };
         assert_eq!(reserve(&mut flood), Some(0));
@@ -422,7 +428,7 @@ mod tests {
         let name: Arc<str> = "many".into();
         let mut written = 0;
         for slot in 0..100 {
-            let origin = Origin { slot, name: Some(&name) };
+            let origin = Origin { slot, name: Some(&name), effect: Effect::Refused };
             let verdict = table.admit(origin, Reason::CredentialMismatch, ip("203.0.113.9"), 0);
             written += u64::from(verdict != Verdict::Suppress);
         }
@@ -434,6 +440,7 @@ mod tests {
             [Summary {
                 source: None,
                 reason: Reason::CredentialMismatch,
+                effect: Effect::Refused,
                 network: Network::Any,
                 suppressed: 97,
                 since: 0
@@ -454,6 +461,7 @@ mod tests {
             [Summary {
                 source: Some("github".into()),
                 reason: Reason::CredentialMismatch,
+                effect: Effect::Refused,
                 network: Network::V4([203, 0, 113]),
                 suppressed: 10,
                 since: 20

@@ -26,6 +26,7 @@ pub(crate) fn forwarded() -> Delivery<'static> {
         edits: 0,
         status: Some(200),
         upstream: Some(Upstream { status: Some(200), attempts: 1, elapsed: Duration::from_micros(2_100) }),
+        monitored: &[],
         outcome: Outcome::Forwarded,
     }
 }
@@ -161,11 +162,11 @@ fn a_delivery_is_one_json_object_for_collectors() {
     let expected = concat!(
         r#"{"ts":"2026-11-23T14:03:05.123456Z","level":"info","message":"accepted","delivery":"ID","source":"github","#,
         r#""event":"push","peer":"203.0.113.9","method":"POST","path":"/hooks/github","body_bytes":null,"status":200,"#,
-        r#""elapsed_us":3249,"upstream_status":200,"attempts":1,"scheme":"github","secret_id":"2026-11","edits":0}"#,
+        r#""elapsed_us":3249,"monitored":[],"upstream_status":200,"attempts":1,"scheme":"github","secret_id":"2026-11","edits":0}"#,
         "\n",
         r#"{"ts":"2026-11-23T14:03:05.123456Z","level":"warn","message":"refused","delivery":"ID","source":"github","#,
         r#""event":null,"peer":"203.0.113.9","method":"POST","path":"/hooks/github","body_bytes":null,"status":401,"#,
-        r#""elapsed_us":3249,"reason":"credential_mismatch","stage":"authenticate","blame":"sender","#,
+        r#""elapsed_us":3249,"monitored":[],"reason":"credential_mismatch","stage":"authenticate","blame":"sender","#,
         r#""hint":"compare the secrets","suppressed":0}"#,
         "\n",
     );

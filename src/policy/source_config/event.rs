@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::auth::place::Place;
 use crate::auth::template::Template;
 use crate::payload::Pointer;
+use crate::policy::patterns::Pattern;
 use crate::policy::scheme::parse_header_name;
 use crate::policy::source::Unlisted;
 use crate::policy::table::parse::{Fault, parse_path};
@@ -14,7 +15,7 @@ use crate::sanitize::{Action, Formula, Rules};
 /// `[event]`.
 #[derive(Debug, Clone, Default)]
 pub struct EventConfig {
-    /// Where the event's name is: a header or a JSON Pointer. Absent: the preset's.
+    /// Where the event's name is: a header, a JSON Pointer or a form field. Absent: the preset's.
     pub place: Option<Spanned<Template>>,
     /// What an event without schema gets; there beside schemas only.
     pub unlisted: Option<Spanned<Unlisted>>,
@@ -27,6 +28,8 @@ pub struct EventConfig {
 pub struct SchemaConfig {
     /// Files by event name.
     pub by_event: Vec<(Spanned<String>, Spanned<PathBuf>)>,
+    /// Files by pattern of event names, such as `customer.subscription.*`.
+    pub by_pattern: Vec<(Spanned<Pattern>, Spanned<PathBuf>)>,
     /// `"*"`: the schema of every other event, and of deliveries that name none.
     pub any: Option<Spanned<PathBuf>>,
 }
@@ -34,12 +37,18 @@ pub struct SchemaConfig {
 /// Entries of `[event.schema]`.
 pub const SCHEMAS_MAX: usize = 1_024;
 pub(super) fn read_event(event: &mut Reader<'_>) -> EventConfig {
-    if event.has("header") && event.has("pointer") {
-        event.error(event.key_span("pointer"), Fault::new("header and pointer cannot stand together"));
+    let [mut first, others @ ..] = ["header", "pointer", "form"];
+    for other in others {
+        if event.has(first) && event.has(other) {
+            event.error(event.key_span(other), Fault::new(format!("{first} and {other} cannot stand together")));
+        } else if event.has(other) {
+            first = other;
+        }
     }
     let header =
         event.parsed("header", |text| parse_header_name(text).map(|name| Template::of_place(Place::header(name))));
     let pointer = event.parsed("pointer", parse_event_pointer);
+    let form = event.parsed("form", parse_form_field);
     let unlisted = event.one_of("unlisted", UNLISTED);
     let schemas = event.table("schema", read_schemas);
 
@@ -51,7 +60,7 @@ pub(super) fn read_event(event: &mut Reader<'_>) -> EventConfig {
     if let (Some(unlisted), Some(why)) = (&unlisted, why) {
         event.warning(Some(unlisted.span.clone()), Fault::new(format!("unlisted has no effect {why}")));
     }
-    EventConfig { place: header.or(pointer), unlisted, schemas }
+    EventConfig { place: header.or(pointer).or(form), unlisted, schemas }
 }
 
 fn parse_event_pointer(text: &str) -> Result<Template, Fault> {
@@ -64,6 +73,13 @@ fn parse_event_pointer(text: &str) -> Result<Template, Fault> {
     }
 }
 
+fn parse_form_field(text: &str) -> Result<Template, Fault> {
+    if text.is_empty() {
+        return Err(Fault::new("a form field has a name").hint("such as \"event\""));
+    }
+    Ok(Template::of_place(Place::Form(text.into())))
+}
+
 fn read_schemas(schemas: &mut Reader<'_>) -> SchemaConfig {
     let directory = schemas.directory();
     let mut by_event = schemas.entries(SCHEMAS_MAX, |text| parse_path(text).map(|path| directory.join(path)));
@@ -71,7 +87,31 @@ fn read_schemas(schemas: &mut Reader<'_>) -> SchemaConfig {
     if schemas.is_empty() {
         schemas.warning(None, Fault::new("[event.schema] is empty, so every event is unlisted"));
     }
-    SchemaConfig { by_event, any }
+    let mut plain = Vec::new();
+    let mut by_pattern = Vec::new();
+    for (event, path) in by_event {
+        match Pattern::parse(&event.value) {
+            Ok(None) => plain.push((event, path)),
+            Ok(Some(value)) => by_pattern.push((Spanned { value, span: event.span }, path)),
+            Err(fault) => schemas.error(Some(event.span), Fault::new(format!("{:?} {fault}", event.value))),
+        }
+    }
+    refuse_ties(schemas, &by_pattern);
+    SchemaConfig { by_event: plain, by_pattern, any }
+}
+
+/// Of two patterns that fit the same name one has to be more specific.
+fn refuse_ties(schemas: &Reader<'_>, patterns: &[(Spanned<Pattern>, Spanned<PathBuf>)]) {
+    for (place, (pattern, _)) in patterns.iter().enumerate() {
+        let ties = |(other, _): &&(Spanned<Pattern>, Spanned<PathBuf>)| {
+            other.value.rank() == pattern.value.rank() && other.value.overlaps(&pattern.value)
+        };
+        if let Some((other, _)) = patterns.iter().take(place).find(ties) {
+            let message =
+                format!("{} and {} fit the same events, and none is more specific", other.value, pattern.value);
+            schemas.error(Some(pattern.span.clone()), Fault::new(message));
+        }
+    }
 }
 
 pub(super) fn read_sanitize(sanitize: &mut Reader<'_>, event: &EventConfig) -> Rules {

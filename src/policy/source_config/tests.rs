@@ -208,7 +208,38 @@ fn faults_at_the_top_level_are_told() {
         ("", "[limit]\nburst = 1", &["4:1: unknown key \"burst\" in limit"]),
         ("", "[replay]\nwindow_seconds = 0", &["4:18: window_seconds is 0, must be 1..=172_800"]),
         ("", "[replay]\non_duplicate = 'drop'", &["4:16: unknown on_duplicate \"drop\""]),
-        ("", "[mode]\nschema = 'monitor'", &["4:10: schema = \"monitor\" is not supported yet"]),
+        (
+            "",
+            "[mode]\nauth = 'monitor'",
+            &[
+                "4:8: auth = \"monitor\" lets anybody in, so it needs because = \"…\"",
+                "4:8: warning: auth is only monitored: deliveries go on without proof, marked x-hookward-unauthenticated",
+            ],
+        ),
+        (
+            "",
+            "[mode]\nauth = 'monitor'\nlimit = 'monitor'\nbecause = 'we move'",
+            &[
+                "4:8: auth and limit cannot both be monitored: nothing would hold strangers back",
+                "4:8: warning: auth is only monitored: deliveries go on without proof, marked x-hookward-unauthenticated",
+                "5:9: warning: limit is only monitored: the rates of clients and of the source refuse nothing",
+            ],
+        ),
+        (
+            "",
+            "[mode]\nlimit = 'monitor'\nbecause = ' '",
+            &[
+                "4:9: limit = \"monitor\" lets floods in, so it needs because = \"…\"",
+                "4:9: warning: limit is only monitored: the rates of clients and of the source refuse nothing",
+            ],
+        ),
+        (
+            "",
+            "[mode]\nlimit = 'monitor'\nbecause = 'we measure'",
+            &["4:9: warning: limit is only monitored: the rates of clients and of the source refuse nothing"],
+        ),
+        ("", "[mode]\nschema = 'monitor'", &["4:10: warning: schema is monitored, but there is no [event.schema]"]),
+        ("", "[mode]\nsanitize = 'monitor'", &["4:12: warning: sanitize is monitored, but there is no [sanitize]"]),
         ("", "[mode]\nauth = 'off'", &["4:8: unknown auth \"off\""]),
     ]);
 }
@@ -426,5 +457,38 @@ proptest! {
         text.insert(at, byte);
         findings(&text, read_source);
         findings(&text[..text.floor_char_boundary(cut)], read_source);
+    }
+}
+
+#[test]
+fn event_names_may_be_patterns_that_do_not_tie() {
+    let rows: &[(&str, &[&str])] = &[
+        ("'a.*' = 's.json'\n'a.b.*' = 's.json'\n'a.b' = 's.json'", &[]),
+        ("'a.*.c' = 's.json'\n'*.bb.c' = 's.json'", &[]),
+        (
+            "'a.*.c' = 's.json'\n'*.b.c' = 's.json'",
+            &["\"*.b.c\" and \"a.*.c\" fit the same events, and none is more specific"],
+        ),
+        ("'a*b' = 's.json'", &["\"a*b\" has its \"*\" within a segment: it stands at the end of one, or of the name"]),
+        ("'a.*.*' = 's.json'", &["\"a.*.*\" has more than one \"*\""]),
+    ];
+    for (schemas, expected) in rows {
+        let text = format!("[event]\nform = 'event'\n[event.schema]\n{schemas}");
+        let (_, found) = check("", &text);
+        let found: Vec<_> = found.iter().map(|line| line.split_once(": ").unwrap().1).collect();
+        assert_eq!(found, *expected, "{schemas}");
+    }
+}
+
+#[test]
+fn an_event_is_in_one_place() {
+    for (keys, faults) in [
+        ("form = 'a'", 0),
+        ("form = ''", 1),
+        ("header = 'a'\nform = 'b'", 1),
+        ("pointer = '/a'\nform = 'b'", 1),
+        ("header = 'a'\npointer = '/b'\nform = 'c'", 2),
+    ] {
+        assert_eq!(check("", &format!("[event]\n{keys}")).1.len(), faults, "{keys}");
     }
 }

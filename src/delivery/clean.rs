@@ -1,0 +1,44 @@
+//! What becomes of the sanitizer's verdict: edits that are made are judged by the schema once more, edits that are only monitored become a finding.
+
+use crate::payload::Document;
+use crate::payload::schema::Schema;
+use crate::policy::Source;
+use crate::reason::Reason;
+use crate::rejection::{Fact, Rejection};
+use crate::sanitize::{Cleaned, Edit, Report};
+
+/// How many edits that were not made are named in the record.
+const EDITS_SHOWN_MAX: usize = 16;
+
+/// Strings that lost characters, and objects that lost members, may no longer fit the schema they fitted before. Where the schema is only monitored,
+/// that is a finding, unless the payload missed the schema before: one finding is enough.
+pub(super) fn check_again(
+    cleaned: &Cleaned,
+    schema: Option<&Schema>,
+    source: &Source,
+    findings: &mut Vec<Rejection>,
+) -> Result<(), Rejection> {
+    let Some(schema) = schema.filter(|_| !cleaned.report.is_empty()) else { return Ok(()) };
+    match schema.check(&Document::read(cleaned.body.clone(), source.json)?) {
+        Err(mismatch) if findings.iter().all(|found| found.reason() != mismatch.reason()) => {
+            source.modes.schema.judge(mismatch, findings)
+        }
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+/// What the sanitizer would have done, had it not only monitored: nothing, a refusal, or edits.
+pub(super) fn finding(cleaned: Result<Cleaned, Rejection>) -> Option<Rejection> {
+    match cleaned {
+        Ok(Cleaned { report, .. }) => would_edit(&report),
+        Err(refusal) => Some(refusal),
+    }
+}
+
+/// The finding that stands for edits which were not made.
+fn would_edit(report: &Report) -> Option<Rejection> {
+    let row = |edit: &Edit| vec![("rule", Fact::from(edit.rule.name())), ("pointer", Fact::from(edit.pointer.clone()))];
+    let first = report.edits().iter().take(EDITS_SHOWN_MAX).map(row).collect();
+    let finding = Rejection::new(Reason::SanitizerEdited).fact("edits", report.count());
+    (!report.is_empty()).then(|| finding.fact("first", Fact::Rows(first)))
+}
