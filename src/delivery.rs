@@ -192,6 +192,7 @@ pub struct Accepted<'d> {
     routed: Routed<'d>,
     body: Bytes,
     proof: Option<Proof<'d>>,
+    at: UnixSeconds,
     slot: Slot,
     novelty: Novelty,
 }
@@ -373,7 +374,7 @@ impl<'d> Received<'d> {
         let Presented { routed, permit, credential } = self.presented;
         let proof = match (credential, &routed.source.authenticator) {
             (Presentation::Credentials(credentials), Some(_)) => Some(credentials.verify(&self.body, now)?),
-            (Presentation::Missing(fault), _) => return Err(greet::meet(&routed, &self.body, fault)),
+            (Presentation::Missing(fault), _) => return Err(greet::meet(&routed, &self.body, fault, now)),
             (Presentation::Credentials(_), None) => return Err(Reason::CredentialMismatch.into()),
             (Presentation::Unasked, Some(_)) => return Err(Reason::CredentialMissing.into()),
             // The policy says `provider = "none"` and why.
@@ -409,14 +410,21 @@ impl<'d> Authenticated<'d> {
     pub fn accept(self, limits: &Limits, now: Duration) -> Result<Accepted<'d>, Rejection> {
         let novelty = self.claim(limits, now)?;
         let slot = limits.accept(&self.routed.source.limits, self.permit, now)?;
-        Ok(Accepted { routed: self.routed, body: self.body, proof: self.proof, slot, novelty })
+        Ok(Accepted { routed: self.routed, body: self.body, proof: self.proof, at: self.at, slot, novelty })
     }
 
     /// Takes a recorded delivery on without limits and replay protection.
     #[must_use]
     pub fn accept_offline(self) -> Accepted<'d> {
         let slot = Slot::offline(self.permit);
-        Accepted { routed: self.routed, body: self.body, proof: self.proof, slot, novelty: Novelty::Unknown }
+        Accepted {
+            routed: self.routed,
+            body: self.body,
+            proof: self.proof,
+            at: self.at,
+            slot,
+            novelty: Novelty::Unknown,
+        }
     }
 
     /// Takes a recorded delivery on without limits, but with replay protection: the records before it count.
@@ -426,7 +434,7 @@ impl<'d> Authenticated<'d> {
     pub fn accept_sequence(self, limits: &Limits, now: Duration) -> Result<Accepted<'d>, Rejection> {
         let novelty = self.claim(limits, now)?;
         let slot = Slot::offline(self.permit);
-        Ok(Accepted { routed: self.routed, body: self.body, proof: self.proof, slot, novelty })
+        Ok(Accepted { routed: self.routed, body: self.body, proof: self.proof, at: self.at, slot, novelty })
     }
 
     fn claim(&self, limits: &Limits, now: Duration) -> Result<Novelty, Rejection> {
@@ -539,7 +547,7 @@ impl<'d> Validated<'d> {
     /// # Errors
     /// `sanitizer_refused`.
     pub fn sanitize(self) -> Result<Sanitized<'d>, Rejection> {
-        let Accepted { routed, body, proof, slot, novelty } = self.delivery;
+        let Accepted { routed, body, proof, at: _, slot, novelty } = self.delivery;
         let (body, report) = match &self.document {
             Some(document) => {
                 let declared = self.schema.map(Schema::declared);

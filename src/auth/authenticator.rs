@@ -14,8 +14,7 @@ use super::certificate::{self, ClientCertificate, ClientChain, Holder};
 use super::credential::Credential;
 use super::place::{Body, Head, View};
 use super::scheme::Scheme;
-use super::template::Signer;
-use super::verify::{Proof, Verifier};
+use super::verify::{ChallengeKey, Proof, Verifier};
 use crate::clock::UnixSeconds;
 use crate::reason::Reason;
 use crate::rejection::Rejection;
@@ -114,11 +113,10 @@ impl Authenticator {
         self.methods().any(|method| matches!(method, Method::Connection(_)))
     }
 
-    /// What signs the answers to challenges.
+    /// What signs the answers to challenges; `None` where no secret for that is in force.
     #[must_use]
-    pub fn signer(&self) -> Option<&dyn Signer> {
-        let verifier = self.methods().nth(self.answers).and_then(Method::verifier);
-        verifier.map(|verifier| verifier as &dyn Signer)
+    pub fn challenge_key(&self, now: UnixSeconds) -> Option<ChallengeKey<'_>> {
+        self.methods().nth(self.answers).and_then(Method::verifier)?.challenge_key(now)
     }
 
     /// What the head and the connection present for this source.

@@ -135,6 +135,9 @@ impl Handshake {
         if let Some(broken) = self.require.iter().find(|requirement| !requirement.holds(filling)) {
             return Err(Rejection::new(Reason::HandshakeRefused).fact("condition_not_met", broken.value.to_string()));
         }
+        if self.signs() && filling.signer.is_none() {
+            return Err(refused("a secret in force to answer with"));
+        }
         let is_fit = if self.signs() { is_challenge } else { is_echo };
         let templates = self.headers.iter().map(|(_, template)| template);
         for template in std::iter::once(&self.answer).chain(templates) {

@@ -6,10 +6,9 @@
 use bytes::Bytes;
 
 use super::{Accepted, Answer, Ended, Purpose, Routed};
-use crate::auth::Authenticator;
 use crate::auth::handshake::{Answered, Handshake, ProofNeeded};
 use crate::auth::place::{Body, View};
-use crate::auth::template::Filling;
+use crate::auth::template::{Filling, Signer};
 use crate::clock::UnixSeconds;
 use crate::payload::Document;
 use crate::policy::source_config::HandshakeMode;
@@ -31,14 +30,14 @@ impl Routed<'_> {
         match self.source.handshakes.list.iter().find(is_met) {
             Some(handshake) => {
                 self.admit_stranger(now)?;
-                Err(self.shake(handshake, view))
+                Err(self.shake(handshake, view, now))
             }
             None => Ok(self),
         }
     }
 
     /// What a handshake is answered, as the policy wants it.
-    fn shake(&self, handshake: &Handshake, view: View<'_>) -> Ended {
+    fn shake(&self, handshake: &Handshake, view: View<'_>, now: UnixSeconds) -> Ended {
         let rules = &self.source.handshakes;
         if rules.mode != HandshakeMode::Answer {
             return Rejection::new(Reason::HandshakeRefused).hint("the policy's [handshake] mode refuses it").into();
@@ -47,7 +46,8 @@ impl Routed<'_> {
             let hint = "[handshake] learn_secret says where the provider's secret is kept; then run `hookward learn`";
             return Rejection::new(Reason::HandshakeRefused).hint(hint).into();
         }
-        let signer = self.source.authenticator.as_ref().and_then(Authenticator::signer);
+        let key = self.source.authenticator.as_ref().and_then(|authenticator| authenticator.challenge_key(now));
+        let signer = key.as_ref().map(|key| key as &dyn Signer);
         let verify_token = rules.verify_token.as_ref().map(Secret::expose);
         match handshake.answer(&Filling { verify_token, signer, ..Filling::of(view) }) {
             Ok(Answered { headers, body, learned }) => Answer { headers, body, why: "handshake", learned }.into(),
@@ -71,12 +71,12 @@ impl Routed<'_> {
 }
 
 /// Answers a handshake without proof that only the body tells; everything else keeps its fault.
-pub(super) fn meet(routed: &Routed<'_>, body: &Bytes, fault: Rejection) -> Ended {
+pub(super) fn meet(routed: &Routed<'_>, body: &Bytes, fault: Rejection, now: UnixSeconds) -> Ended {
     let body = Body::new(body, &routed.head.headers);
     let view = View::of_head(routed.auth_head()).with_body(&body);
     let is_met = |handshake: &&Handshake| handshake.proof == ProofNeeded::None && handshake.is(&view);
     match routed.source.handshakes.list.iter().find(is_met) {
-        Some(handshake) => routed.shake(handshake, view),
+        Some(handshake) => routed.shake(handshake, view, now),
         None => fault.into(),
     }
 }
@@ -91,7 +91,7 @@ impl Accepted<'_> {
         let body = Body::read(&self.body, &self.routed.head.headers, document);
         let view = View::of_head(self.routed.auth_head()).with_body(&body);
         match rules.list.iter().find(|handshake| handshake.proof == ProofNeeded::Required && handshake.is(&view)) {
-            Some(handshake) => Err(self.routed.shake(handshake, view)),
+            Some(handshake) => Err(self.routed.shake(handshake, view, self.at)),
             None if self.routed.purpose == Purpose::Handshake => Err(Reason::HandshakeRefused.into()),
             None => Ok(()),
         }
