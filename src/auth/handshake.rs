@@ -38,6 +38,8 @@ pub struct Handshake {
     pub headers: Box<[(HeaderName, Template)]>,
     /// Where the provider hands over the secret it will sign with.
     pub learn: Option<Place>,
+    /// Where the provider names the URL that has to be visited before it is answered.
+    pub confirm: Option<Place>,
 }
 
 /// Whether a handshake has to be authentic.

@@ -12,6 +12,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::certificate::{self, Holder};
 use super::code::{Code, Found};
+use super::confirmation::Confirmation;
 use super::credential::{self, Credential, Evidence, OneOrMore, Presented, Timestamp, list_view};
 use super::handshake::is_challenge;
 use super::key::{Key, KeyFault, Mac64, Material, NamedSecret};
@@ -164,6 +165,14 @@ impl Verifier {
             Method::Code(_) => return None,
         };
         keys.iter().find(|key| key.is_live(now)).map(ChallengeKey)
+    }
+
+    /// The visit that confirms a subscription, see [`Code::confirmation`]; nothing that schemes can say asks for one.
+    pub(super) fn confirmation(&self, url: &str, view: &View<'_>) -> Result<Confirmation, Rejection> {
+        match &self.method {
+            Method::Schemes(_) => Err(Reason::HandshakeRefused.into()),
+            Method::Code(code) => code.confirmation(url, view),
+        }
     }
 
     /// The preset's name, or `custom`.

@@ -4,10 +4,11 @@
 //! credential; an authentic one once the payload is read. What a handshake is and is answered is data, see [`Handshake`].
 
 use bytes::Bytes;
+use http::HeaderMap;
 
-use super::{Accepted, Answer, Ended, Purpose, Routed};
+use super::{Accepted, Answer, Duty, Ended, Purpose, Routed};
 use crate::auth::handshake::{Answered, Handshake, ProofNeeded};
-use crate::auth::place::{Body, View};
+use crate::auth::place::{Body, Place, View};
 use crate::auth::template::{Filling, Signer};
 use crate::clock::UnixSeconds;
 use crate::payload::Document;
@@ -15,6 +16,9 @@ use crate::policy::source_config::HandshakeMode;
 use crate::reason::Reason;
 use crate::rejection::Rejection;
 use crate::secret::Secret;
+
+/// Why the gateway answers, for the log.
+const HANDSHAKE: &str = "handshake";
 
 impl Routed<'_> {
     /// Answers a handshake that comes without proof and can be told by the head alone. Everything else goes on.
@@ -46,11 +50,28 @@ impl Routed<'_> {
             let hint = "[handshake] learn_secret says where the provider's secret is kept; then run `hookward learn`";
             return Rejection::new(Reason::HandshakeRefused).hint(hint).into();
         }
+        if let Some(place) = &handshake.confirm {
+            return self.answer_confirmed(place, view);
+        }
         let key = self.source.authenticator.as_ref().and_then(|authenticator| authenticator.challenge_key(now));
         let signer = key.as_ref().map(|key| key as &dyn Signer);
         let verify_token = rules.verify_token.as_ref().map(Secret::expose);
         match handshake.answer(&Filling { verify_token, signer, ..Filling::of(view) }) {
-            Ok(Answered { headers, body, learned }) => Answer { headers, body, why: "handshake", learned }.into(),
+            Ok(Answered { headers, body, learned }) => {
+                Answer { headers, body, why: HANDSHAKE, duty: learned.map(Duty::Keep), held: None }.into()
+            }
+            Err(rejection) => rejection.into(),
+        }
+    }
+
+    /// The answer to a subscription that is wanted; it is given once the visit is made.
+    fn answer_confirmed(&self, place: &Place, view: View<'_>) -> Ended {
+        let Some(authenticator) = &self.source.authenticator else { return Reason::HandshakeRefused.into() };
+        match authenticator.confirmation(place, &view) {
+            Ok(confirmation) => {
+                let duty = Some(Duty::Confirm(confirmation));
+                Answer { headers: HeaderMap::new(), body: Bytes::new(), why: HANDSHAKE, duty, held: None }.into()
+            }
             Err(rejection) => rejection.into(),
         }
     }
