@@ -14,6 +14,9 @@ use crate::support::sns::{
 };
 use crate::support::{App, Say, Site, base64, eventually};
 
+/// What the endpoint says to the first visit.
+type Says = Box<dyn Fn() -> Say + Send + Sync>;
+
 /// The reason and the fact in the record of a refusal.
 fn told(site: &Site, message: &Message, fact: &str) -> (u16, String, String) {
     let answer = site.send(&message.delivery());
@@ -249,7 +252,7 @@ fn the_endpoint_is_that_of_the_topics_region() {
 fn a_visit_that_fails_is_never_told_as_success_and_is_made_again() {
     let say = |bytes: &'static [u8]| move || Say::Last(bytes.to_vec());
     let status = |status: u16| move || Say::with(status, &[("location", "https://127.0.0.1/")], "not yet");
-    let rows: Vec<(&str, Box<dyn Fn() -> Say + Send + Sync>, &str, &str)> = vec![
+    let rows: Vec<(&str, Says, &str, &str)> = vec![
         ("500", Box::new(status(500)), "upstream_status", "500"),
         ("503", Box::new(status(503)), "upstream_status", "503"),
         ("429", Box::new(status(429)), "upstream_status", "429"),

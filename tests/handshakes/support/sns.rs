@@ -100,7 +100,7 @@ impl Message {
         let mut fields = self.0.clone();
         fields.retain(|(name, _)| !name.starts_with("Sign"));
         fields.sort();
-        let text: String = fields.iter().map(|(name, value)| format!("{name}\n{value}\n")).collect();
+        let text: String = fields.iter().flat_map(|(name, value)| [name, "\n", value, "\n"]).collect();
         let signature = sign(&PROVIDER, &text);
         self.with("Signature", &signature)
     }
