@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 
 use self::files::{Library, path_of, uri_of};
 pub use self::store::{Formats, Store};
-use super::bounds::{with_linear_numbers, without_numbers};
+use super::bounds::{with_linear_numbers, without_const, without_numbers};
 use super::declared::{Declared, Membership, Place, Standing};
 use super::express::{Express, Fit};
 use super::formats::{with_fast_templates, with_fast_uris};
@@ -114,8 +114,9 @@ impl Schema {
         {
             return Err(SchemaFault::draft(root["$schema"].as_str().unwrap_or_default()));
         }
-        let draft_4 = Arc::new(AtomicBool::new(speaks_draft_4(root)));
-        let referenced = Referenced { origin, draft: draft_of(root), draft_4: Arc::clone(&draft_4) };
+        let spoken = Arc::new(Spoken::default());
+        spoken.hear(root, draft_of(root));
+        let referenced = Referenced { origin, draft: draft_of(root), spoken: Arc::clone(&spoken) };
         let registry = Registry::new()
             .retriever(referenced)
             .draft(draft_of(root))
@@ -125,7 +126,11 @@ impl Schema {
         let references = References { registry: &registry, uri };
         let options = with_fast_uris(jsonschema::options_for::<Tape>());
         let options = if references.calculates(root) { with_linear_numbers(options) } else { without_numbers(options) };
-        let options = if draft_4.load(Ordering::Relaxed) { options } else { with_fast_templates(options) };
+        let options = match (spoken.draft_4.load(Ordering::Relaxed), spoken.later.load(Ordering::Relaxed)) {
+            (true, false) => without_const(options),
+            (true, true) => options,
+            (false, _) => with_fast_templates(options),
+        };
         let validator = options
             .with_registry(&registry)
             .with_base_uri(uri)
@@ -467,6 +472,11 @@ impl Scope {
     pub(super) fn reference_stands_alone(&self) -> bool {
         matches!(self.draft, Draft::Draft4 | Draft::Draft6 | Draft::Draft7)
     }
+
+    /// Before draft 6 `const` is a word like any other, and asks nothing.
+    pub(super) fn has_const(&self) -> bool {
+        self.draft != Draft::Draft4
+    }
 }
 
 /// Where the schemas are that a schema refers to.
@@ -482,8 +492,32 @@ struct Referenced {
     origin: Origin,
     /// Of the schema's own file, for files that do not say theirs.
     draft: Draft,
-    /// Set where a file has anything of draft 4 in it.
-    draft_4: Arc<AtomicBool>,
+    spoken: Arc<Spoken>,
+}
+
+/// The drafts of a schema, of the files that it refers to, and of their parts. A keyword of our own is not told the draft of the subschema that
+/// it stands in. So what draft 4 does not have is left out where there is nothing else, and where drafts are mixed `const` is
+/// asked of parts in draft 4, too: that refuses more than draft 4 would, never less.
+#[derive(Default)]
+struct Spoken {
+    draft_4: AtomicBool,
+    later: AtomicBool,
+}
+
+impl Spoken {
+    /// Notes the drafts of a schema and of all that is in it; `outer` is that of what does not say its own.
+    fn hear(&self, schema: &Value, outer: Draft) {
+        match schema {
+            Value::Object(members) => {
+                let own = outer.detect(schema);
+                let heard = if own == Draft::Draft4 { &self.draft_4 } else { &self.later };
+                heard.store(true, Ordering::Relaxed);
+                members.values().for_each(|member| self.hear(member, own));
+            }
+            Value::Array(elements) => elements.iter().for_each(|element| self.hear(element, outer)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
 }
 
 impl Retrieve for Referenced {
@@ -495,9 +529,7 @@ impl Retrieve for Referenced {
             }
             Origin::Store(store) => store.get(uri.as_str()).cloned().ok_or(OUTSIDE)?,
         };
-        if speaks_draft_4(&schema) {
-            self.draft_4.store(true, Ordering::Relaxed);
-        }
+        self.spoken.hear(&schema, self.draft);
         let draft = self.draft.detect(&schema);
         let metaschema = METASCHEMAS.iter().find(|(of, _)| *of == draft);
         match metaschema.map_or(Ok(()), |(_, validate)| validate(&schema)).map_err(|error| SchemaFault::invalid(&error))
@@ -522,17 +554,6 @@ const METASCHEMAS: [(Draft, Metaschema); 5] = [
 /// The draft that a schema's `$schema` says, 2020-12 if it says nothing.
 fn draft_of(schema: &Value) -> Draft {
     Draft::Draft202012.detect(schema)
-}
-
-/// Whether some part of a schema says that it is of draft 4.
-fn speaks_draft_4(schema: &Value) -> bool {
-    match schema {
-        Value::Object(members) => {
-            Draft::Draft202012.detect(schema) == Draft::Draft4 || members.values().any(speaks_draft_4)
-        }
-        Value::Array(elements) => elements.iter().any(speaks_draft_4),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
-    }
 }
 
 const BAD_PATTERN: &str = "the pattern is not a regular expression that runs in linear time and bounded memory: \
