@@ -76,7 +76,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 
-use self::head::{check_host, cut, duplicated, has_no_content, is_json, media_type};
+use self::head::{check_host, content_type, cut, duplicated, has_no_content, reading};
 use crate::admit::Limits;
 use crate::admit::claims::{Claim, Reservation};
 use crate::admit::permit::{Permit, Slot};
@@ -87,10 +87,11 @@ use crate::auth::place::{Body, View};
 use crate::auth::{Head, Proof};
 use crate::clock::UnixSeconds;
 use crate::header::{self, Duplicated};
-use crate::payload::Document;
+use crate::payload::content_type::ContentType;
 use crate::payload::declared::Membership;
 use crate::payload::schema::Schema;
-use crate::policy::source::{OnDuplicate, PayloadKind, Unlisted};
+use crate::payload::{Document, Format, Payload};
+use crate::policy::source::{OnDuplicate, Unlisted};
 use crate::policy::{Policy, Source};
 use crate::reason::Reason;
 use crate::rejection::Rejection;
@@ -133,8 +134,19 @@ pub enum HostMatch {
 pub struct Routed<'d> {
     source: &'d Source,
     head: &'d Parts,
-    json: bool,
+    reading: Reading,
     purpose: Purpose,
+}
+
+/// Whether a body is read, and as what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// It is not: it goes on as it was received.
+    Not,
+    /// It is.
+    As(Format),
+    /// It would have to be and cannot, for this reason.
+    Refused(&'static str),
 }
 
 /// What a request may be by its method.
@@ -211,7 +223,7 @@ enum Novelty {
 #[derive(Debug)]
 pub struct Validated<'d> {
     delivery: Accepted<'d>,
-    document: Option<Document>,
+    payload: Option<Payload>,
     event: Option<Event<'d>>,
     delivery_id: Option<String>,
     schema: Option<&'d Schema>,
@@ -262,30 +274,29 @@ impl<'d> Routed<'d> {
         if purpose == Purpose::Handshake && !source.handshakes.takes(&head.method) {
             return Err(Rejection::new(Reason::MethodNotAllowed).fact("allowed", source.allowed()));
         }
-        let media_type = media_type(head)?;
+        let content_type = content_type(head)?;
         if purpose == Purpose::Handshake {
-            return Ok(Self { source, head, json: false, purpose });
+            return Ok(Self { source, head, reading: Reading::Not, purpose });
         }
-        if !source.content_types.contains(media_type) && !has_no_content(head) {
-            return Err(Rejection::new(Reason::UnsupportedMediaType).fact("content_type", cut(media_type)));
+        if !source.content_types.contains(content_type.media_type()) && !has_no_content(head) {
+            return Err(unsupported(content_type));
         }
         if let Some(coding) = head.headers.get(CONTENT_ENCODING)
             && !coding.as_bytes().eq_ignore_ascii_case(b"identity")
         {
             return Err(Reason::ContentEncodingRefused.into());
         }
-        let json = match source.payload {
-            PayloadKind::Json => true,
-            PayloadKind::Opaque => false,
-            PayloadKind::Auto => is_json(media_type),
+        let reading = match reading(source, content_type) {
+            // A schema that some requests slip past would be no schema.
+            Reading::Refused(_) if has_no_content(head) && !source.reads_payload() => Reading::Not,
+            reading @ (Reading::Not | Reading::As(_) | Reading::Refused(_)) => reading,
         };
-        if !json && source.reads_payload() {
-            // A schema that some media types slip past would be no schema.
-            return Err(Rejection::new(Reason::UnsupportedMediaType)
-                .fact("content_type", cut(media_type))
-                .hint("the policy has a schema or a sanitizer, which read JSON alone"));
+        if let Reading::Refused(hint) = reading
+            && !source.handshakes.has_some_without_proof()
+        {
+            return Err(unsupported(content_type).hint(hint));
         }
-        Ok(Self { source, head, json, purpose })
+        Ok(Self { source, head, reading, purpose })
     }
 
     /// The source.
@@ -297,8 +308,12 @@ impl<'d> Routed<'d> {
     /// Reads the credential from the head; no byte of the body is buffered for a request without one.
     ///
     /// # Errors
-    /// `credential_*` and `timestamp_*` as far as they can be told without the body.
+    /// `credential_*` and `timestamp_*` as far as they can be told without the body; `unsupported_media_type` where a handshake might have had
+    /// this media type.
     pub fn present(self, permit: Permit, now: UnixSeconds) -> Result<Presented<'d>, Rejection> {
+        if let Reading::Refused(hint) = self.reading {
+            return Err(unsupported(content_type(self.head)?).hint(hint));
+        }
         let credential = match &self.source.authenticator {
             Some(authenticator) => match authenticator.read(self.auth_head(), self.client_chain(), now) {
                 Ok(credentials) => Presentation::Credentials(credentials),
@@ -350,7 +365,7 @@ impl<'d> Presented<'d> {
         if !body.is_empty() && has_no_content(self.routed.head) {
             return Err(Rejection::new(Reason::UnsupportedMediaType).fact("content_type", ""));
         }
-        if body.is_empty() && self.routed.json {
+        if body.is_empty() && self.routed.reading != Reading::Not {
             return Err(Reason::BodyEmpty.into());
         }
         Ok(Received { presented: self, body })
@@ -460,15 +475,16 @@ impl<'d> Accepted<'d> {
     /// Reads the payload, finds the event and checks its schema.
     ///
     /// # Errors
-    /// `json_*`, `event_missing`, `event_unlisted`, `schema_mismatch`; or an answer where unlisted events are acknowledged.
+    /// `json_*`, `form_malformed`, `event_missing`, `event_unlisted`, `schema_mismatch`; or an answer where unlisted events are acknowledged.
     pub fn validate(self) -> Result<Validated<'d>, Ended> {
         let source = self.routed.source;
-        let document = if self.routed.json { Some(Document::read(self.body.clone(), source.json)?) } else { None };
-        self.greet_authentic(document.as_ref())?;
-        let (event, delivery_id) = self.find_facts(document.as_ref());
+        let payload = self.read_payload()?;
+        let document = payload.as_ref().map(Payload::document);
+        self.greet_authentic(document)?;
+        let (event, delivery_id) = self.find_facts(document);
         let rules = &source.event;
         let mut membership = Membership::Unasked;
-        let schema = match &document {
+        let schema = match document {
             Some(document) if rules.has_schemas() => {
                 let name = event.as_ref().map(|event| &*event.name);
                 let schema = rules.schema(name);
@@ -480,7 +496,17 @@ impl<'d> Accepted<'d> {
             }
             Some(_) | None => None,
         };
-        Ok(Validated { delivery: self, document, event, delivery_id, schema, membership })
+        Ok(Validated { delivery: self, payload, event, delivery_id, schema, membership })
+    }
+
+    fn read_payload(&self) -> Result<Option<Payload>, Rejection> {
+        let source = self.routed.source;
+        match self.routed.reading {
+            Reading::As(format) => {
+                Payload::read(self.body.clone(), format, source.json_field.as_deref(), source.json).map(Some)
+            }
+            Reading::Not | Reading::Refused(_) => Ok(None),
+        }
     }
 
     /// The event's name and the provider's id of the delivery, from one look at the body.
@@ -540,12 +566,12 @@ impl<'d> Validated<'d> {
     /// `sanitizer_refused`.
     pub fn sanitize(self) -> Result<Sanitized<'d>, Rejection> {
         let Accepted { routed, body, proof, slot, novelty } = self.delivery;
-        let (body, report) = match &self.document {
-            Some(document) => {
+        let (body, report) = match &self.payload {
+            Some(payload) => {
                 let declared = self.schema.map(Schema::declared);
-                let cleaned = routed.source.sanitize.clean(document, declared, self.membership)?;
+                let cleaned = routed.source.sanitize.clean(payload.document(), declared, self.membership)?;
                 check_again(&cleaned, self.schema, routed.source)?;
-                (cleaned.body, cleaned.report)
+                (cleaned_body(body, payload, &cleaned, routed.source)?, cleaned.report)
             }
             None => (body, Report::default()),
         };
@@ -609,6 +635,34 @@ impl<'d> Sanitized<'d> {
     pub fn delivery_id(&self) -> Option<&str> {
         self.delivery_id.as_deref()
     }
+}
+
+/// The body as received if nothing was edited, else the same with the edits.
+fn cleaned_body(body: Bytes, payload: &Payload, cleaned: &Cleaned, source: &Source) -> Result<Bytes, Rejection> {
+    if cleaned.report.is_empty() {
+        return Ok(body);
+    }
+    let text = payload.document().source();
+    let edited = payload.edited(&cleaned.body, |span| cleaned.left_of(text, span), source.json);
+    edited.ok_or_else(|| {
+        Rejection::new(Reason::SanitizerRefused).hint("the edited body cannot be spelled as it was received")
+    })
+}
+
+/// What the body of a request is read as; `None` where it is not read.
+///
+/// # Errors
+/// `header_malformed`.
+pub(crate) fn format(source: &Source, head: &Parts) -> Result<Option<Format>, Rejection> {
+    match reading(source, content_type(head)?) {
+        Reading::As(format) => Ok(Some(format)),
+        Reading::Not | Reading::Refused(_) => Ok(None),
+    }
+}
+
+/// No body of this type is taken, or none is read.
+fn unsupported(content_type: ContentType<'_>) -> Rejection {
+    Rejection::new(Reason::UnsupportedMediaType).fact("content_type", cut(content_type.media_type()))
 }
 
 /// Strings that lost characters, and objects that lost members, may no longer fit the schema they fitted before.

@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use super::content_type::ContentType;
+
 /// The decoded fields of a form, in order.
 #[derive(Debug)]
 pub struct Fields {
@@ -15,15 +17,17 @@ pub struct Fields {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Repeated;
 
+/// The media type of a form.
+pub const MEDIA_TYPE: &str = "application/x-www-form-urlencoded";
+
 /// More fields than any webhook has.
 const FIELDS_MAX: usize = 4_096;
 
 impl Fields {
-    /// Reads a body of this media type; `None` where it is no form, not UTF-8, or has too many fields.
+    /// Reads a body of this Content-Type; `None` where it is no form, not UTF-8, or has too many fields.
     #[must_use]
-    pub fn read(body: &[u8], media_type: &str) -> Option<Self> {
-        let family = media_type.split(';').next().unwrap_or_default().trim();
-        if !family.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+    pub fn read(body: &[u8], content_type: &str) -> Option<Self> {
+        if !ContentType::new(content_type).is(MEDIA_TYPE) {
             return None;
         }
         let mut pairs = Vec::new();

@@ -12,7 +12,7 @@ use crate::admit::source::SourceLimits;
 use crate::admit::trickle::Trickle;
 use crate::auth::Authenticator;
 use crate::auth::facts::Covered;
-use crate::auth::handshake::Handshake;
+use crate::auth::handshake::{Handshake, ProofNeeded};
 use crate::auth::template::Template;
 use crate::forward::{HeaderRules, Signer, Target};
 use crate::payload::JsonLimits;
@@ -36,6 +36,8 @@ pub struct Source {
     pub content_types: ContentTypes,
     /// How the body is read.
     pub payload: PayloadKind,
+    /// The field of a form whose text is the JSON that the payload is.
+    pub json_field: Option<Box<str>>,
     /// The longest body in bytes.
     pub body_bytes_max: usize,
     /// Limits of the JSON reader.
@@ -82,10 +84,14 @@ pub enum ContentTypes {
 /// How the body is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PayloadKind {
-    /// JSON if the content type says so, else opaque.
+    /// As the content type says.
     Auto,
-    /// JSON whatever the content type says.
+    /// As JSON, whatever the content type says.
     Json,
+    /// As `application/x-www-form-urlencoded`, whatever the content type says.
+    Form,
+    /// As `multipart/form-data`, whatever the content type says.
+    Multipart,
     /// Not read: no schema, no sanitizer, forwarded as received.
     Opaque,
 }
@@ -159,6 +165,12 @@ impl HandshakeRules {
     pub fn methods(&self) -> impl Iterator<Item = &Method> {
         let list = if self.mode == HandshakeMode::Answer { self.list.as_slice() } else { &[] };
         list.iter().filter_map(Handshake::method)
+    }
+
+    /// Whether a request may be one by its head alone and without proof, whatever its media type.
+    #[must_use]
+    pub fn has_some_without_proof(&self) -> bool {
+        self.list.iter().any(|handshake| handshake.proof == ProofNeeded::None && handshake.is_of_head())
     }
 
     /// Whether somebody who proved nothing gets a short word signed: then no delivery may be such a word.
