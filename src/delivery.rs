@@ -134,17 +134,17 @@ pub enum HostMatch {
 pub struct Routed<'d> {
     source: &'d Source,
     head: &'d Parts,
-    reading: Reading,
+    reading: Reading<'d>,
     purpose: Purpose,
 }
 
 /// Whether a body is read, and as what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reading {
+enum Reading<'d> {
     /// It is not: it goes on as it was received.
     Not,
     /// It is.
-    As(Format),
+    As(Format<'d>),
     /// It would have to be and cannot, for this reason.
     Refused(&'static str),
 }
@@ -475,7 +475,7 @@ impl<'d> Accepted<'d> {
     /// Reads the payload, finds the event and checks its schema.
     ///
     /// # Errors
-    /// `json_*`, `form_malformed`, `event_missing`, `event_unlisted`, `schema_mismatch`; or an answer where unlisted events are acknowledged.
+    /// `json_*`, `form_malformed`, `multipart_malformed`, `event_missing`, `event_unlisted`, `schema_mismatch`; or an answer where unlisted events are acknowledged.
     pub fn validate(self) -> Result<Validated<'d>, Ended> {
         let source = self.routed.source;
         let payload = self.read_payload()?;
@@ -653,7 +653,7 @@ fn cleaned_body(body: Bytes, payload: &Payload, cleaned: &Cleaned, source: &Sour
 ///
 /// # Errors
 /// `header_malformed`.
-pub(crate) fn format(source: &Source, head: &Parts) -> Result<Option<Format>, Rejection> {
+pub(crate) fn format<'d>(source: &Source, head: &'d Parts) -> Result<Option<Format<'d>>, Rejection> {
     match reading(source, content_type(head)?) {
         Reading::As(format) => Ok(Some(format)),
         Reading::Not | Reading::Refused(_) => Ok(None),

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use hookward::auth::key::{KeyKind, NamedSecret};
 use hookward::auth::{Head, Verifier};
+use hookward::payload::content_type::ContentType;
 use hookward::payload::declared::Membership;
 use hookward::payload::form::Fields;
 use hookward::payload::schema::{Schema, Store};
@@ -33,10 +34,11 @@ use sha2::Sha256;
 pub type Property = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const ALL: [Property; 8] = [
+pub const ALL: [Property; 9] = [
     ("document", document),
     ("form", form),
     ("urlencoded", urlencoded),
+    ("multipart", multipart),
     ("sanitize", sanitize),
     ("schema", schema),
     ("policy", policy),
@@ -142,6 +144,20 @@ pub fn urlencoded(data: &[u8]) {
     assert_eq!(ours.len(), theirs.len());
     for ((name, value), (their_name, their_value)) in ours.iter().zip(&theirs) {
         assert_eq!((&**name, value.as_str().as_deref()), (&**their_name, Some(&**their_value)));
+    }
+    edited(&payload, data, read);
+}
+
+/// A multipart body that is read goes on as it came, and once edited reads again as what was judged; what a field says, the lookup finds, too.
+pub fn multipart(data: &[u8]) {
+    const TYPE: &str = "multipart/form-data; boundary=b";
+    let boundary = ContentType::new(TYPE).boundary().expect("it is one");
+    let format = Format::Multipart(boundary);
+    let read = |body: &[u8]| Payload::read(Bytes::copy_from_slice(body), format, None, JsonLimits::default());
+    let Ok(payload) = read(data) else { return };
+    let fields = Fields::read(data, TYPE).expect("what is read strictly is read");
+    for member in payload.document().root().members() {
+        assert_eq!(fields.single(&member.key.name()).expect("once"), member.value.as_str().as_deref());
     }
     edited(&payload, data, read);
 }

@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue, Method, Version};
 use super::Reading;
 use crate::header::{self, Duplicated};
 use crate::payload::content_type::ContentType;
-use crate::payload::{Format, form};
+use crate::payload::{Format, form, multipart};
 use crate::policy::Source;
 use crate::policy::source::PayloadKind;
 use crate::reason::Reason;
@@ -73,18 +73,21 @@ pub(super) fn has_no_content(head: &Parts) -> bool {
 }
 
 /// How a body of this type is read.
-pub(super) fn reading(source: &Source, content_type: ContentType<'_>) -> Reading {
+pub(super) fn reading<'h>(source: &Source, content_type: ContentType<'h>) -> Reading<'h> {
     let format = match source.payload {
         PayloadKind::Opaque => return Reading::Not,
         PayloadKind::Json => Some(Format::Json),
         PayloadKind::Form => Some(Format::Form),
         PayloadKind::Auto if content_type.is_json() => Some(Format::Json),
         PayloadKind::Auto if content_type.is(form::MEDIA_TYPE) => Some(Format::Form),
-        PayloadKind::Auto | PayloadKind::Multipart => None,
+        PayloadKind::Multipart => content_type.boundary().map(Format::Multipart),
+        PayloadKind::Auto if content_type.is(multipart::MEDIA_TYPE) => content_type.boundary().map(Format::Multipart),
+        PayloadKind::Auto => None,
     };
     match format {
         Some(format) if content_type.is_utf8() => Reading::As(format),
         Some(_) => Reading::Refused("only UTF-8 is read"),
+        None if content_type.is(multipart::MEDIA_TYPE) => Reading::Refused("its boundary parameter is missing or none"),
         None => Reading::Refused("payload = \"opaque\" forwards what is not read"),
     }
 }

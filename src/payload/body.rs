@@ -11,17 +11,21 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+use super::content_type::Boundary;
 use super::document::{Document, JsonLimits};
 use super::fields::{Fields, Spelling};
+use super::multipart::Delimiter;
 use crate::rejection::Rejection;
 
 /// What a body is spelled in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub enum Format<'h> {
     /// One JSON text.
     Json,
     /// `application/x-www-form-urlencoded`.
     Form,
+    /// `multipart/form-data` with this boundary.
+    Multipart(Boundary<'h>),
 }
 
 /// A body that was read.
@@ -46,11 +50,20 @@ impl Payload {
     /// Reads a whole body. `json_field` names the field that holds JSON, in bodies that have fields and this one among them.
     ///
     /// # Errors
-    /// `json_*` as [`Document::read`] (with the fact `form_field` where a field was read), `form_malformed` with the facts `offset` and `expected`.
-    pub fn read(body: Bytes, format: Format, json_field: Option<&str>, limits: JsonLimits) -> Result<Self, Rejection> {
+    /// `json_*` as [`Document::read`] (with the fact `form_field` where a field was read), `form_malformed` and `multipart_malformed` with the
+    /// facts `offset` and `expected`.
+    pub fn read(
+        body: Bytes,
+        format: Format<'_>,
+        json_field: Option<&str>,
+        limits: JsonLimits,
+    ) -> Result<Self, Rejection> {
         match format {
             Format::Json => Ok(Self { document: Document::read(body, limits)?, origin: Origin::Json }),
             Format::Form => Self::of_fields(body, Spelling::Urlencoded, json_field, limits),
+            Format::Multipart(boundary) => {
+                Self::of_fields(body, Spelling::Multipart(Delimiter::new(boundary)), json_field, limits)
+            }
         }
     }
 

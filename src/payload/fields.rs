@@ -10,6 +10,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::document::{Document, JsonLimits};
+use super::multipart::{self, Delimiter, Files};
 use super::node::Member;
 use super::urlencoded;
 use crate::reason::Reason;
@@ -27,10 +28,12 @@ pub(super) struct Field {
 }
 
 /// How a body spells its fields.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) enum Spelling {
     /// `application/x-www-form-urlencoded`.
     Urlencoded,
+    /// `multipart/form-data`, between these.
+    Multipart(Delimiter),
 }
 
 /// The fields of a body.
@@ -45,7 +48,7 @@ impl Fields {
     /// Reads a body, and what it says as an object of strings.
     ///
     /// # Errors
-    /// `form_malformed`; `json_too_large` for more fields than an object may have members.
+    /// `form_malformed`, `multipart_malformed`; `json_too_large` for more fields than an object may have members.
     pub(super) fn read(body: Bytes, spelling: Spelling, limits: JsonLimits) -> Result<(Self, Document), Rejection> {
         let fields_max = limits.members_max.min(limits.nodes_max.saturating_sub(1)) as usize;
         let list = spelling.fields(&body, fields_max)?;
@@ -162,30 +165,35 @@ impl Spelling {
     fn fields(&self, body: &[u8], fields_max: usize) -> Result<Vec<Field>, Rejection> {
         match self {
             Self::Urlencoded => urlencoded::fields(body, fields_max),
+            Self::Multipart(delimiter) => multipart::fields(body, delimiter, Files::Refused, fields_max),
         }
     }
 
     fn decoded<'b>(&self, spelled: &'b [u8], at: usize) -> Result<Cow<'b, str>, Rejection> {
         match self {
             Self::Urlencoded => urlencoded::decoded(spelled, at),
+            Self::Multipart(_) => multipart::decoded(spelled, at).map(Cow::Borrowed),
         }
     }
 
     fn encoded<'t>(&self, text: &'t str) -> Cow<'t, [u8]> {
         match self {
             Self::Urlencoded => Cow::Owned(urlencoded::encoded(text)),
+            Self::Multipart(_) => Cow::Borrowed(text.as_bytes()),
         }
     }
 
     const fn separator(&self) -> &'static [u8] {
         match self {
             Self::Urlencoded => b"&",
+            Self::Multipart(_) => b"",
         }
     }
 
     const fn malformed(&self) -> Reason {
         match self {
             Self::Urlencoded => Reason::FormMalformed,
+            Self::Multipart(_) => Reason::MultipartMalformed,
         }
     }
 }
