@@ -90,7 +90,7 @@ use crate::header::{self, Duplicated};
 use crate::payload::content_type::ContentType;
 use crate::payload::declared::Membership;
 use crate::payload::schema::Schema;
-use crate::payload::{Document, Format, Payload};
+use crate::payload::{Document, Format, JsonLimits, Payload};
 use crate::policy::source::{OnDuplicate, Unlisted};
 use crate::policy::{Policy, Source};
 use crate::reason::Reason;
@@ -570,7 +570,7 @@ impl<'d> Validated<'d> {
             Some(payload) => {
                 let declared = self.schema.map(Schema::declared);
                 let cleaned = routed.source.sanitize.clean(payload.document(), declared, self.membership)?;
-                check_again(&cleaned, self.schema, routed.source)?;
+                check_again(&cleaned, self.schema, payload.limits(routed.source.json))?;
                 (cleaned_body(body, payload, &cleaned, routed.source)?, cleaned.report)
             }
             None => (body, Report::default()),
@@ -666,10 +666,10 @@ fn unsupported(content_type: ContentType<'_>) -> Rejection {
 }
 
 /// Strings that lost characters, and objects that lost members, may no longer fit the schema they fitted before.
-fn check_again(cleaned: &Cleaned, schema: Option<&Schema>, source: &Source) -> Result<(), Rejection> {
+fn check_again(cleaned: &Cleaned, schema: Option<&Schema>, limits: JsonLimits) -> Result<(), Rejection> {
     match schema {
         Some(schema) if !cleaned.report.is_empty() => {
-            schema.check(&Document::read(cleaned.body.clone(), source.json)?).map(|_| ())
+            schema.check(&Document::read(cleaned.body.clone(), limits)?).map(|_| ())
         }
         Some(_) | None => Ok(()),
     }

@@ -34,11 +34,12 @@ use sha2::Sha256;
 pub type Property = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const ALL: [Property; 9] = [
+pub const ALL: [Property; 10] = [
     ("document", document),
     ("form", form),
     ("urlencoded", urlencoded),
     ("multipart", multipart),
+    ("lines", lines),
     ("sanitize", sanitize),
     ("schema", schema),
     ("policy", policy),
@@ -162,6 +163,31 @@ pub fn multipart(data: &[u8]) {
     edited(&payload, data, read);
 }
 
+/// Lines that are read are each one JSON text, and go on as they came or as they were judged.
+pub fn lines(data: &[u8]) {
+    let limits = JsonLimits::default();
+    let read = |body: &[u8]| Payload::read(Bytes::copy_from_slice(body), Format::JsonLines, None, limits);
+    let texts = data.strip_suffix(b"\n").unwrap_or(data).split(|&byte| byte == b'\n');
+    let each: Option<Vec<_>> = texts.map(self::read).collect();
+    let Ok(payload) = read(data) else {
+        let fits = |each: Vec<Document>| {
+            each.iter().map(|one| node_count(one.root())).sum::<usize>() <= limits.nodes_max as usize
+        };
+        assert!(!each.is_some_and(fits), "each line is JSON");
+        return;
+    };
+    let each = each.expect("each line is JSON");
+    let elements = payload.document().root().elements();
+    assert_eq!(elements.len(), each.len());
+    elements.zip(&each).for_each(|(element, line)| says(element, line.root()));
+    edited(&payload, data, read);
+}
+
+fn node_count(node: Node<'_>) -> usize {
+    let members: usize = node.members().map(|member| node_count(member.value)).sum();
+    1 + members + node.elements().map(node_count).sum::<usize>()
+}
+
 /// What cleaning leaves of a payload is written so that it reads the same, and without an edit byte for byte.
 fn edited(payload: &Payload, data: &[u8], read: impl Fn(&[u8]) -> Result<Payload, Rejection>) {
     let document = payload.document();
@@ -181,7 +207,7 @@ fn edited(payload: &Payload, data: &[u8], read: impl Fn(&[u8]) -> Result<Payload
         let left = |span| cleaned.left_of(document.source(), span);
         let Some(body) = payload.edited(&cleaned.body, left, limits) else { continue };
         let again = read(&body).expect("what is written is read");
-        says(again.document().root(), Document::read(cleaned.body, limits).expect("it is JSON").root());
+        says(again.document().root(), Document::read(cleaned.body, payload.limits(limits)).expect("it is JSON").root());
     }
 }
 

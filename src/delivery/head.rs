@@ -79,6 +79,7 @@ pub(super) fn reading<'h>(source: &Source, content_type: ContentType<'h>) -> Rea
         PayloadKind::Json => Some(Format::Json),
         PayloadKind::Form => Some(Format::Form),
         PayloadKind::Auto if content_type.is_json() => Some(Format::Json),
+        PayloadKind::Auto if content_type.is_json_lines() => Some(Format::JsonLines),
         PayloadKind::Auto if content_type.is(form::MEDIA_TYPE) => Some(Format::Form),
         PayloadKind::Multipart => content_type.boundary().map(Format::Multipart),
         PayloadKind::Auto if content_type.is(multipart::MEDIA_TYPE) => content_type.boundary().map(Format::Multipart),

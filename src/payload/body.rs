@@ -1,6 +1,6 @@
 //! A body, read as what its sender says it is: every one becomes a [`Document`], whatever it is spelled in.
 //!
-//! JSON is its own document: its bytes are shared, and nothing here stands in their way. The fields of a form make an object of strings; where the
+//! JSON is its own document: its bytes are shared, and nothing here stands in their way. Texts in lines make an array. The fields of a form make an object of strings; where the
 //! policy says that one field holds JSON, that is the document and the other fields go on as they came. What a body was made of is kept beside the
 //! document, so that an edited one can be spelled as the received one was.
 //!
@@ -14,6 +14,7 @@ use bytes::Bytes;
 use super::content_type::Boundary;
 use super::document::{Document, JsonLimits};
 use super::fields::{Fields, Spelling};
+use super::lines;
 use super::multipart::Delimiter;
 use crate::rejection::Rejection;
 
@@ -22,6 +23,8 @@ use crate::rejection::Rejection;
 pub enum Format<'h> {
     /// One JSON text.
     Json,
+    /// One JSON text a line.
+    JsonLines,
     /// `application/x-www-form-urlencoded`.
     Form,
     /// `multipart/form-data` with this boundary.
@@ -40,6 +43,8 @@ pub struct Payload {
 enum Origin {
     /// The body itself.
     Json,
+    /// The lines of this body, which are its elements.
+    Lines(Bytes),
     /// Fields, which are its members.
     Fields(Box<Fields>),
     /// The field at this position.
@@ -50,7 +55,7 @@ impl Payload {
     /// Reads a whole body. `json_field` names the field that holds JSON, in bodies that have fields and this one among them.
     ///
     /// # Errors
-    /// `json_*` as [`Document::read`] (with the fact `form_field` where a field was read), `form_malformed` and `multipart_malformed` with the
+    /// `json_*` as [`Document::read`] (with the fact `form_field` or `line` where that was read), `form_malformed` and `multipart_malformed` with the
     /// facts `offset` and `expected`.
     pub fn read(
         body: Bytes,
@@ -60,6 +65,7 @@ impl Payload {
     ) -> Result<Self, Rejection> {
         match format {
             Format::Json => Ok(Self { document: Document::read(body, limits)?, origin: Origin::Json }),
+            Format::JsonLines => Ok(Self { document: lines::read(&body, limits)?, origin: Origin::Lines(body) }),
             Format::Form => Self::of_fields(body, Spelling::Urlencoded, json_field, limits),
             Format::Multipart(boundary) => {
                 Self::of_fields(body, Spelling::Multipart(Delimiter::new(boundary)), json_field, limits)
@@ -91,6 +97,15 @@ impl Payload {
         &self.document
     }
 
+    /// What a text like the document's may have where its parts may have `limits`.
+    #[must_use]
+    pub fn limits(&self, limits: JsonLimits) -> JsonLimits {
+        match self.origin {
+            Origin::Lines(_) => lines::of_array(limits),
+            Origin::Json | Origin::Fields(_) | Origin::Field(..) => limits,
+        }
+    }
+
     /// The body whose document reads `edited`, which is this one's text of which is left what `left` says of each span (`None`: nothing). It is
     /// spelled as the received one, but for the edits; `None` if it cannot be.
     pub fn edited<'t>(
@@ -101,6 +116,10 @@ impl Payload {
     ) -> Option<Bytes> {
         match &self.origin {
             Origin::Json => Some(edited.clone()),
+            Origin::Lines(body) => {
+                let edited = Document::read(edited.clone(), self.limits(limits)).ok()?;
+                lines::edited(body, &self.document, &edited, left, limits)
+            }
             Origin::Field(fields, position) => fields.with_value(*position, edited),
             Origin::Fields(fields) => {
                 let edited = Document::read(edited.clone(), limits).ok()?;

@@ -3,6 +3,8 @@
 //! **Invariant:** a parameter that is there twice, or that cannot be read without guessing, is a fault: which value counts would be the reader's
 //! choice.
 
+use super::lines;
+
 /// A Content-Type field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ContentType<'h> {
@@ -50,6 +52,12 @@ impl<'h> ContentType<'h> {
         let text = self.media_type.as_bytes();
         let end = text.len().checked_sub(5).and_then(|start| text.get(start..));
         end.is_some_and(|end| end.eq_ignore_ascii_case(b"/json") || end.eq_ignore_ascii_case(b"+json"))
+    }
+
+    /// Whether it is JSON texts, one a line; no such type is registered, but senders have some.
+    #[must_use]
+    pub fn is_json_lines(self) -> bool {
+        lines::is_media_type(self.media_type)
     }
 
     /// Whether the text is in UTF-8 as far as the field says.

@@ -5,7 +5,8 @@
 //! bytes; [`instance`] shows that tape to the schema validator, [`bounds`] calculates with its numbers and [`formats`]
 //! checks its URLs; `express` spares most payloads the validator; [`schema`] holds a source's compiled schemas, and [`declared`] what they
 //! declare, which decides what the sanitizer keeps and which names may stand in a log. [`body`] makes documents of bodies that are not
-//! JSON as well; `fields`, `urlencoded` and [`multipart`] know how those are spelled. [`form`] looks fields up for authentication.
+//! JSON as well; `fields`, `urlencoded` and [`multipart`] know how those are spelled,
+//! and `lines` reads batches of JSON texts. [`form`] looks fields up for authentication.
 //!
 //! **Invariant:** nothing here waits, logs, or copies a body; every later stage looks at the same bytes through spans.
 //! **Invariant:** no byte of a sender reaches `serde_json`: with arbitrary precision switched on it gives member names of
@@ -24,6 +25,7 @@ mod fields;
 pub mod form;
 pub mod formats;
 pub mod instance;
+mod lines;
 mod listed;
 pub mod multipart;
 mod names;

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 mod forms;
+mod lines;
 mod multipart;
 
 use std::fs;
