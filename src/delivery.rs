@@ -76,7 +76,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 
-use self::head::{check_host, content_type, cut, duplicated, has_no_content, reading};
+use self::head::{check_host, coding, content_type, cut, duplicated, has_no_content, reading};
 use crate::admit::Limits;
 use crate::admit::claims::{Claim, Reservation};
 use crate::admit::permit::{Permit, Slot};
@@ -87,11 +87,12 @@ use crate::auth::place::{Body, View};
 use crate::auth::{Head, Proof};
 use crate::clock::UnixSeconds;
 use crate::header::{self, Duplicated};
+use crate::payload::coding::Coding;
 use crate::payload::content_type::ContentType;
 use crate::payload::declared::Membership;
 use crate::payload::schema::Schema;
 use crate::payload::{Document, Format, JsonLimits, Payload};
-use crate::policy::source::{OnDuplicate, Unlisted};
+use crate::policy::source::{OnDuplicate, SignedContent, Unlisted};
 use crate::policy::{Policy, Source};
 use crate::reason::Reason;
 use crate::rejection::Rejection;
@@ -135,6 +136,8 @@ pub struct Routed<'d> {
     source: &'d Source,
     head: &'d Parts,
     reading: Reading<'d>,
+    /// What has still to be taken away of the body.
+    coding: Option<Coding>,
     purpose: Purpose,
 }
 
@@ -276,16 +279,12 @@ impl<'d> Routed<'d> {
         }
         let content_type = content_type(head)?;
         if purpose == Purpose::Handshake {
-            return Ok(Self { source, head, reading: Reading::Not, purpose });
+            return Ok(Self { source, head, reading: Reading::Not, coding: None, purpose });
         }
         if !source.content_types.contains(content_type.media_type()) && !has_no_content(head) {
             return Err(unsupported(content_type));
         }
-        if let Some(coding) = head.headers.get(CONTENT_ENCODING)
-            && !coding.as_bytes().eq_ignore_ascii_case(b"identity")
-        {
-            return Err(Reason::ContentEncodingRefused.into());
-        }
+        let coding = coding(source, head)?;
         let reading = match reading(source, content_type) {
             // A schema that some requests slip past would be no schema.
             Reading::Refused(_) if has_no_content(head) && !source.reads_payload() => Reading::Not,
@@ -296,7 +295,7 @@ impl<'d> Routed<'d> {
         {
             return Err(unsupported(content_type).hint(hint));
         }
-        Ok(Self { source, head, reading, purpose })
+        Ok(Self { source, head, reading, coding, purpose })
     }
 
     /// The source.
@@ -328,6 +327,13 @@ impl<'d> Routed<'d> {
         Ok(Presented { routed: self, permit, credential })
     }
 
+    /// The body without its coding, if it has one.
+    fn decoded(&self, body: Bytes, body_bytes_max: usize) -> Result<Bytes, Rejection> {
+        let Some(coding) = self.coding else { return Ok(body) };
+        let decoded = coding.decoded(&body, body_bytes_max)?;
+        if decoded.is_empty() && self.reading != Reading::Not { Err(Reason::BodyEmpty.into()) } else { Ok(decoded) }
+    }
+
     /// What the connection showed in its handshake; the edge puts it to the request.
     fn client_chain(&self) -> Option<&'d ClientChain> {
         self.head.extensions.get::<Arc<ClientChain>>().map(|chain| &**chain)
@@ -354,11 +360,17 @@ impl<'d> Presented<'d> {
         }
     }
 
-    /// Takes the whole body.
+    /// How many bytes a received body of so many may take besides, in bytes: where it is compressed.
+    #[must_use]
+    pub fn decoded_bytes_max(&self, received: usize) -> usize {
+        self.routed.coding.map_or(0, |_| Coding::decoded_bytes_max(received, self.body_bytes_max()))
+    }
+
+    /// Takes the whole body, decoded if the sender's proof covers it so.
     ///
     /// # Errors
-    /// `body_too_large`; `body_empty` where the payload is read.
-    pub fn receive(self, body: Bytes) -> Result<Received<'d>, Rejection> {
+    /// `body_too_large`; `body_empty` where the payload is read; `decoding_failed`.
+    pub fn receive(mut self, mut body: Bytes) -> Result<Received<'d>, Rejection> {
         if body.len() > self.body_bytes_max() {
             return Err(Rejection::new(Reason::BodyTooLarge).fact("body_bytes_max", self.body_bytes_max()));
         }
@@ -367,6 +379,11 @@ impl<'d> Presented<'d> {
         }
         if body.is_empty() && self.routed.reading != Reading::Not {
             return Err(Reason::BodyEmpty.into());
+        }
+        if self.routed.source.signed_content == SignedContent::Decoded {
+            let body_bytes_max = self.body_bytes_max();
+            body = self.routed.decoded(body, body_bytes_max)?;
+            self.routed.coding = None;
         }
         Ok(Received { presented: self, body })
     }
@@ -472,12 +489,14 @@ impl<'d> Authenticated<'d> {
 }
 
 impl<'d> Accepted<'d> {
-    /// Reads the payload, finds the event and checks its schema.
+    /// Reads the payload, finds the event and checks its schema. A body whose coding was signed with it is decoded here and not before: who proved
+    /// nothing reaches no decoder.
     ///
     /// # Errors
-    /// `json_*`, `form_malformed`, `multipart_malformed`, `event_missing`, `event_unlisted`, `schema_mismatch`; or an answer where unlisted events are acknowledged.
-    pub fn validate(self) -> Result<Validated<'d>, Ended> {
+    /// `decoding_failed`, `body_too_large`, `json_*`, `form_malformed`, `multipart_malformed`, `event_missing`, `event_unlisted`, `schema_mismatch`; or an answer where unlisted events are acknowledged.
+    pub fn validate(mut self) -> Result<Validated<'d>, Ended> {
         let source = self.routed.source;
+        self.body = self.routed.decoded(self.body, source.body_bytes_max)?;
         let payload = self.read_payload()?;
         let document = payload.as_ref().map(Payload::document);
         self.greet_authentic(document)?;
@@ -603,6 +622,12 @@ impl<'d> Sanitized<'d> {
     #[must_use]
     pub const fn report(&self) -> &Report {
         &self.report
+    }
+
+    /// Whether it is what the sender's signature was made for: neither edited nor decoded since.
+    #[must_use]
+    pub const fn is_as_signed(&self) -> bool {
+        self.report.is_empty() && self.routed.coding.is_none()
     }
 
     /// Who sent it.

@@ -6,14 +6,18 @@
 #![allow(clippy::missing_panics_doc, clippy::expect_used, unreachable_pub, reason = "a property fails by panicking")]
 
 use std::borrow::Cow;
+use std::io::Write as _;
 use std::sync::OnceLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use hookward::auth::key::{KeyKind, NamedSecret};
 use hookward::auth::{Head, Verifier};
+use hookward::payload::coding::Coding;
 use hookward::payload::content_type::ContentType;
 use hookward::payload::declared::Membership;
 use hookward::payload::form::Fields;
@@ -34,12 +38,13 @@ use sha2::Sha256;
 pub type Property = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const ALL: [Property; 10] = [
+pub const ALL: [Property; 11] = [
     ("document", document),
     ("form", form),
     ("urlencoded", urlencoded),
     ("multipart", multipart),
     ("lines", lines),
+    ("coding", coding),
     ("sanitize", sanitize),
     ("schema", schema),
     ("policy", policy),
@@ -161,6 +166,22 @@ pub fn multipart(data: &[u8]) {
         assert_eq!(fields.single(&member.key.name()).expect("once"), member.value.as_str().as_deref());
     }
     edited(&payload, data, read);
+}
+
+/// A decoded body stays within its bound, and what is encoded decodes to itself. The input's first byte chooses the coding.
+pub fn coding(data: &[u8]) {
+    const BODY_BYTES_MAX: usize = 10_000;
+    let Some((&choice, body)) = data.split_first() else { return };
+    let (_, coding) = Coding::ALL[usize::from(choice) % Coding::ALL.len()];
+    if let Ok(decoded) = coding.decoded(body, BODY_BYTES_MAX) {
+        assert!(decoded.len() <= Coding::decoded_bytes_max(body.len(), BODY_BYTES_MAX));
+    }
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(body).expect("to memory");
+    let encoded = encoder.finish().expect("to memory");
+    if body.len() <= Coding::decoded_bytes_max(encoded.len(), BODY_BYTES_MAX) {
+        assert_eq!(Coding::Gzip.decoded(&encoded, BODY_BYTES_MAX).expect("it is one"), body);
+    }
 }
 
 /// Lines that are read are each one JSON text, and go on as they came or as they were judged.

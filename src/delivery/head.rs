@@ -1,11 +1,12 @@
 //! What has to be right of a request's head: Host, and what its Content-Type says of the body.
 
-use http::header::{CONTENT_TYPE, HOST};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Version};
 
 use super::Reading;
 use crate::header::{self, Duplicated};
+use crate::payload::coding::Coding;
 use crate::payload::content_type::ContentType;
 use crate::payload::{Format, form, multipart};
 use crate::policy::Source;
@@ -70,6 +71,19 @@ pub(super) fn content_type(head: &Parts) -> Result<ContentType<'_>, Rejection> {
 /// A GET without Content-Type: it says all in its URL, and has no body whose type could be the wrong one.
 pub(super) fn has_no_content(head: &Parts) -> bool {
     head.method == Method::GET && !head.headers.contains_key(CONTENT_TYPE)
+}
+
+/// How the body is compressed, where its source takes that: by one coding at most.
+pub(super) fn coding(source: &Source, head: &Parts) -> Result<Option<Coding>, Rejection> {
+    let Some(field) = head.headers.get(CONTENT_ENCODING) else { return Ok(None) };
+    if field.as_bytes().eq_ignore_ascii_case(b"identity") {
+        return Ok(None);
+    }
+    match Coding::of_field(field.as_bytes()) {
+        Some(coding) if source.content_encodings.contains(&coding) => Ok(Some(coding)),
+        Some(coding) => Err(Rejection::new(Reason::ContentEncodingRefused).fact("coding", coding.name())),
+        None => Err(Reason::ContentEncodingRefused.into()),
+    }
 }
 
 /// How a body of this type is read.

@@ -6,7 +6,7 @@
 //! checks its URLs; `express` spares most payloads the validator; [`schema`] holds a source's compiled schemas, and [`declared`] what they
 //! declare, which decides what the sanitizer keeps and which names may stand in a log. [`body`] makes documents of bodies that are not
 //! JSON as well; `fields`, `urlencoded` and [`multipart`] know how those are spelled,
-//! and `lines` reads batches of JSON texts. [`form`] looks fields up for authentication.
+//! `lines` reads batches of JSON texts, and [`coding`] takes compression away first. [`form`] looks fields up for authentication.
 //!
 //! **Invariant:** nothing here waits, logs, or copies a body; every later stage looks at the same bytes through spans.
 //! **Invariant:** no byte of a sender reaches `serde_json`: with arbitrary precision switched on it gives member names of
@@ -15,6 +15,7 @@
 
 pub mod body;
 pub mod bounds;
+pub mod coding;
 pub mod content_type;
 pub mod declared;
 pub mod document;

@@ -102,6 +102,8 @@ pub(super) fn compile(
         content_types,
         payload,
         json_field,
+        content_encodings: config.content_encodings,
+        signed_content: config.signed_content,
         body_bytes_max: config.body_bytes_max.size(),
         json: config.limit.json,
         public_url: config.public_url.map(|url| url.value.to_string().into()),
@@ -443,8 +445,11 @@ impl Compiler<'_, '_> {
 
     fn body(&mut self, config: &SourceConfig) {
         let (body_bytes_max, room) = (config.body_bytes_max.size(), self.context.limits.buffers().client_max());
-        if body_bytes_max > room {
-            let message = format!("body_bytes_max is {body_bytes_max}, but one client has room for {room} bytes");
+        let (copies, twice) =
+            if config.content_encodings.is_empty() { (1, "") } else { (2, ", compressed and decoded together") };
+        if body_bytes_max.saturating_mul(copies) > room {
+            let message =
+                format!("body_bytes_max is {body_bytes_max}, but one client has room for {room} bytes{twice}");
             let hint = "a quarter of [edge] buffered_bytes_max is for one client: raise that".to_owned();
             self.error_with(config.body_bytes_max.span.clone(), message, hint);
         }

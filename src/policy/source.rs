@@ -16,6 +16,7 @@ use crate::auth::handshake::{Handshake, ProofNeeded};
 use crate::auth::template::Template;
 use crate::forward::{HeaderRules, Signer, Target};
 use crate::payload::JsonLimits;
+use crate::payload::coding::Coding;
 use crate::payload::schema::Schema;
 use crate::policy::source_config::HandshakeMode;
 use crate::sanitize::Rules;
@@ -38,7 +39,11 @@ pub struct Source {
     pub payload: PayloadKind,
     /// The field of a form whose text is the JSON that the payload is.
     pub json_field: Option<Box<str>>,
-    /// The longest body in bytes.
+    /// How bodies may be compressed.
+    pub content_encodings: Vec<Coding>,
+    /// What the sender's proof covers of a compressed body.
+    pub signed_content: SignedContent,
+    /// The longest body in bytes, compressed or not.
     pub body_bytes_max: usize,
     /// Limits of the JSON reader.
     pub json: JsonLimits,
@@ -94,6 +99,16 @@ pub enum PayloadKind {
     Multipart,
     /// Not read: no schema, no sanitizer, forwarded as received.
     Opaque,
+}
+
+/// What the sender's proof covers of a compressed body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SignedContent {
+    /// The bytes as received.
+    #[default]
+    Received,
+    /// What they were before they were compressed.
+    Decoded,
 }
 
 /// Replay protection of a source.

@@ -25,10 +25,11 @@ use self::event::{read_event, read_sanitize};
 use self::forward::read_forward;
 pub use self::forward::{ForwardConfig, Upstream};
 use crate::payload::JsonLimits;
+use crate::payload::coding::Coding;
 use crate::policy::diagnostic::{Diagnostics, SourceFile};
 use crate::policy::gateway_config::NETWORKS_MAX;
 use crate::policy::preset;
-use crate::policy::source::{OnDuplicate, PayloadKind};
+use crate::policy::source::{OnDuplicate, PayloadKind, SignedContent};
 use crate::policy::table::parse::{Fault, choose, parse_network, parse_url};
 use crate::policy::table::{self, Bound, Like, Reader, Setting, Spanned};
 use crate::sanitize::Rules;
@@ -48,6 +49,10 @@ pub struct SourceConfig {
     pub payload: Option<Spanned<PayloadKind>>,
     /// The field of a form that holds the payload as JSON. Absent: the preset's.
     pub json_field: Option<Spanned<String>>,
+    /// `content_encodings`; empty where none is taken.
+    pub content_encodings: Vec<Coding>,
+    /// `signed_content`.
+    pub signed_content: SignedContent,
     /// See [`BODY_BYTES_MAX`].
     pub body_bytes_max: Setting<u64>,
     /// `[auth]`.
@@ -161,6 +166,7 @@ fn read_top(top: &mut Reader<'_>) -> Option<SourceConfig> {
     let content_types = top.list("content_types", WORDS_MAX, parse_media_type);
     let payload = top.one_of("payload", PAYLOADS);
     let json_field = top.parsed("json_field", parse_field_name);
+    let (content_encodings, signed_content) = read_codings(top);
     let body_bytes_max = top.bound(&BODY_BYTES_MAX);
     let auth = top.table("auth", read_auth).flatten();
     let allow = top.table("network", read_network).flatten();
@@ -184,6 +190,8 @@ fn read_top(top: &mut Reader<'_>) -> Option<SourceConfig> {
         content_types: content_types.map(plain),
         payload,
         json_field,
+        content_encodings,
+        signed_content,
         body_bytes_max,
         auth: auth?,
         allow,
@@ -198,6 +206,16 @@ fn read_top(top: &mut Reader<'_>) -> Option<SourceConfig> {
 
 fn plain<T>(list: Spanned<Vec<Spanned<T>>>) -> Spanned<Vec<T>> {
     list.map(|items| items.into_iter().map(|item| item.value).collect())
+}
+
+fn read_codings(top: &mut Reader<'_>) -> (Vec<Coding>, SignedContent) {
+    let codings = top.list("content_encodings", Coding::ALL.len(), |text| choose("coding", text, &Coding::ALL));
+    let codings = codings.map(|list| plain(list).value).unwrap_or_default();
+    let signed = top.one_of("signed_content", SIGNED_CONTENT);
+    if let (Some(signed), true) = (&signed, codings.is_empty()) {
+        top.warning(Some(signed.span.clone()), Fault::new("signed_content has no effect without content_encodings"));
+    }
+    (codings, signed.map(|signed| signed.value).unwrap_or_default())
 }
 
 /// What cannot work with bodies that are read so.
@@ -361,6 +379,9 @@ pub(super) const PAYLOADS: &[(&str, PayloadKind)] = &[
     ("multipart", PayloadKind::Multipart),
     ("opaque", PayloadKind::Opaque),
 ];
+
+const SIGNED_CONTENT: &[(&str, SignedContent)] =
+    &[("received", SignedContent::Received), ("decoded", SignedContent::Decoded)];
 
 const ON_DUPLICATE: &[(&str, OnDuplicate)] =
     &[("acknowledge", OnDuplicate::Acknowledge), ("refuse", OnDuplicate::Refuse), ("forward", OnDuplicate::Forward)];

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
+mod codings;
 mod forms;
 mod lines;
 mod multipart;
