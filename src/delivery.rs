@@ -77,7 +77,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 
-use self::head::{check_host, cut, duplicated, has_no_content, is_json, media_type};
+use self::head::{check_host, coding, content_type, cut, duplicated, has_no_content, reading};
 use crate::admit::Limits;
 use crate::admit::claims::{Claim, Reservation};
 use crate::admit::permit::{Permit, Slot};
@@ -89,10 +89,12 @@ use crate::auth::place::{Body, View};
 use crate::auth::{Head, Proof};
 use crate::clock::UnixSeconds;
 use crate::header::{self, Duplicated};
-use crate::payload::Document;
+use crate::payload::coding::Coding;
+use crate::payload::content_type::ContentType;
 use crate::payload::declared::Membership;
 use crate::payload::schema::Schema;
-use crate::policy::source::{Mode, OnDuplicate, PayloadKind, Unlisted};
+use crate::payload::{Document, Format, Payload};
+use crate::policy::source::{Mode, OnDuplicate, SignedContent, Unlisted};
 use crate::policy::{Policy, Source};
 use crate::reason::Reason;
 use crate::rejection::Rejection;
@@ -162,8 +164,21 @@ pub enum HostMatch {
 pub struct Routed<'d> {
     source: &'d Source,
     head: &'d Parts,
-    json: bool,
+    reading: Reading<'d>,
+    /// What has still to be taken away of the body.
+    coding: Option<Coding>,
     purpose: Purpose,
+}
+
+/// Whether a body is read, and as what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading<'d> {
+    /// It is not: it goes on as it was received.
+    Not,
+    /// It is.
+    As(Format<'d>),
+    /// It would have to be and cannot, for this reason.
+    Refused(&'static str),
 }
 
 /// What a request may be by its method.
@@ -278,7 +293,7 @@ impl Novelty {
 #[derive(Debug)]
 pub struct Validated<'d> {
     delivery: Accepted<'d>,
-    document: Option<Document>,
+    payload: Option<Payload>,
     event: Option<Event<'d>>,
     delivery_id: Option<String>,
     schema: Option<&'d Schema>,
@@ -330,30 +345,25 @@ impl<'d> Routed<'d> {
         if purpose == Purpose::Handshake && !source.handshakes.takes(&head.method) {
             return Err(Rejection::new(Reason::MethodNotAllowed).fact("allowed", source.allowed()));
         }
-        let media_type = media_type(head)?;
+        let content_type = content_type(head)?;
         if purpose == Purpose::Handshake {
-            return Ok(Self { source, head, json: false, purpose });
+            return Ok(Self { source, head, reading: Reading::Not, coding: None, purpose });
         }
-        if !source.content_types.contains(media_type) && !has_no_content(head) {
-            return Err(Rejection::new(Reason::UnsupportedMediaType).fact("content_type", cut(media_type)));
+        if !source.content_types.contains(content_type.media_type()) && !has_no_content(head) {
+            return Err(unsupported(content_type));
         }
-        if let Some(coding) = head.headers.get(CONTENT_ENCODING)
-            && !coding.as_bytes().eq_ignore_ascii_case(b"identity")
-        {
-            return Err(Reason::ContentEncodingRefused.into());
-        }
-        let json = match source.payload {
-            PayloadKind::Json => true,
-            PayloadKind::Opaque => false,
-            PayloadKind::Auto => is_json(media_type),
+        let coding = coding(source, head)?;
+        let reading = match reading(source, content_type) {
+            // A schema that some requests slip past would be no schema.
+            Reading::Refused(_) if has_no_content(head) && !source.reads_payload() => Reading::Not,
+            reading @ (Reading::Not | Reading::As(_) | Reading::Refused(_)) => reading,
         };
-        if !json && source.reads_payload() {
-            // A schema that some media types slip past would be no schema.
-            return Err(Rejection::new(Reason::UnsupportedMediaType)
-                .fact("content_type", cut(media_type))
-                .hint("the policy has a schema or a sanitizer, which read JSON alone"));
+        if let Reading::Refused(hint) = reading
+            && !source.handshakes.has_some_without_proof()
+        {
+            return Err(unsupported(content_type).hint(hint));
         }
-        Ok(Self { source, head, json, purpose })
+        Ok(Self { source, head, reading, coding, purpose })
     }
 
     /// The source.
@@ -365,8 +375,12 @@ impl<'d> Routed<'d> {
     /// Reads the credential from the head; no byte of the body is buffered for a request without one.
     ///
     /// # Errors
-    /// `credential_*` and `timestamp_*` as far as they can be told without the body.
+    /// `credential_*` and `timestamp_*` as far as they can be told without the body; `unsupported_media_type` where a handshake might have had
+    /// this media type.
     pub fn present(self, permit: Permit, now: UnixSeconds) -> Result<Presented<'d>, Rejection> {
+        if let Reading::Refused(hint) = self.reading {
+            return Err(unsupported(content_type(self.head)?).hint(hint));
+        }
         let credential = match &self.source.authenticator {
             Some(authenticator) => match authenticator.read(self.auth_head(), self.client_chain(), now) {
                 Ok(credentials) => Presentation::Credentials(credentials),
@@ -389,6 +403,13 @@ impl<'d> Routed<'d> {
             Mode::Enforce => Err(fault),
             Mode::Monitor => Ok(Presentation::Refuted(fault)),
         }
+    }
+
+    /// The body without its coding, if it has one.
+    fn decoded(&self, body: Bytes, body_bytes_max: usize) -> Result<Bytes, Rejection> {
+        let Some(coding) = self.coding else { return Ok(body) };
+        let decoded = coding.decoded(&body, body_bytes_max)?;
+        if decoded.is_empty() && self.reading != Reading::Not { Err(Reason::BodyEmpty.into()) } else { Ok(decoded) }
     }
 
     /// What the connection showed in its handshake; the edge puts it to the request.
@@ -422,19 +443,30 @@ impl<'d> Presented<'d> {
         }
     }
 
-    /// Takes the whole body.
+    /// How many bytes a received body of so many may take besides, in bytes: where it is compressed.
+    #[must_use]
+    pub fn decoded_bytes_max(&self, received: usize) -> usize {
+        self.routed.coding.map_or(0, |_| Coding::decoded_bytes_max(received, self.body_bytes_max()))
+    }
+
+    /// Takes the whole body, decoded if the sender's proof covers it so.
     ///
     /// # Errors
-    /// `body_too_large`; `body_empty` where the payload is read.
-    pub fn receive(self, body: Bytes) -> Result<Received<'d>, Rejection> {
+    /// `body_too_large`; `body_empty` where the payload is read; `decoding_failed`.
+    pub fn receive(mut self, mut body: Bytes) -> Result<Received<'d>, Rejection> {
         if body.len() > self.body_bytes_max() {
             return Err(Rejection::new(Reason::BodyTooLarge).fact("body_bytes_max", self.body_bytes_max()));
         }
         if !body.is_empty() && has_no_content(self.routed.head) {
             return Err(Rejection::new(Reason::UnsupportedMediaType).fact("content_type", ""));
         }
-        if body.is_empty() && self.routed.json {
+        if body.is_empty() && self.routed.reading != Reading::Not {
             return Err(Reason::BodyEmpty.into());
+        }
+        if self.routed.source.signed_content == SignedContent::Decoded {
+            let body_bytes_max = self.body_bytes_max();
+            body = self.routed.decoded(body, body_bytes_max)?;
+            self.routed.coding = None;
         }
         Ok(Received { presented: self, body })
     }
@@ -578,20 +610,23 @@ impl<'d> Accepted<'d> {
         std::mem::take(&mut self.monitored)
     }
 
-    /// Reads the payload, finds the event and checks its schema.
+    /// Reads the payload, finds the event and checks its schema. A body whose coding was signed with it is decoded here and not before: who proved
+    /// nothing reaches no decoder.
     ///
     /// # Errors
-    /// `json_*`, `event_missing`, `event_unlisted`, `schema_mismatch`; or an answer where unlisted events are acknowledged.
+    /// `decoding_failed`, `body_too_large`, `json_*`, `form_malformed`, `multipart_malformed`, `event_missing`, `event_unlisted`, `schema_mismatch`; or an answer where unlisted events are acknowledged.
     pub fn validate(mut self) -> Result<Validated<'d>, Ended> {
         let source = self.routed.source;
-        let document = if self.routed.json { Some(Document::read(self.body.clone(), source.json)?) } else { None };
-        if let Err(ended) = self.greet_authentic(document.as_ref()) {
+        self.body = self.routed.decoded(self.body, source.body_bytes_max)?;
+        let payload = self.read_payload()?;
+        let document = payload.as_ref().map(Payload::document);
+        if let Err(ended) = self.greet_authentic(document) {
             return Err(self.hold(ended));
         }
-        let (event, delivery_id) = self.find_facts(document.as_ref());
+        let (event, delivery_id) = self.find_facts(document);
         let rules = &source.event;
         let mut membership = Membership::Unasked;
-        let schema = match &document {
+        let schema = match document {
             Some(document) if rules.has_schemas() => {
                 let name = event.as_ref().map(|event| &*event.name);
                 let schema = rules.schema(name);
@@ -609,7 +644,17 @@ impl<'d> Accepted<'d> {
             }
             Some(_) | None => None,
         };
-        Ok(Validated { delivery: self, document, event, delivery_id, schema, membership })
+        Ok(Validated { delivery: self, payload, event, delivery_id, schema, membership })
+    }
+
+    fn read_payload(&self) -> Result<Option<Payload>, Rejection> {
+        let source = self.routed.source;
+        match self.routed.reading {
+            Reading::As(format) => {
+                Payload::read(self.body.clone(), format, source.json_field.as_deref(), source.json).map(Some)
+            }
+            Reading::Not | Reading::Refused(_) => Ok(None),
+        }
     }
 
     /// Leaves what the delivery holds to the answer that ends it.
@@ -686,15 +731,15 @@ impl<'d> Validated<'d> {
     /// `sanitizer_refused`.
     pub fn sanitize(self) -> Result<Sanitized<'d>, Rejection> {
         let Accepted { routed, body, sender, at: _, slot, novelty, mut monitored } = self.delivery;
-        let (body, report) = match &self.document {
-            Some(document) => {
+        let (body, report) = match &self.payload {
+            Some(payload) => {
                 let declared = self.schema.map(Schema::declared);
-                let cleaned = routed.source.sanitize.clean(document, declared, self.membership);
+                let cleaned = routed.source.sanitize.clean(payload.document(), declared, self.membership);
                 match routed.source.modes.sanitize {
                     Mode::Enforce => {
                         let cleaned = cleaned?;
-                        clean::check_again(&cleaned, self.schema, routed.source, &mut monitored)?;
-                        (cleaned.body, cleaned.report)
+                        clean::check_again(&cleaned, self.schema, payload, routed.source, &mut monitored)?;
+                        (clean::body(body, payload, &cleaned, routed.source)?, cleaned.report)
                     }
                     Mode::Monitor => {
                         monitored.extend(clean::finding(cleaned));
@@ -732,6 +777,12 @@ impl<'d> Sanitized<'d> {
     #[must_use]
     pub const fn report(&self) -> &Report {
         &self.report
+    }
+
+    /// Whether it is what the sender's signature was made for: neither edited nor decoded since.
+    #[must_use]
+    pub const fn is_as_signed(&self) -> bool {
+        self.report.is_empty() && self.routed.coding.is_none()
     }
 
     /// Who sent it; `None` where nobody had to prove it, or nobody did.
@@ -773,4 +824,20 @@ impl<'d> Sanitized<'d> {
     pub fn delivery_id(&self) -> Option<&str> {
         self.delivery_id.as_deref()
     }
+}
+
+/// What the body of a request is read as; `None` where it is not read.
+///
+/// # Errors
+/// `header_malformed`.
+pub(crate) fn format<'d>(source: &Source, head: &'d Parts) -> Result<Option<Format<'d>>, Rejection> {
+    match reading(source, content_type(head)?) {
+        Reading::As(format) => Ok(Some(format)),
+        Reading::Not | Reading::Refused(_) => Ok(None),
+    }
+}
+
+/// No body of this type is taken, or none is read.
+fn unsupported(content_type: ContentType<'_>) -> Rejection {
+    Rejection::new(Reason::UnsupportedMediaType).fact("content_type", cut(content_type.media_type()))
 }

@@ -194,6 +194,7 @@ impl<U: Upstream> Gateway<U> {
         let presented = routed.present(permit, draft.began())?;
         let body_bytes_max = presented.body_bytes_max();
         let body = receive::read(body, &head.headers, body_bytes_max, body_time, &mut reserved).await?;
+        reserved.grow(presented.decoded_bytes_max(body.len()))?;
         let received = draft.received(presented.receive(body)?);
         let now = clock.unix_seconds();
         let authenticated = draft.authenticated(received.authenticate(now)?);

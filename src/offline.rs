@@ -17,9 +17,9 @@ use crate::auth::diagnosis::Finding;
 use crate::auth::facts;
 use crate::auth::place::{Body, Head, View};
 use crate::clock::UnixSeconds;
-use crate::delivery::{Answer, Ended, HostMatch, Routed, Sanitized};
+use crate::delivery::{self, Answer, Ended, HostMatch, Routed, Sanitized};
 use crate::forward::request::{Attestation, Protocol, request};
-use crate::payload::Document;
+use crate::payload::{Document, Format, Payload};
 use crate::policy::{Policy, Source};
 use crate::reason::Reason;
 use crate::rejection::Rejection;
@@ -128,6 +128,15 @@ pub fn explain(policy: &Policy, judged: &Judgement<'_>, head: &Parts, body: &Byt
         return Explanation::default();
     }
     Explanation { found: policy.diagnose(source, head, Some(body), now), signed: source.signed_shape(head, body, now) }
+}
+
+/// The payload of a recorded request as the source reads it; as JSON where the source would not read it at all.
+///
+/// # Errors
+/// As [`Payload::read`].
+pub fn payload(source: &Source, head: &Parts, body: Bytes) -> Result<Payload, Rejection> {
+    let format = delivery::format(source, head)?.unwrap_or(Format::Json);
+    Payload::read(body, format, source.json_field.as_deref(), source.json)
 }
 
 /// The event of a recorded request, found where the source's policy says, whatever else is wrong with the request. An event that only a verified

@@ -252,7 +252,7 @@ const TABLE: [Row; R::DeadlineExceeded as usize + 1] = [
     row(R::UnsupportedMediaType, "unsupported_media_type", Some(Code::UNSUPPORTED_MEDIA_TYPE), "unsupported_media_type", S::Route, Sender, Info, Keep,
         "the source does not take this content type", "choose another content type at the provider, or list it in content_types"),
     row(R::ContentEncodingRefused, "content_encoding_refused", Some(Code::UNSUPPORTED_MEDIA_TYPE), "unsupported_media_type", S::Route, Sender, Info, Keep,
-        "the body is compressed and the policy does not allow it", "switch compression off at the provider"),
+        "the body is compressed and the policy does not allow it", "switch compression off at the provider, or list its coding in content_encodings"),
     row(R::Draining, "draining", Some(Code::SERVICE_UNAVAILABLE), "unavailable", S::Admit, OurFault, Info, Close,
         "the gateway is shutting down", "nothing to do: the sender tries again"),
     row(R::AddressRefused, "address_refused", Some(Code::FORBIDDEN), "forbidden", S::Admit, Sender, Info, Keep,

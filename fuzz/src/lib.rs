@@ -5,23 +5,30 @@
 
 #![allow(clippy::missing_panics_doc, clippy::expect_used, unreachable_pub, reason = "a property fails by panicking")]
 
+use std::borrow::Cow;
+use std::io::Write as _;
 use std::sync::OnceLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use hookward::auth::key::{KeyKind, NamedSecret};
 use hookward::auth::{Head, Verifier};
+use hookward::payload::coding::Coding;
+use hookward::payload::content_type::ContentType;
 use hookward::payload::declared::Membership;
 use hookward::payload::form::Fields;
 use hookward::payload::schema::{Schema, Store};
-use hookward::payload::{Document, JsonLimits, Kind, Node, Pointer};
+use hookward::payload::{Document, Format, JsonLimits, Kind, Node, Payload, Pointer};
 use hookward::policy::diagnostic::{Diagnostics, Files, Styles};
 use hookward::policy::scheme::{parse_fact, parse_header_name, parse_place, parse_template, read_schemes};
 use hookward::policy::{gateway_config, source_config, table};
 use hookward::reason::Reason;
-use hookward::sanitize::{Action, Rules};
+use hookward::rejection::Rejection;
+use hookward::sanitize::{Action, Formula, Rules};
 use hookward::secret::Secret;
 use http::{HeaderMap, HeaderValue, Method, Uri};
 use serde_json::Value;
@@ -31,9 +38,13 @@ use sha2::Sha256;
 pub type Property = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const ALL: [Property; 7] = [
+pub const ALL: [Property; 11] = [
     ("document", document),
     ("form", form),
+    ("urlencoded", urlencoded),
+    ("multipart", multipart),
+    ("lines", lines),
+    ("coding", coding),
     ("sanitize", sanitize),
     ("schema", schema),
     ("policy", policy),
@@ -128,6 +139,106 @@ pub fn form(data: &[u8]) {
     theirs.sort_unstable();
     theirs.dedup();
     assert!(fields.sorted().into_iter().eq(theirs.iter().map(|(name, value)| (&**name, &**value))));
+}
+
+/// A strictly read form says what the URL standard's own reader finds in it, goes on as it came, and once edited reads again as what was judged.
+pub fn urlencoded(data: &[u8]) {
+    let read = |body: &[u8]| Payload::read(Bytes::copy_from_slice(body), Format::Form, None, JsonLimits::default());
+    let Ok(payload) = read(data) else { return };
+    let theirs: Vec<_> = form_urlencoded::parse(data).collect();
+    let ours: Vec<_> = payload.document().root().members().map(|member| (member.key.name(), member.value)).collect();
+    assert_eq!(ours.len(), theirs.len());
+    for ((name, value), (their_name, their_value)) in ours.iter().zip(&theirs) {
+        assert_eq!((&**name, value.as_str().as_deref()), (&**their_name, Some(&**their_value)));
+    }
+    edited(&payload, data, read);
+}
+
+/// A multipart body that is read goes on as it came, and once edited reads again as what was judged; what a field says, the lookup finds, too.
+pub fn multipart(data: &[u8]) {
+    const TYPE: &str = "multipart/form-data; boundary=b";
+    let boundary = ContentType::new(TYPE).boundary().expect("it is one");
+    let format = Format::Multipart(boundary);
+    let read = |body: &[u8]| Payload::read(Bytes::copy_from_slice(body), format, None, JsonLimits::default());
+    let Ok(payload) = read(data) else { return };
+    let fields = Fields::read(data, TYPE).expect("what is read strictly is read");
+    for member in payload.document().root().members() {
+        assert_eq!(fields.single(&member.key.name()).expect("once"), member.value.as_str().as_deref());
+    }
+    edited(&payload, data, read);
+}
+
+/// A decoded body stays within its bound, and what is encoded decodes to itself. The input's first byte chooses the coding.
+pub fn coding(data: &[u8]) {
+    const BODY_BYTES_MAX: usize = 10_000;
+    let Some((&choice, body)) = data.split_first() else { return };
+    let (_, coding) = Coding::ALL[usize::from(choice) % Coding::ALL.len()];
+    if let Ok(decoded) = coding.decoded(body, BODY_BYTES_MAX) {
+        assert!(decoded.len() <= Coding::decoded_bytes_max(body.len(), BODY_BYTES_MAX));
+    }
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(body).expect("to memory");
+    let encoded = encoder.finish().expect("to memory");
+    if body.len() <= Coding::decoded_bytes_max(encoded.len(), BODY_BYTES_MAX) {
+        assert_eq!(Coding::Gzip.decoded(&encoded, BODY_BYTES_MAX).expect("it is one"), body);
+    }
+}
+
+/// Lines that are read are each one JSON text, and go on as they came or as they were judged.
+pub fn lines(data: &[u8]) {
+    let limits = JsonLimits::default();
+    let read = |body: &[u8]| Payload::read(Bytes::copy_from_slice(body), Format::JsonLines, None, limits);
+    let texts = data.strip_suffix(b"\n").unwrap_or(data).split(|&byte| byte == b'\n');
+    let each: Option<Vec<_>> = texts.map(self::read).collect();
+    let Ok(payload) = read(data) else {
+        let fits = |each: Vec<Document>| {
+            each.iter().map(|one| node_count(one.root())).sum::<usize>() <= limits.nodes_max as usize
+        };
+        assert!(!each.is_some_and(fits), "each line is JSON");
+        return;
+    };
+    let each = each.expect("each line is JSON");
+    let elements = payload.document().root().elements();
+    assert_eq!(elements.len(), each.len());
+    elements.zip(&each).for_each(|(element, line)| says(element, line.root()));
+    edited(&payload, data, read);
+}
+
+fn node_count(node: Node<'_>) -> usize {
+    let members: usize = node.members().map(|member| node_count(member.value)).sum();
+    1 + members + node.elements().map(node_count).sum::<usize>()
+}
+
+/// What cleaning leaves of a payload is written so that it reads the same, and without an edit byte for byte.
+fn edited(payload: &Payload, data: &[u8], read: impl Fn(&[u8]) -> Result<Payload, Rejection>) {
+    let document = payload.document();
+    let limits = JsonLimits::default();
+    let same = payload.edited(document.source(), |span| document.source().get(span).map(Cow::Borrowed), limits);
+    assert_eq!(same.as_deref(), Some(data), "without an edit nothing changes");
+    let characters = Rules {
+        control_characters: Action::Drop,
+        bidi_controls: Action::Drop,
+        zero_width: Action::Drop,
+        formula: Formula::Escape,
+        ..Rules::default()
+    };
+    let all = Rules { prototype_keys: Action::Drop, operator_keys: Action::Drop, ..characters };
+    for rules in [characters, all] {
+        let Ok(cleaned) = rules.clean(document, None, Membership::Unasked) else { continue };
+        let left = |span| cleaned.left_of(document.source(), span);
+        let Some(body) = payload.edited(&cleaned.body, left, limits) else { continue };
+        let again = read(&body).expect("what is written is read");
+        says(again.document().root(), Document::read(cleaned.body, payload.limits(limits)).expect("it is JSON").root());
+    }
+}
+
+fn says(one: Node<'_>, other: Node<'_>) {
+    assert_eq!((one.kind(), one.len(), one.scalar_text()), (other.kind(), other.len(), other.scalar_text()));
+    one.elements().zip(other.elements()).for_each(|(one, other)| says(one, other));
+    for (one, other) in one.members().zip(other.members()) {
+        assert_eq!(one.key.name(), other.key.name());
+        says(one.value, other.value);
+    }
 }
 
 /// Cleaning removes, leaves JSON, and finds nothing when it is done again; without a find the received bytes go on.

@@ -1,7 +1,9 @@
 //! What becomes of the sanitizer's verdict: edits that are made are judged by the schema once more, edits that are only monitored become a finding.
 
-use crate::payload::Document;
+use bytes::Bytes;
+
 use crate::payload::schema::Schema;
+use crate::payload::{Document, Payload};
 use crate::policy::Source;
 use crate::reason::Reason;
 use crate::rejection::{Fact, Rejection};
@@ -15,16 +17,29 @@ const EDITS_SHOWN_MAX: usize = 16;
 pub(super) fn check_again(
     cleaned: &Cleaned,
     schema: Option<&Schema>,
+    payload: &Payload,
     source: &Source,
     findings: &mut Vec<Rejection>,
 ) -> Result<(), Rejection> {
     let Some(schema) = schema.filter(|_| !cleaned.report.is_empty()) else { return Ok(()) };
-    match schema.check(&Document::read(cleaned.body.clone(), source.json)?) {
+    match schema.check(&Document::read(cleaned.body.clone(), payload.limits(source.json))?) {
         Err(mismatch) if findings.iter().all(|found| found.reason() != mismatch.reason()) => {
             source.modes.schema.judge(mismatch, findings)
         }
         Ok(_) | Err(_) => Ok(()),
     }
+}
+
+/// The body as received if nothing was edited, else the same with the edits.
+pub(super) fn body(body: Bytes, payload: &Payload, cleaned: &Cleaned, source: &Source) -> Result<Bytes, Rejection> {
+    if cleaned.report.is_empty() {
+        return Ok(body);
+    }
+    let text = payload.document().source();
+    let edited = payload.edited(&cleaned.body, |span| cleaned.left_of(text, span), source.json);
+    edited.ok_or_else(|| {
+        Rejection::new(Reason::SanitizerRefused).hint("the edited body cannot be spelled as it was received")
+    })
 }
 
 /// What the sanitizer would have done, had it not only monitored: nothing, a refusal, or edits.

@@ -1,10 +1,16 @@
-//! What has to be right of a request's head before its source is known: Host and media type.
+//! What has to be right of a request's head: Host, and what its Content-Type says of the body.
 
-use http::header::{CONTENT_TYPE, HOST};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Version};
 
+use super::Reading;
 use crate::header::{self, Duplicated};
+use crate::payload::coding::Coding;
+use crate::payload::content_type::ContentType;
+use crate::payload::{Format, form, multipart};
+use crate::policy::Source;
+use crate::policy::source::PayloadKind;
 use crate::reason::Reason;
 use crate::rejection::Rejection;
 
@@ -55,11 +61,11 @@ pub(super) fn duplicated(name: &HeaderName) -> Rejection {
     Rejection::new(Reason::HeaderDuplicated).fact("header", name.as_str().to_owned())
 }
 
-/// The media type without parameters; empty if there is no Content-Type (RFC 9110 §8.3).
-pub(super) fn media_type(head: &Parts) -> Result<&str, Rejection> {
-    let Some(value) = head.headers.get(CONTENT_TYPE) else { return Ok("") };
+/// The Content-Type; empty if there is none.
+pub(super) fn content_type(head: &Parts) -> Result<ContentType<'_>, Rejection> {
+    let Some(value) = head.headers.get(CONTENT_TYPE) else { return Ok(ContentType::new("")) };
     let text = value.to_str().map_err(|_| Rejection::new(Reason::HeaderMalformed).fact("header", "content-type"))?;
-    Ok(text.split(';').next().unwrap_or_default().trim())
+    Ok(ContentType::new(text))
 }
 
 /// A GET without Content-Type: it says all in its URL, and has no body whose type could be the wrong one.
@@ -67,13 +73,38 @@ pub(super) fn has_no_content(head: &Parts) -> bool {
     head.method == Method::GET && !head.headers.contains_key(CONTENT_TYPE)
 }
 
-/// `application/json`, `text/json` and every `+json` type (RFC 6839 §3.1).
-pub(super) fn is_json(media_type: &str) -> bool {
-    let media_type = media_type.as_bytes();
-    let ends = |suffix: &[u8]| {
-        media_type.len() >= suffix.len() && media_type[media_type.len() - suffix.len()..].eq_ignore_ascii_case(suffix)
+/// How the body is compressed, where its source takes that: by one coding at most.
+pub(super) fn coding(source: &Source, head: &Parts) -> Result<Option<Coding>, Rejection> {
+    let Some(field) = head.headers.get(CONTENT_ENCODING) else { return Ok(None) };
+    if field.as_bytes().eq_ignore_ascii_case(b"identity") {
+        return Ok(None);
+    }
+    match Coding::of_field(field.as_bytes()) {
+        Some(coding) if source.content_encodings.contains(&coding) => Ok(Some(coding)),
+        Some(coding) => Err(Rejection::new(Reason::ContentEncodingRefused).fact("coding", coding.name())),
+        None => Err(Reason::ContentEncodingRefused.into()),
+    }
+}
+
+/// How a body of this type is read.
+pub(super) fn reading<'h>(source: &Source, content_type: ContentType<'h>) -> Reading<'h> {
+    let format = match source.payload {
+        PayloadKind::Opaque => return Reading::Not,
+        PayloadKind::Json => Some(Format::Json),
+        PayloadKind::Form => Some(Format::Form),
+        PayloadKind::Auto if content_type.is_json() => Some(Format::Json),
+        PayloadKind::Auto if content_type.is_json_lines() => Some(Format::JsonLines),
+        PayloadKind::Auto if content_type.is(form::MEDIA_TYPE) => Some(Format::Form),
+        PayloadKind::Multipart => content_type.boundary().map(Format::Multipart),
+        PayloadKind::Auto if content_type.is(multipart::MEDIA_TYPE) => content_type.boundary().map(Format::Multipart),
+        PayloadKind::Auto => None,
     };
-    ends(b"/json") || ends(b"+json")
+    match format {
+        Some(format) if content_type.is_utf8() => Reading::As(format),
+        Some(_) => Reading::Refused("only UTF-8 is read"),
+        None if content_type.is(multipart::MEDIA_TYPE) => Reading::Refused("its boundary parameter is missing or none"),
+        None => Reading::Refused("payload = \"opaque\" forwards what is not read"),
+    }
 }
 
 /// Text of the sender's for a record, cut; it is escaped when it is written.

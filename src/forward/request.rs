@@ -67,7 +67,7 @@ pub fn request(delivery: &Sanitized<'_>, attestation: Attestation<'_>) -> Reques
     let rules = &delivery.source().forward;
     let mut headers = HeaderMap::with_capacity(24);
     headers.insert(HOST, rules.target.host.clone());
-    let edited = if delivery.report().is_empty() { Edited::No } else { Edited::Yes };
+    let edited = if delivery.is_as_signed() { Edited::No } else { Edited::Yes };
     rules.headers.pass(&delivery.head().headers, &mut headers, edited);
     attest(delivery, attestation, &mut headers);
     if let Some(signer) = &rules.signer {

@@ -1,9 +1,13 @@
-//! Fields of an `application/x-www-form-urlencoded` body (WHATWG URL §5.1), decoded.
+//! Fields of an `application/x-www-form-urlencoded` body (WHATWG URL §5.1), or of a `multipart/form-data` one, decoded.
 //!
 //! Several senders sign by form fields or put the credential into one. Nothing here refuses a delivery: what cannot be read has no fields, and
 //! the stage that asked says what is missing.
 
 use std::borrow::Cow;
+use std::ops::Range;
+
+use super::content_type::ContentType;
+use super::multipart::{self, Delimiter, Files};
 
 /// The decoded fields of a form, in order.
 #[derive(Debug)]
@@ -15,15 +19,21 @@ pub struct Fields {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Repeated;
 
+/// The media type of a form.
+pub const MEDIA_TYPE: &str = "application/x-www-form-urlencoded";
+
 /// More fields than any webhook has.
 const FIELDS_MAX: usize = 4_096;
 
 impl Fields {
-    /// Reads a body of this media type; `None` where it is no form, not UTF-8, or has too many fields.
+    /// Reads a body of this Content-Type; `None` where it is no form, not UTF-8, or has too many fields.
     #[must_use]
-    pub fn read(body: &[u8], media_type: &str) -> Option<Self> {
-        let family = media_type.split(';').next().unwrap_or_default().trim();
-        if !family.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+    pub fn read(body: &[u8], content_type: &str) -> Option<Self> {
+        let content_type = ContentType::new(content_type);
+        if content_type.is(multipart::MEDIA_TYPE) {
+            return Self::of_parts(body, content_type);
+        }
+        if !content_type.is(MEDIA_TYPE) {
             return None;
         }
         let mut pairs = Vec::new();
@@ -38,6 +48,15 @@ impl Fields {
             pairs.push((decoded(name)?.into_owned(), decoded(value)?.into_owned()));
         }
         Some(Self { pairs })
+    }
+
+    /// The texts of a multipart body; its files are no fields.
+    fn of_parts(body: &[u8], content_type: ContentType<'_>) -> Option<Self> {
+        let delimiter = Delimiter::new(content_type.boundary()?);
+        let fields = multipart::fields(body, &delimiter, Files::Skipped, FIELDS_MAX).ok()?;
+        let text = |place: Range<usize>| std::str::from_utf8(&body[place]).ok().map(str::to_owned);
+        let pairs = fields.into_iter().map(|field| Some((text(field.name)?, text(field.value)?)));
+        Some(Self { pairs: pairs.collect::<Option<_>>()? })
     }
 
     /// The value of the only field of this name.

@@ -4,23 +4,31 @@
 //! now have to mean one thing only. [`document`] reads JSON in one pass into a compact tape of spans over the received
 //! bytes; [`instance`] shows that tape to the schema validator, [`bounds`] calculates with its numbers and [`formats`]
 //! checks its URLs; `express` spares most payloads the validator; [`schema`] holds a source's compiled schemas, and [`declared`] what they
-//! declare, which decides what the sanitizer keeps and which names may stand in a log. [`form`] reads the fields of forms.
+//! declare, which decides what the sanitizer keeps and which names may stand in a log. [`body`] makes documents of bodies that are not
+//! JSON as well; `fields`, `urlencoded` and [`multipart`] know how those are spelled,
+//! `lines` reads batches of JSON texts, and [`coding`] takes compression away first. [`form`] looks fields up for authentication.
 //!
 //! **Invariant:** nothing here waits, logs, or copies a body; every later stage looks at the same bytes through spans.
 //! **Invariant:** no byte of a sender reaches `serde_json`: with arbitrary precision switched on it gives member names of
 //! its own a meaning.
 //! **Invariant:** no error, fact or `Debug` output holds a value or a member name of a payload.
 
+pub mod body;
 pub mod bounds;
+pub mod coding;
+pub mod content_type;
 pub mod declared;
 pub mod document;
 mod equality;
 mod express;
 mod fault;
+mod fields;
 pub mod form;
 pub mod formats;
 pub mod instance;
+mod lines;
 mod listed;
+pub mod multipart;
 mod names;
 pub mod node;
 pub(crate) mod number;
@@ -29,7 +37,9 @@ mod reader;
 mod scan;
 pub mod schema;
 mod tape;
+mod urlencoded;
 
+pub use body::{Format, Payload};
 pub use document::{Document, JsonLimits};
 pub use node::{Key, Member, Node};
 pub use pointer::Pointer;

@@ -22,7 +22,7 @@ use super::source::{
     self, ContentTypes, EventRules, ForwardRules, HandshakeRules, Methods, Mode, OnDuplicate, PayloadKind, ReplayRule,
     Source, Unlisted,
 };
-use super::source_config::{AuthMethod, LimitConfig, MediaType, MethodConfig, PayloadWord, SourceConfig};
+use super::source_config::{AuthMethod, LimitConfig, MediaType, MethodConfig, SourceConfig};
 use super::table::Spanned;
 use super::table::parse::nearest;
 use super::{tls, upstream};
@@ -40,6 +40,7 @@ use crate::auth::template::Template;
 use crate::auth::verify::Challenges;
 use crate::forward::{HeaderRules, Signer, sign};
 use crate::payload::schema::{Schema, SchemaFault};
+use crate::sanitize::Rules;
 
 /// What compiling a source takes besides its file.
 pub(super) struct Context<'c> {
@@ -83,7 +84,8 @@ pub(super) fn compile(
         .map_err(|(span, message)| compiler.error(span, message))
         .ok();
     let content_types = Compiler::content_types(&config, &combined);
-    let payload = compiler.payload(&config);
+    let payload = compiler.payload(&config, &combined);
+    let json_field = Compiler::json_field(&config, &combined);
     let replay = compiler.replay(&config, &combined);
     compiler.url(&config, &schemes);
     compiler.body(&config);
@@ -102,6 +104,9 @@ pub(super) fn compile(
         methods: Methods::new(config.methods.map_or(http_methods, |written| written.value)),
         content_types,
         payload,
+        json_field,
+        content_encodings: config.content_encodings,
+        signed_content: config.signed_content,
         body_bytes_max: config.body_bytes_max.size(),
         json: config.limit.json,
         public_url: config.public_url.map(|url| url.value.to_string().into()),
@@ -394,22 +399,29 @@ impl Compiler<'_, '_> {
         ContentTypes::These(types)
     }
 
-    fn payload(&mut self, config: &SourceConfig) -> PayloadKind {
-        let Some(written) = &config.payload else { return PayloadKind::Auto };
-        match written.value {
-            PayloadWord::Auto => PayloadKind::Auto,
-            PayloadWord::Json => PayloadKind::Json,
-            PayloadWord::Opaque => PayloadKind::Opaque,
-            PayloadWord::Form | PayloadWord::Multipart => {
-                let message = "payload \"form\" and \"multipart\" are not supported yet".to_owned();
-                self.error_with(
-                    Some(written.span.clone()),
-                    message,
-                    "use \"opaque\" to forward them as received".to_owned(),
-                );
-                PayloadKind::Opaque
-            }
+    /// How bodies are read: as the policy says, else as all presets do, else by their content type.
+    fn payload(&mut self, config: &SourceConfig, combined: &Combined<'_>) -> PayloadKind {
+        if let Some(written) = &config.payload {
+            return written.value;
         }
+        let mut of_presets = combined.presets().map(|preset| preset.payload);
+        let agreed = of_presets.next().filter(|first| of_presets.all(|other| other == *first));
+        let reads = config.event.schemas.is_some() || config.sanitize != Rules::default();
+        if agreed == Some(PayloadKind::Opaque) && reads {
+            let message =
+                format!("provider {:?} sends what is not read: no schema and no sanitizer sees it", combined.name());
+            self.error_with(
+                None,
+                message,
+                "payload = \"auto\" reads JSON and forms, and refuses everything else".to_owned(),
+            );
+        }
+        agreed.unwrap_or(PayloadKind::Auto)
+    }
+
+    fn json_field(config: &SourceConfig, combined: &Combined<'_>) -> Option<Box<str>> {
+        let written = config.json_field.as_ref().map(|written| written.value.as_str());
+        written.or_else(|| combined.presets().find_map(|preset| preset.json_field.as_deref())).map(Box::from)
     }
 
     fn replay(&mut self, config: &SourceConfig, combined: &Combined<'_>) -> ReplayRule {
@@ -450,8 +462,11 @@ impl Compiler<'_, '_> {
 
     fn body(&mut self, config: &SourceConfig) {
         let (body_bytes_max, room) = (config.body_bytes_max.size(), self.context.limits.buffers().client_max());
-        if body_bytes_max > room {
-            let message = format!("body_bytes_max is {body_bytes_max}, but one client has room for {room} bytes");
+        let (copies, twice) =
+            if config.content_encodings.is_empty() { (1, "") } else { (2, ", compressed and decoded together") };
+        if body_bytes_max.saturating_mul(copies) > room {
+            let message =
+                format!("body_bytes_max is {body_bytes_max}, but one client has room for {room} bytes{twice}");
             let hint = "a quarter of [edge] buffered_bytes_max is for one client: raise that".to_owned();
             self.error_with(config.body_bytes_max.span.clone(), message, hint);
         }

@@ -11,6 +11,8 @@ use include_dir::{Dir, include_dir};
 
 use super::diagnostic::{Diagnostics, Files, Styles};
 use super::scheme::{parse_fact, parse_header_name, read_handshakes, read_schemes};
+use super::source::PayloadKind;
+use super::source_config::{PAYLOADS, parse_field_name};
 use super::table::parse::{Fault, choose};
 use super::table::{self, Like, Reader};
 use crate::auth::Scheme;
@@ -43,6 +45,10 @@ pub struct Preset {
     pub methods: Vec<Method>,
     /// Its media types.
     pub content_types: Vec<String>,
+    /// How its bodies are read.
+    pub payload: PayloadKind,
+    /// The field of its forms that holds the payload as JSON.
+    pub json_field: Option<String>,
     /// The header fields that go on to the app, names and patterns.
     pub headers: Vec<String>,
     /// Where the event's name is.
@@ -142,6 +148,8 @@ fn read_top(name: &'static str, top: &mut Reader<'_>) -> Option<Preset> {
     let relocatable = top.boolean("relocatable").is_some_and(|relocatable| relocatable.value);
     let methods = words(top, "methods", |text| Method::try_from(text).map_err(|_| Fault::new("not a method")));
     let content_types = words(top, "content_types", |text| Ok(text.to_owned()));
+    let payload = top.one_of("payload", PAYLOADS);
+    let json_field = top.parsed("json_field", parse_field_name);
     let headers = words(top, "headers", |text| Ok(text.to_owned()));
     let event = words(top, "event", parse_fact);
     let delivery_id = words(top, "delivery_id", parse_fact);
@@ -165,6 +173,8 @@ fn read_top(name: &'static str, top: &mut Reader<'_>) -> Option<Preset> {
         relocatable,
         methods: methods.unwrap_or_else(|| vec![Method::POST]),
         content_types: content_types.unwrap_or_else(|| vec!["application/json".to_owned()]),
+        payload: payload.map_or(PayloadKind::Auto, |payload| payload.value),
+        json_field: json_field.map(|name| name.value),
         headers: headers.unwrap_or_default(),
         event: event.unwrap_or_default(),
         delivery_id: delivery_id.unwrap_or_default(),
@@ -225,17 +235,29 @@ impl Preset {
         self.signing.schemes().iter().any(Scheme::covers_url)
     }
 
-    /// Everything there is to say of how it signs.
+    /// Everything there is to say of how it signs, and how its bodies are read where their content type does not say all.
     #[must_use]
     pub fn lines(&self) -> Vec<Line> {
-        match &self.signing {
+        let mut lines = match &self.signing {
             Signing::Schemes(schemes) => describe::lines(schemes, &self.handshakes, &self.event, &self.delivery_id),
             Signing::Code(kind) => {
                 let mut lines = kind.lines(&self.event, &self.delivery_id);
                 lines.extend(describe::handshakes(&self.handshakes));
                 lines
             }
-        }
+        };
+        let text = match (self.payload, &self.json_field) {
+            (PayloadKind::Auto, None) => return lines,
+            (PayloadKind::Auto | PayloadKind::Form | PayloadKind::Multipart, Some(name)) => {
+                format!("of a form with the field `{name}` the JSON in it")
+            }
+            (PayloadKind::Form, None) => "read as a form, whatever the content type".to_owned(),
+            (PayloadKind::Multipart, None) => "read as multipart, whatever the content type".to_owned(),
+            (PayloadKind::Json, _) => "read as JSON, whatever the content type".to_owned(),
+            (PayloadKind::Opaque, _) => "not read, unless the policy says so".to_owned(),
+        };
+        lines.push(Line { label: "payload", text });
+        lines
     }
 }
 

@@ -14,10 +14,11 @@ use crate::admit::source::SourceLimits;
 use crate::admit::trickle::Trickle;
 use crate::auth::Authenticator;
 use crate::auth::facts::Covered;
-use crate::auth::handshake::Handshake;
+use crate::auth::handshake::{Handshake, ProofNeeded};
 use crate::auth::template::Template;
 use crate::forward::{HeaderRules, Signer, Target};
 use crate::payload::JsonLimits;
+use crate::payload::coding::Coding;
 use crate::payload::schema::Schema;
 use crate::policy::patterns::Patterns;
 use crate::policy::source_config::HandshakeMode;
@@ -40,7 +41,13 @@ pub struct Source {
     pub content_types: ContentTypes,
     /// How the body is read.
     pub payload: PayloadKind,
-    /// The longest body in bytes.
+    /// The field of a form whose text is the JSON that the payload is.
+    pub json_field: Option<Box<str>>,
+    /// How bodies may be compressed.
+    pub content_encodings: Vec<Coding>,
+    /// What the sender's proof covers of a compressed body.
+    pub signed_content: SignedContent,
+    /// The longest body in bytes, compressed or not.
     pub body_bytes_max: usize,
     /// Limits of the JSON reader.
     pub json: JsonLimits,
@@ -138,12 +145,26 @@ pub enum ContentTypes {
 /// How the body is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PayloadKind {
-    /// JSON if the content type says so, else opaque.
+    /// As the content type says.
     Auto,
-    /// JSON whatever the content type says.
+    /// As JSON, whatever the content type says.
     Json,
+    /// As `application/x-www-form-urlencoded`, whatever the content type says.
+    Form,
+    /// As `multipart/form-data`, whatever the content type says.
+    Multipart,
     /// Not read: no schema, no sanitizer, forwarded as received.
     Opaque,
+}
+
+/// What the sender's proof covers of a compressed body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SignedContent {
+    /// The bytes as received.
+    #[default]
+    Received,
+    /// What they were before they were compressed.
+    Decoded,
 }
 
 /// Replay protection of a source.
@@ -228,6 +249,12 @@ impl HandshakeRules {
     pub fn methods(&self) -> impl Iterator<Item = &Method> {
         let list = if self.mode == HandshakeMode::Answer { self.list.as_slice() } else { &[] };
         list.iter().filter_map(Handshake::method)
+    }
+
+    /// Whether a request may be one by its head alone and without proof, whatever its media type.
+    #[must_use]
+    pub fn has_some_without_proof(&self) -> bool {
+        self.list.iter().any(|handshake| handshake.proof == ProofNeeded::None && handshake.is_of_head())
     }
 
     /// Whether somebody who proved nothing gets a short word signed: then no delivery may be such a word.

@@ -26,10 +26,11 @@ use self::event::{read_event, read_sanitize};
 use self::forward::read_forward;
 pub use self::forward::{ForwardConfig, Upstream};
 use crate::payload::JsonLimits;
+use crate::payload::coding::Coding;
 use crate::policy::diagnostic::{Diagnostics, SourceFile};
 use crate::policy::gateway_config::NETWORKS_MAX;
 use crate::policy::preset;
-use crate::policy::source::{Mode, Modes, OnDuplicate};
+use crate::policy::source::{Mode, Modes, OnDuplicate, PayloadKind, SignedContent};
 use crate::policy::table::parse::{Fault, choose, parse_network, parse_url};
 use crate::policy::table::{self, Bound, Like, Reader, Setting, Spanned};
 use crate::sanitize::Rules;
@@ -46,7 +47,13 @@ pub struct SourceConfig {
     /// Absent: the preset's.
     pub content_types: Option<Spanned<Vec<MediaType>>>,
     /// Absent: the preset's.
-    pub payload: Option<Spanned<PayloadWord>>,
+    pub payload: Option<Spanned<PayloadKind>>,
+    /// The field of a form that holds the payload as JSON. Absent: the preset's.
+    pub json_field: Option<Spanned<String>>,
+    /// `content_encodings`; empty where none is taken.
+    pub content_encodings: Vec<Coding>,
+    /// `signed_content`.
+    pub signed_content: SignedContent,
     /// See [`BODY_BYTES_MAX`].
     pub body_bytes_max: Setting<u64>,
     /// `[auth]`.
@@ -78,21 +85,6 @@ pub enum MediaType {
     Any,
     /// `type/subtype`, or `type/*` for every subtype.
     Named(String),
-}
-
-/// `payload`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PayloadWord {
-    /// By content type.
-    Auto,
-    /// JSON, whatever the content type says.
-    Json,
-    /// `application/x-www-form-urlencoded`.
-    Form,
-    /// `multipart/form-data`.
-    Multipart,
-    /// Not read.
-    Opaque,
 }
 
 /// `[limit]`.
@@ -156,6 +148,8 @@ pub const JSON_MEMBERS_MAX: Bound = Bound::new("json_members_max", 10_000, 1, 1_
 pub const WINDOW_SECONDS: Bound = Bound::new("window_seconds", 600, 1, 172_800);
 /// Bytes of a path.
 pub const PATH_BYTES_MAX: usize = 1_024;
+/// Bytes of `json_field`.
+pub const FIELD_NAME_BYTES_MAX: usize = 128;
 /// Entries of `methods` and of `content_types`.
 pub const WORDS_MAX: usize = 64;
 
@@ -176,6 +170,8 @@ fn read_top(top: &mut Reader<'_>) -> Option<SourceConfig> {
     let methods = top.list("methods", WORDS_MAX, |text| choose("method", text, METHODS).cloned());
     let content_types = top.list("content_types", WORDS_MAX, parse_media_type);
     let payload = top.one_of("payload", PAYLOADS);
+    let json_field = top.parsed("json_field", parse_field_name);
+    let (content_encodings, signed_content) = read_codings(top);
     let body_bytes_max = top.bound(&BODY_BYTES_MAX);
     let auth = top.table("auth", read_auth).flatten();
     let allow = top.table("network", read_network).flatten();
@@ -187,8 +183,8 @@ fn read_top(top: &mut Reader<'_>) -> Option<SourceConfig> {
     let handshake = top.table("handshake", read_handshake);
     let (modes, unproven) = top.table("mode", |mode| read_mode(mode, &event, sanitize)).unwrap_or_default();
 
-    if payload.as_ref().is_some_and(|payload| payload.value == PayloadWord::Opaque) {
-        refuse_beside_opaque(top, &event, sanitize);
+    if let Some(payload) = &payload {
+        refuse_beside(top, payload.value, &event, sanitize);
     }
     top.refuse_empty("methods", NOTHING_ACCEPTED);
     top.refuse_empty("content_types", NOTHING_ACCEPTED);
@@ -198,6 +194,9 @@ fn read_top(top: &mut Reader<'_>) -> Option<SourceConfig> {
         methods: methods.map(plain),
         content_types: content_types.map(plain),
         payload,
+        json_field,
+        content_encodings,
+        signed_content,
         body_bytes_max,
         auth: auth?,
         allow,
@@ -216,14 +215,43 @@ fn plain<T>(list: Spanned<Vec<Spanned<T>>>) -> Spanned<Vec<T>> {
     list.map(|items| items.into_iter().map(|item| item.value).collect())
 }
 
-fn refuse_beside_opaque(top: &Reader<'_>, event: &EventConfig, sanitize: Rules) {
+fn read_codings(top: &mut Reader<'_>) -> (Vec<Coding>, SignedContent) {
+    let codings = top.list("content_encodings", Coding::ALL.len(), |text| choose("coding", text, &Coding::ALL));
+    let codings = codings.map(|list| plain(list).value).unwrap_or_default();
+    let signed = top.one_of("signed_content", SIGNED_CONTENT);
+    if let (Some(signed), true) = (&signed, codings.is_empty()) {
+        top.warning(Some(signed.span.clone()), Fault::new("signed_content has no effect without content_encodings"));
+    }
+    (codings, signed.map(|signed| signed.value).unwrap_or_default())
+}
+
+/// What cannot work with bodies that are read so.
+fn refuse_beside(top: &Reader<'_>, payload: PayloadKind, event: &EventConfig, sanitize: Rules) {
+    let (is_opaque, has_fields) = match payload {
+        PayloadKind::Auto | PayloadKind::Form | PayloadKind::Multipart => (false, true),
+        PayloadKind::Json => (false, false),
+        PayloadKind::Opaque => (true, false),
+    };
     let fault = |what: &str| Fault::new(format!("{what} cannot work beside payload = \"opaque\", which is not read"));
-    if event.schemas.is_some() {
+    if is_opaque && event.schemas.is_some() {
         top.error(top.key_span("event"), fault("[event.schema]"));
     }
-    if sanitize != Rules::default() {
+    if is_opaque && sanitize != Rules::default() {
         top.error(top.key_span("sanitize"), fault("[sanitize]"));
     }
+    if !has_fields && top.has("json_field") {
+        top.error(top.key_span("json_field"), Fault::new("json_field is of forms, which this payload is not read as"));
+    }
+}
+
+/// Reads the name of a form's field, as it is once decoded.
+pub(super) fn parse_field_name(text: &str) -> Result<String, Fault> {
+    if text.is_empty() || text.len() > FIELD_NAME_BYTES_MAX {
+        return Err(
+            Fault::new(format!("a field's name has 1 to {FIELD_NAME_BYTES_MAX} bytes")).hint("such as \"payload\"")
+        );
+    }
+    Ok(text.to_owned())
 }
 
 /// Reads the path of an endpoint: what a request target must be, byte for byte, before its query.
@@ -387,13 +415,17 @@ const METHODS: &[(&str, &Method)] = &[
     ("OPTIONS", &Method::OPTIONS),
 ];
 
-const PAYLOADS: &[(&str, PayloadWord)] = &[
-    ("auto", PayloadWord::Auto),
-    ("json", PayloadWord::Json),
-    ("form", PayloadWord::Form),
-    ("multipart", PayloadWord::Multipart),
-    ("opaque", PayloadWord::Opaque),
+/// The words of `payload`.
+pub(super) const PAYLOADS: &[(&str, PayloadKind)] = &[
+    ("auto", PayloadKind::Auto),
+    ("json", PayloadKind::Json),
+    ("form", PayloadKind::Form),
+    ("multipart", PayloadKind::Multipart),
+    ("opaque", PayloadKind::Opaque),
 ];
+
+const SIGNED_CONTENT: &[(&str, SignedContent)] =
+    &[("received", SignedContent::Received), ("decoded", SignedContent::Decoded)];
 
 const ON_DUPLICATE: &[(&str, OnDuplicate)] =
     &[("acknowledge", OnDuplicate::Acknowledge), ("refuse", OnDuplicate::Refuse), ("forward", OnDuplicate::Forward)];

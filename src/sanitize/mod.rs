@@ -35,9 +35,12 @@ mod formula;
 mod operators;
 mod walk;
 
+use std::borrow::Cow;
+use std::ops::Range;
+
 use bytes::Bytes;
 
-use self::walk::Walk;
+use self::walk::{Cut, Cuts, Walk};
 use crate::payload::Document;
 use crate::payload::declared::{Declared, Membership};
 use crate::reason::Reason;
@@ -145,6 +148,38 @@ pub struct Cleaned {
     pub body: Bytes,
     /// What was edited.
     pub report: Report,
+    cuts: Cuts,
+}
+
+impl Cleaned {
+    /// What became of a name or value at this span of `source`, the text that was cleaned, or of a member: owned if it was edited, `None` if it is gone.
+    #[must_use]
+    pub fn left_of<'s>(&self, source: &'s [u8], span: Range<usize>) -> Option<Cow<'s, [u8]>> {
+        let first = self.cuts.partition_point(|cut| cut.span.end < span.start);
+        let touching = || self.cuts[first..].iter().take_while(|cut| cut.span.start < span.end);
+        let takes_all = |cut: &Cut| cut.span.start <= span.start && cut.span.end >= span.end;
+        let is_inside = |cut: &&Cut| cut.span.start >= span.start && cut.span.end <= span.end;
+        if touching().any(|cut| takes_all(cut) && (!is_inside(&cut) || cut.instead.is_empty())) {
+            return None;
+        }
+        if touching().any(|cut| is_inside(&cut)) {
+            return Some(Cow::Owned(without(source, span.clone(), touching().filter(is_inside))));
+        }
+        source.get(span).map(Cow::Borrowed)
+    }
+}
+
+/// A span of `source` without these cuts in it.
+fn without<'c>(source: &[u8], span: Range<usize>, cuts: impl IntoIterator<Item = &'c Cut>) -> Vec<u8> {
+    let mut left = Vec::with_capacity(span.len());
+    let mut kept = span.start;
+    for cut in cuts {
+        left.extend_from_slice(&source[kept..cut.span.start]);
+        left.extend_from_slice(cut.instead);
+        kept = cut.span.end;
+    }
+    left.extend_from_slice(&source[kept..span.end]);
+    left
 }
 
 /// What was edited of a payload, without saying what it was.
@@ -206,21 +241,11 @@ impl Rules {
         let source = document.source();
         let walk = Walk::new(*self, document, declared, membership);
         if walk.has_nothing_to_do() {
-            return Ok(Cleaned { body: source.clone(), report: Report::default() });
+            return Ok(Cleaned { body: source.clone(), report: Report::default(), cuts: Vec::new() });
         }
         let (cuts, report) = walk.run()?;
-        if cuts.is_empty() {
-            return Ok(Cleaned { body: source.clone(), report });
-        }
-        let mut body = Vec::with_capacity(source.len());
-        let mut kept = 0;
-        for cut in &cuts {
-            body.extend_from_slice(&source[kept..cut.span.start]);
-            body.extend_from_slice(cut.instead);
-            kept = cut.span.end;
-        }
-        body.extend_from_slice(&source[kept..]);
-        Ok(Cleaned { body: body.into(), report })
+        let body = if cuts.is_empty() { source.clone() } else { without(source, 0..source.len(), &cuts).into() };
+        Ok(Cleaned { body, report, cuts })
     }
 }
 

@@ -14,6 +14,7 @@ use crate::rejection::Rejection;
 pub(super) type Cuts = Vec<Cut>;
 
 /// A span of the source, and what stands there instead.
+#[derive(Debug)]
 pub(super) struct Cut {
     pub(super) span: Range<usize>,
     pub(super) instead: &'static [u8],

@@ -12,6 +12,7 @@
 
 mod support;
 
+mod bodies;
 mod cli;
 mod defects;
 mod drain;

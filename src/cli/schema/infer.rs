@@ -9,7 +9,7 @@ use clap::Args;
 
 use crate::cli::setup::{Setup, Trouble};
 use crate::offline;
-use crate::payload::{Document, JsonLimits};
+use crate::payload::{Document, Format, JsonLimits, Payload};
 use crate::policy::secrets::NoSecrets;
 use crate::policy::{Policy, Source};
 use crate::schema_tools::infer::{Closing, Enums, Formats, Inference, Style};
@@ -162,11 +162,14 @@ impl<'a> Groups<'a> {
         if sample.body.is_empty() {
             return Ok(());
         }
-        let limits = source.map_or_else(JsonLimits::default, |source| source.json);
-        let document = Document::read(sample.body.clone(), limits)
-            .map_err(|rejection| format!("the body is left out: {}", samples::words(&rejection)))?;
-        let Some(group) = self.group(source, sample, &document) else { return Ok(()) };
-        self.found.entry(group).or_default().add(&document, &self.formats);
+        let payload = match source {
+            Some(source) => offline::payload(source, &sample.head, sample.body.clone()),
+            None => Payload::read(sample.body.clone(), Format::Json, None, JsonLimits::default()),
+        };
+        let payload = payload.map_err(|rejection| format!("the body is left out: {}", samples::words(&rejection)))?;
+        let document = payload.document();
+        let Some(group) = self.group(source, sample, document) else { return Ok(()) };
+        self.found.entry(group).or_default().add(document, &self.formats);
         Ok(())
     }
 

@@ -89,7 +89,7 @@ fn a_whole_file_is_read() {
     assert_eq!(config.methods.unwrap().value, [Method::POST, Method::PUT]);
     let types = ["application/json", "text/*"].map(|text| MediaType::Named(text.to_owned()));
     assert_eq!(config.content_types.unwrap().value, types);
-    assert_eq!((config.payload.unwrap().value, config.body_bytes_max.value), (PayloadWord::Json, 5_242_880));
+    assert_eq!((config.payload.unwrap().value, config.body_bytes_max.value), (PayloadKind::Json, 5_242_880));
 
     let auth = config.auth.methods.into_iter().next().unwrap();
     assert!(matches!(auth.method, AuthMethod::Provider(provider) if provider.value == "github"));
