@@ -4,7 +4,7 @@
 //! now have to mean one thing only. [`document`] reads JSON in one pass into a compact tape of spans over the received
 //! bytes; [`instance`] shows that tape to the schema validator, [`bounds`] calculates with its numbers and [`formats`]
 //! checks its URLs; `express` spares most payloads the validator; [`schema`] holds a source's compiled schemas, and [`declared`] what they
-//! declare, which decides what the sanitizer keeps and which names may stand in a log. [`form`] reads the fields of forms.
+//! declare, which decides what the sanitizer keeps and which names may stand in a log. [`patterns`] follows a policy's patterns of places. [`form`] reads the fields of forms.
 //!
 //! **Invariant:** nothing here waits, logs, or copies a body; every later stage looks at the same bytes through spans.
 //! **Invariant:** no byte of a sender reaches `serde_json`: with arbitrary precision switched on it gives member names of
@@ -24,6 +24,7 @@ mod listed;
 mod names;
 pub mod node;
 pub(crate) mod number;
+pub mod patterns;
 pub mod pointer;
 mod reader;
 mod scan;
