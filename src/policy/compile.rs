@@ -2,6 +2,7 @@
 
 mod combined;
 mod keys;
+mod sanitizer;
 
 use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroU32;
@@ -77,6 +78,7 @@ pub(super) fn compile(
     let event = compiler.event(&config, &combined, &schemes);
     let headers = compiler.headers(&config, &combined, &schemes);
     let signer = compiler.signer(&config);
+    let sanitize = compiler.sanitizer(&config.sanitize);
     compiler.context.watched.extend(config.forward.trust_roots.iter().map(|root| root.value.clone()));
     let target = upstream::target(&config.forward, &mut compiler.context.trust)
         .map_err(|(span, message)| compiler.error(span, message))
@@ -112,7 +114,7 @@ pub(super) fn compile(
         replay,
         event: event?,
         delivery_id,
-        sanitize: config.sanitize,
+        sanitize: sanitize?,
         forward: ForwardRules {
             target: Arc::new(target?),
             deadline: config.forward.deadline.milliseconds(),

@@ -18,7 +18,7 @@ use crate::forward::{HeaderRules, Signer, Target};
 use crate::payload::JsonLimits;
 use crate::payload::schema::Schema;
 use crate::policy::source_config::HandshakeMode;
-use crate::sanitize::Rules;
+use crate::sanitize::Sanitizer;
 use crate::secret::Secret;
 
 /// One endpoint with everything that decides on its deliveries. Made by `policy::compile` alone.
@@ -59,7 +59,7 @@ pub struct Source {
     /// Where the delivery's id is.
     pub delivery_id: Vec<Template>,
     /// What is cleaned.
-    pub sanitize: Rules,
+    pub sanitize: Sanitizer,
     /// Where clean deliveries go.
     pub forward: ForwardRules,
 }
@@ -213,7 +213,7 @@ impl Source {
     /// Whether the policy wants payloads to be looked into: then nothing may pass that cannot be read.
     #[must_use]
     pub fn reads_payload(&self) -> bool {
-        self.event.has_schemas() || self.sanitize != Rules::default()
+        self.event.has_schemas() || !self.sanitize.keeps_everything()
     }
 }
 

@@ -9,6 +9,7 @@
 pub mod auth;
 pub mod event;
 pub mod forward;
+pub mod sanitize;
 
 use std::time::Duration;
 
@@ -20,10 +21,12 @@ pub use self::auth::{
     SecretReference,
 };
 use self::auth::{read_auth, read_handshake};
+use self::event::read_event;
 pub use self::event::{EventConfig, SchemaConfig};
-use self::event::{read_event, read_sanitize};
 use self::forward::read_forward;
 pub use self::forward::{ForwardConfig, Upstream};
+use self::sanitize::read_sanitize;
+pub use self::sanitize::{PlaceConfig, SanitizeConfig};
 use crate::payload::JsonLimits;
 use crate::policy::diagnostic::{Diagnostics, SourceFile};
 use crate::policy::gateway_config::NETWORKS_MAX;
@@ -31,7 +34,6 @@ use crate::policy::preset;
 use crate::policy::source::OnDuplicate;
 use crate::policy::table::parse::{Fault, choose, parse_network, parse_url};
 use crate::policy::table::{self, Bound, Like, Reader, Setting, Spanned};
-use crate::sanitize::Rules;
 
 /// One file of the policies' directory.
 #[derive(Debug, Clone)]
@@ -59,7 +61,7 @@ pub struct SourceConfig {
     /// `[event]`.
     pub event: EventConfig,
     /// `[sanitize]`.
-    pub sanitize: Rules,
+    pub sanitize: SanitizeConfig,
     /// `[forward]`.
     pub forward: ForwardConfig,
     /// `[handshake]`.
@@ -183,7 +185,7 @@ fn read_top(top: &mut Reader<'_>) -> Option<SourceConfig> {
     top.table("mode", read_mode);
 
     if payload.as_ref().is_some_and(|payload| payload.value == PayloadWord::Opaque) {
-        refuse_beside_opaque(top, &event, sanitize);
+        refuse_beside_opaque(top, &event, &sanitize);
     }
     top.refuse_empty("methods", NOTHING_ACCEPTED);
     top.refuse_empty("content_types", NOTHING_ACCEPTED);
@@ -209,12 +211,12 @@ fn plain<T>(list: Spanned<Vec<Spanned<T>>>) -> Spanned<Vec<T>> {
     list.map(|items| items.into_iter().map(|item| item.value).collect())
 }
 
-fn refuse_beside_opaque(top: &Reader<'_>, event: &EventConfig, sanitize: Rules) {
+fn refuse_beside_opaque(top: &Reader<'_>, event: &EventConfig, sanitize: &SanitizeConfig) {
     let fault = |what: &str| Fault::new(format!("{what} cannot work beside payload = \"opaque\", which is not read"));
     if event.schemas.is_some() {
         top.error(top.key_span("event"), fault("[event.schema]"));
     }
-    if sanitize != Rules::default() {
+    if !sanitize.keeps_everything() {
         top.error(top.key_span("sanitize"), fault("[sanitize]"));
     }
 }

@@ -1,3 +1,5 @@
+mod places;
+
 use super::*;
 use crate::payload::JsonLimits;
 use crate::payload::declared::Membership;
@@ -24,6 +26,8 @@ const KEEP: Rules = Rules {
     prototype_keys: Action::Keep,
     operator_keys: Action::Keep,
     formula: Formula::Keep,
+    normalize: Normalize::Keep,
+    html: Html::Keep,
 };
 
 fn read(text: &str) -> Document {
