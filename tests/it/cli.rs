@@ -250,6 +250,13 @@ fn a_record_with_an_expectation_is_asserted_and_every_step_can_be_explained() {
     for step in ["route", "present", "receive", "authenticate", "validate", "sanitize", "forward"] {
         assert!(ran.out.lines().any(|line| line.trim_start().starts_with(step)), "{step}: {}", ran.out);
     }
+    let dirty = format!("{GITHUB}\n[[sanitize.rule]]\nat = \"/a\"\nmask = {{}}\n");
+    fs::write(folder.path().join("policies/github.toml"), dirty).unwrap();
+    let ran = run_with_input(folder.path(), &["test", "--explain", "-"], &expecting("accept", ""));
+    for line in ["mask at \"/a\"", "7 bytes received, 9 forwarded:", "- /a: 1", "+ /a: \"*\""] {
+        assert!(ran.out.lines().any(|shown| shown.trim() == line), "{line}: {}", ran.out);
+    }
+    fs::write(folder.path().join("policies/github.toml"), GITHUB).unwrap();
     let twice = format!("{}\n{}", expecting("accept", ""), expecting("accept", ""));
     assert_eq!(run_with_input(folder.path(), &["test", "-"], &twice).code, 0, "each stands alone");
 }
