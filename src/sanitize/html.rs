@@ -138,18 +138,8 @@ fn end_of_comment(bytes: &[u8], start: usize) -> usize {
             return start + abrupt.len();
         }
     }
-    let mut dashes = memchr::memmem::find_iter(rest, b"--");
-    let ends = |at: usize| {
-        let behind = rest.get(at + 2..).unwrap_or_default();
-        // `--->` ends one, too: the search goes on at the last two dashes.
-        let more = behind.iter().take_while(|&&byte| byte == b'-').count();
-        match &behind[more..] {
-            [b'>', ..] => Some(at + 2 + more + 1),
-            [b'!', b'>', ..] => Some(at + 2 + more + 2),
-            _ => None,
-        }
-    };
-    dashes.find_map(ends).map_or(bytes.len(), |end| start + end)
+    let ends = |&at: &usize| rest[..at].ends_with(b"--") || rest[..at].ends_with(b"--!");
+    memchr::memchr_iter(b'>', rest).find(ends).map_or(bytes.len(), |end| start + end + 1)
 }
 
 /// Behind the end tag of a `script` or `style` whose content begins at `start`.
@@ -196,6 +186,7 @@ mod tests {
             ("a<!-->b<!--->c", Some("abc")),
             ("a<!-- x --!>b<!-- y --->c", Some("abc")),
             ("a<!-- never closed", Some("a")),
+            ("a<!---->b<!--x--y->--!--->c", Some("abc")),
             ("a<!DOCTYPE html>b<?php x ?>c</ bogus>d", Some("abcd")),
             ("a</>b", Some("ab")),
             ("a<b never closed", Some("a")),

@@ -110,6 +110,13 @@ fn texts_are_truncated_by_characters_and_masked_but_for_their_end() {
         ("no longer than what is shown", mask(4), &[], r#"{"a":"1111"}"#, r#"{"a":"****"}"#),
         ("one longer", mask(4), &[], r#"{"a":"21111"}"#, r#"{"a":"*1111"}"#),
         ("a number becomes text", mask(2), &[], r#"{"a":-12.50}"#, r#"{"a":"****50"}"#),
+        (
+            "a number that is truncated as text",
+            vec![rule("/a", &[Deed::Mask(0)]), rule("/a", &[Deed::Truncate(2)])],
+            &[],
+            r#"{"a":1.50}"#,
+            r#"{"a":"**"}"#,
+        ),
         ("nothing stays nothing", mask(2), &[], r#"{"a":null}"#, r#"{"a":null}"#),
         ("what has to be escaped", mask(2), &[], r#"{"a":"ab\u0001\"\\"}"#, r#"{"a":"***\"\\"}"#),
     ]);

@@ -7,7 +7,7 @@ use super::{Cut, Path, Walk};
 use crate::payload::Node;
 use crate::rejection::Rejection;
 use crate::sanitize::characters::{Class, Wanted};
-use crate::sanitize::effect::Effect;
+use crate::sanitize::effect::{Effect, Text};
 use crate::sanitize::report::Rule;
 use crate::sanitize::text::{Rewritten, push_json, rewritten};
 use crate::sanitize::{Action, Formula, formula, refused};
@@ -57,10 +57,15 @@ impl<'d> Walk<'d> {
         if let Some(number) = effect.hashed {
             return self.hash(node, &written, number, path);
         }
-        let only_masked = Effect { masked: effect.masked, ..Effect::default() };
-        let made = rewritten(&written, &only_masked).map_err(|rule| refused(rule, path.pointer()))?;
+        if effect.masked.is_none() {
+            return self.refuse_unwanted(effect, &written, path);
+        }
+        // It becomes a text, so it is as long as a text may be.
+        let text = Text { truncate: effect.text.truncate, ..Text::default() };
+        let masked = Effect { masked: effect.masked, text, ..Effect::default() };
+        let made = rewritten(&written, &masked).map_err(|rule| refused(rule, path.pointer()))?;
         self.refuse_unwanted(effect, &made.text, path)?;
-        if effect.masked.is_none() { Ok(()) } else { self.put_text(node, &made, path) }
+        self.put_text(node, &made, path)
     }
 
     fn refuse_unwanted(&self, effect: &Effect, text: &str, path: &Path<'_>) -> Result<(), Rejection> {
