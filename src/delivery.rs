@@ -781,7 +781,7 @@ impl<'d> Sanitized<'d> {
 
     /// Whether it is what the sender's signature was made for: neither edited nor decoded since.
     #[must_use]
-    pub const fn is_as_signed(&self) -> bool {
+    pub fn is_as_signed(&self) -> bool {
         self.report.is_empty() && self.routed.coding.is_none()
     }
 

@@ -250,7 +250,7 @@ impl<U: Upstream> Gateway<U> {
                 Err(Rejection::new(Reason::UpstreamTimeout).fact("deadline_ms", deadline))
             }
         };
-        draft.forwarded(u32::try_from(delivery.report().count()).unwrap_or(u32::MAX), facts, ended);
+        draft.forwarded(delivery.report().counts(), facts, ended);
         judged
     }
 }

@@ -25,13 +25,13 @@ use hookward::policy::load::{Loaded, load};
 use hookward::policy::preset::{self, Parameter, Preset};
 use hookward::policy::scheme::{AGE, LEEWAY, POSITION, TOLERANCE, parse_template};
 use hookward::policy::secrets::NoSecrets;
-use hookward::policy::source_config::{self as source, forward, read_source};
+use hookward::policy::source_config::{self as source, forward, read_source, sanitize};
 use hookward::policy::table::Bound;
 use hookward::reason::{Connection, Level, Reason, Row};
 use hookward::record::{Colour, Format, MEMBERS, Options, Telemetry};
 
 /// Where a bound stands in the reference (heading and what precedes its key), and the bound.
-const BOUNDS: [(&str, &str, &Bound); 35] = [
+const BOUNDS: [(&str, &str, &Bound); 37] = [
     ("[edge]", "", &gateway::CONNECTIONS_MAX),
     ("[edge]", "", &gateway::CONNECTIONS_PER_CLIENT_MAX),
     ("[edge]", "", &gateway::HANDSHAKES_MAX),
@@ -66,29 +66,33 @@ const BOUNDS: [(&str, &str, &Bound); 35] = [
     ("[limit]", "", &source::JSON_NODES_MAX),
     ("[limit]", "", &source::JSON_MEMBERS_MAX),
     ("[replay]", "", &source::WINDOW_SECONDS),
+    ("[[sanitize.rule]]", "truncate.", &sanitize::TRUNCATE_CHARACTERS),
+    ("[[sanitize.rule]]", "mask.", &sanitize::MASK_KEEP_LAST),
     ("[forward]", "", &forward::DEADLINE_MS),
 ];
 
 /// Bounds of keys that mean nothing where they are left out.
-const WITHOUT_DEFAULT: [&str; 2] = [POSITION.key, AGE.key];
+const WITHOUT_DEFAULT: [&str; 3] = [POSITION.key, AGE.key, sanitize::TRUNCATE_CHARACTERS.key];
 
 /// The files in which keys are read.
-const READERS: [&str; 6] = [
+const READERS: [&str; 7] = [
     "src/policy/gateway_config.rs",
     "src/policy/scheme.rs",
     "src/policy/source_config.rs",
     "src/policy/source_config/auth.rs",
     "src/policy/source_config/event.rs",
     "src/policy/source_config/forward.rs",
+    "src/policy/source_config/sanitize.rs",
 ];
 
 /// The calls that ask a table for a key, up to its name.
-const ASKING: [&str; 17] = [
+const ASKING: [&str; 18] = [
     "string(\"",
     "parsed(\"",
     "guarded(\"",
     "one_of(\"",
     "boolean(\"",
+    "json(\"",
     "instant(\"",
     "path(\"",
     "list(\"",

@@ -21,6 +21,7 @@ use hookward::payload::coding::Coding;
 use hookward::payload::content_type::ContentType;
 use hookward::payload::declared::Membership;
 use hookward::payload::form::Fields;
+use hookward::payload::patterns::Pattern;
 use hookward::payload::schema::{Schema, Store};
 use hookward::payload::{Document, Format, JsonLimits, Kind, Node, Payload, Pointer};
 use hookward::policy::diagnostic::{Diagnostics, Files, Styles};
@@ -28,7 +29,9 @@ use hookward::policy::scheme::{parse_fact, parse_header_name, parse_place, parse
 use hookward::policy::{gateway_config, source_config, table};
 use hookward::reason::Reason;
 use hookward::rejection::Rejection;
-use hookward::sanitize::{Action, Formula, Rules};
+use hookward::sanitize::{
+    Action, Deed, Formula, Html, Normalize, PlaceRule, Places, Pseudonyms, Rules, Sanitizer, Unwanted,
+};
 use hookward::secret::Secret;
 use http::{HeaderMap, HeaderValue, Method, Uri};
 use serde_json::Value;
@@ -38,7 +41,7 @@ use sha2::Sha256;
 pub type Property = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const ALL: [Property; 11] = [
+pub const ALL: [Property; 12] = [
     ("document", document),
     ("form", form),
     ("urlencoded", urlencoded),
@@ -46,6 +49,7 @@ pub const ALL: [Property; 11] = [
     ("lines", lines),
     ("coding", coding),
     ("sanitize", sanitize),
+    ("places", places),
     ("schema", schema),
     ("policy", policy),
     ("template", template),
@@ -270,6 +274,40 @@ pub fn sanitize(data: &[u8]) {
     }
     let kept = drop(keep, keep, keep).clean(&document, None, Membership::Unasked).expect("keeping refuses nothing");
     assert!(kept.body == *data && kept.report.is_empty());
+}
+
+/// Rules that write values anew do so once, in any order, and leave JSON. The input is up to four patterns of places, a line each, and a payload.
+pub fn places(data: &[u8]) {
+    let mut lines = data.splitn(5, |&byte| byte == b'\n');
+    let mut patterns = Vec::new();
+    for line in lines.by_ref().take(4) {
+        patterns.extend(std::str::from_utf8(line).ok().and_then(|line| Pattern::parse(line).ok()));
+    }
+    let Some(document) = lines.next().and_then(read) else { return };
+    let deeds = [
+        vec![Deed::Html(Html::Strip), Deed::Truncate(5)],
+        vec![Deed::Hash(Pseudonyms::new(Some(&Secret::new(KEY.to_vec())))), Deed::Normalize(Normalize::Nfc)],
+        vec![Deed::Mask(2), Deed::RefuseIf(Unwanted::parse("no+").expect("a pattern"))],
+        vec![Deed::Drop],
+    ];
+    let mut rules: Vec<PlaceRule> = Vec::new();
+    for (at, deeds) in patterns.iter().zip(deeds) {
+        rules.push(PlaceRule { at: at.clone(), deeds });
+    }
+    let everywhere =
+        Rules { formula: Formula::Escape, html: Html::Strip, control_characters: Action::Drop, ..Rules::default() };
+    let [made, turned] = [false, true].map(|turned| {
+        if turned {
+            rules.reverse();
+        }
+        Sanitizer::new(everywhere, Some(Places::new(&rules, &[]).expect("they fit together")))
+    });
+    let once = made.clean(&document, None, Membership::Unasked).map(|cleaned| cleaned.body).ok();
+    assert_eq!(once, turned.clean(&document, None, Membership::Unasked).map(|cleaned| cleaned.body).ok());
+    let Some(body) = once else { return };
+    let again = read(&body).expect("what is left is JSON");
+    let twice = made.clean(&again, None, Membership::Unasked).expect("and is not refused");
+    assert!(twice.report.is_empty() && twice.body == body);
 }
 
 fn is_what_is_left(left: &[u8], of: &[u8]) -> bool {

@@ -1,5 +1,7 @@
 //! `hookward test`: recorded requests through the policies, offline.
 
+mod difference;
+
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -258,10 +260,11 @@ fn explain(judgement: &Judgement<'_>, received: &Bytes, out: &mut impl Write) ->
     match &judgement.verdict {
         Verdict::Accept(forwardable) => {
             for edit in &forwardable.edits {
-                writeln!(out, "      - {} ({})", edit.pointer, edit.rule.name())?;
+                writeln!(out, "      {} at {:?}", edit.rule.name(), edit.pointer)?;
             }
             if !forwardable.edits.is_empty() {
-                writeln!(out, "      {} bytes received, {} forwarded", received.len(), forwardable.body.len())?;
+                writeln!(out, "      {} bytes received, {} forwarded:", received.len(), forwardable.body.len())?;
+                difference::write(received, &forwardable.body, out)?;
             }
             Ok(())
         }

@@ -36,6 +36,7 @@ use crate::reason::Reason;
 use crate::record::{Delivery, DeliveryId, Outcome};
 use crate::rejection::Rejection;
 use crate::reply::{self, Reply};
+use crate::sanitize::EditCounts;
 
 /// Between two looks at all connections.
 const SWEEP: Duration = Duration::from_millis(250);
@@ -283,7 +284,7 @@ impl Worker {
             elapsed: Duration::ZERO,
             secret_id: None,
             scheme: None,
-            edits: 0,
+            edits: EditCounts::default(),
             status: status.map(|status| status.as_u16()),
             upstream: None,
             monitored: &[],

@@ -29,6 +29,7 @@ use crate::policy::{Policy, Source};
 use crate::reason::Reason;
 use crate::record::{Delivery, DeliveryId, Outcome, Recorder, Reserved};
 use crate::rejection::Rejection;
+use crate::sanitize::EditCounts;
 
 /// How many deliveries may wait for their diagnosis.
 pub const QUEUE_MAX: usize = 32;
@@ -168,7 +169,7 @@ impl Drop for Job {
             elapsed: refused.elapsed,
             secret_id: None,
             scheme: None,
-            edits: 0,
+            edits: EditCounts::default(),
             status: refused.rejection.status().map(|status| status.as_u16()),
             upstream: None,
             monitored: &refused.monitored,

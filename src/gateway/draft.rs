@@ -20,6 +20,7 @@ use crate::reason::{Reason, Stage};
 use crate::record::{Counted, Delivery, DeliveryId, Outcome, Reserved, Upstream as UpstreamFacts};
 use crate::rejection::Rejection;
 use crate::reply::{self, Reply};
+use crate::sanitize::EditCounts;
 
 /// What becomes the record.
 pub(super) struct Draft<'d, U: Upstream> {
@@ -33,7 +34,7 @@ pub(super) struct Draft<'d, U: Upstream> {
     body: Option<Bytes>,
     event: Option<String>,
     proven: Option<Proven<'d>>,
-    edits: u32,
+    edits: EditCounts,
     monitored: Vec<Rejection>,
     upstream: Option<UpstreamFacts>,
     answered: Option<Duration>,
@@ -62,7 +63,7 @@ impl<'d, U: Upstream> Draft<'d, U> {
             body: None,
             event: None,
             proven: None,
-            edits: 0,
+            edits: EditCounts::default(),
             monitored: Vec::new(),
             upstream: None,
             answered: None,
@@ -140,7 +141,7 @@ impl<'d, U: Upstream> Draft<'d, U> {
     }
 
     /// The upstream was asked, and was done `at`; the delivery waits for nothing after that.
-    pub(super) fn forwarded(&mut self, edits: u32, upstream: UpstreamFacts, at: Duration) {
+    pub(super) fn forwarded(&mut self, edits: EditCounts, upstream: UpstreamFacts, at: Duration) {
         self.edits = edits;
         self.upstream = Some(upstream);
         self.answered = Some(at);

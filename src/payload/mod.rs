@@ -4,7 +4,7 @@
 //! now have to mean one thing only. [`document`] reads JSON in one pass into a compact tape of spans over the received
 //! bytes; [`instance`] shows that tape to the schema validator, [`bounds`] calculates with its numbers and [`formats`]
 //! checks its URLs; `express` spares most payloads the validator; [`schema`] holds a source's compiled schemas, and [`declared`] what they
-//! declare, which decides what the sanitizer keeps and which names may stand in a log. [`body`] makes documents of bodies that are not
+//! declare, which decides what the sanitizer keeps and which names may stand in a log. [`patterns`] follows a policy's patterns of places. [`body`] makes documents of bodies that are not
 //! JSON as well; `fields`, `urlencoded` and [`multipart`] know how those are spelled,
 //! `lines` reads batches of JSON texts, and [`coding`] takes compression away first. [`form`] looks fields up for authentication.
 //!
@@ -32,6 +32,7 @@ pub mod multipart;
 mod names;
 pub mod node;
 pub(crate) mod number;
+pub mod patterns;
 pub mod pointer;
 mod reader;
 mod scan;

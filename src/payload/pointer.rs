@@ -96,7 +96,7 @@ impl fmt::Display for Pointer {
 }
 
 impl Segment {
-    fn parse(text: &str) -> Result<Self, PointerFault> {
+    pub(super) fn parse(text: &str) -> Result<Self, PointerFault> {
         let mut tildes = text.split('~').skip(1);
         if !tildes.all(|after| after.starts_with(['0', '1'])) {
             return Err(PointerFault::Tilde);
@@ -110,6 +110,11 @@ impl Segment {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The array index it is, if it can be one.
+    pub(super) const fn element(&self) -> Option<usize> {
+        self.element
     }
 
     /// The member or element of `node` that this step leads to.

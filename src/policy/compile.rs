@@ -3,6 +3,7 @@
 mod combined;
 mod handshakes;
 mod keys;
+mod sanitizer;
 
 use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroU32;
@@ -40,7 +41,6 @@ use crate::auth::template::Template;
 use crate::auth::verify::Challenges;
 use crate::forward::{HeaderRules, Signer, sign};
 use crate::payload::schema::{Schema, SchemaFault};
-use crate::sanitize::Rules;
 
 /// What compiling a source takes besides its file.
 pub(super) struct Context<'c> {
@@ -79,6 +79,7 @@ pub(super) fn compile(
     let event = compiler.event(&config, &combined, &schemes);
     let headers = compiler.headers(&config, &combined, &schemes);
     let signer = compiler.signer(&config);
+    let sanitize = compiler.sanitizer(&config.sanitize);
     compiler.context.watched.extend(config.forward.trust_roots.iter().map(|root| root.value.clone()));
     let target = upstream::target(&config.forward, &mut compiler.context.trust)
         .map_err(|(span, message)| compiler.error(span, message))
@@ -118,7 +119,7 @@ pub(super) fn compile(
         replay,
         event: event?,
         delivery_id,
-        sanitize: config.sanitize,
+        sanitize: sanitize?,
         modes: config.modes,
         forward: ForwardRules {
             target: Arc::new(target?),
@@ -406,7 +407,7 @@ impl Compiler<'_, '_> {
         }
         let mut of_presets = combined.presets().map(|preset| preset.payload);
         let agreed = of_presets.next().filter(|first| of_presets.all(|other| other == *first));
-        let reads = config.event.schemas.is_some() || config.sanitize != Rules::default();
+        let reads = config.event.schemas.is_some() || !config.sanitize.keeps_everything();
         if agreed == Some(PayloadKind::Opaque) && reads {
             let message =
                 format!("provider {:?} sends what is not read: no schema and no sanitizer sees it", combined.name());

@@ -23,7 +23,7 @@ use crate::payload::schema::Schema;
 use crate::policy::patterns::Patterns;
 use crate::policy::source_config::HandshakeMode;
 use crate::rejection::Rejection;
-use crate::sanitize::Rules;
+use crate::sanitize::Sanitizer;
 use crate::secret::Secret;
 
 /// One endpoint with everything that decides on its deliveries. Made by `policy::compile` alone.
@@ -70,7 +70,7 @@ pub struct Source {
     /// Where the delivery's id is.
     pub delivery_id: Vec<Template>,
     /// What is cleaned.
-    pub sanitize: Rules,
+    pub sanitize: Sanitizer,
     /// Which stages refuse and edit, and which only say that they would.
     pub modes: Modes,
     /// Where clean deliveries go.
@@ -309,7 +309,7 @@ impl Source {
     /// Whether the policy wants payloads to be looked into: then nothing may pass that cannot be read.
     #[must_use]
     pub fn reads_payload(&self) -> bool {
-        self.event.has_schemas() || self.sanitize != Rules::default()
+        self.event.has_schemas() || !self.sanitize.keeps_everything()
     }
 }
 

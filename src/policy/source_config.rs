@@ -9,6 +9,7 @@
 pub mod auth;
 pub mod event;
 pub mod forward;
+pub mod sanitize;
 
 use std::ops::Range;
 use std::time::Duration;
@@ -21,10 +22,12 @@ pub use self::auth::{
     SecretReference,
 };
 use self::auth::{read_auth, read_handshake};
+use self::event::read_event;
 pub use self::event::{EventConfig, SchemaConfig};
-use self::event::{read_event, read_sanitize};
 use self::forward::read_forward;
 pub use self::forward::{ForwardConfig, Upstream};
+use self::sanitize::read_sanitize;
+pub use self::sanitize::{PlaceConfig, SanitizeConfig};
 use crate::payload::JsonLimits;
 use crate::payload::coding::Coding;
 use crate::policy::diagnostic::{Diagnostics, SourceFile};
@@ -33,7 +36,6 @@ use crate::policy::preset;
 use crate::policy::source::{Mode, Modes, OnDuplicate, PayloadKind, SignedContent};
 use crate::policy::table::parse::{Fault, choose, parse_network, parse_url};
 use crate::policy::table::{self, Bound, Like, Reader, Setting, Spanned};
-use crate::sanitize::Rules;
 
 /// One file of the policies' directory.
 #[derive(Debug, Clone)]
@@ -67,7 +69,7 @@ pub struct SourceConfig {
     /// `[event]`.
     pub event: EventConfig,
     /// `[sanitize]`.
-    pub sanitize: Rules,
+    pub sanitize: SanitizeConfig,
     /// `[mode]`.
     pub modes: Modes,
     /// Where `[mode] auth` says `"monitor"`.
@@ -181,10 +183,10 @@ fn read_top(top: &mut Reader<'_>) -> Option<SourceConfig> {
     let sanitize = top.table("sanitize", |sanitize| read_sanitize(sanitize, &event)).unwrap_or_default();
     let forward = top.table("forward", read_forward).flatten();
     let handshake = top.table("handshake", read_handshake);
-    let (modes, unproven) = top.table("mode", |mode| read_mode(mode, &event, sanitize)).unwrap_or_default();
+    let (modes, unproven) = top.table("mode", |mode| read_mode(mode, &event, &sanitize)).unwrap_or_default();
 
     if let Some(payload) = &payload {
-        refuse_beside(top, payload.value, &event, sanitize);
+        refuse_beside(top, payload.value, &event, &sanitize);
     }
     top.refuse_empty("methods", NOTHING_ACCEPTED);
     top.refuse_empty("content_types", NOTHING_ACCEPTED);
@@ -226,7 +228,7 @@ fn read_codings(top: &mut Reader<'_>) -> (Vec<Coding>, SignedContent) {
 }
 
 /// What cannot work with bodies that are read so.
-fn refuse_beside(top: &Reader<'_>, payload: PayloadKind, event: &EventConfig, sanitize: Rules) {
+fn refuse_beside(top: &Reader<'_>, payload: PayloadKind, event: &EventConfig, sanitize: &SanitizeConfig) {
     let (is_opaque, has_fields) = match payload {
         PayloadKind::Auto | PayloadKind::Form | PayloadKind::Multipart => (false, true),
         PayloadKind::Json => (false, false),
@@ -236,7 +238,7 @@ fn refuse_beside(top: &Reader<'_>, payload: PayloadKind, event: &EventConfig, sa
     if is_opaque && event.schemas.is_some() {
         top.error(top.key_span("event"), fault("[event.schema]"));
     }
-    if is_opaque && sanitize != Rules::default() {
+    if is_opaque && !sanitize.keeps_everything() {
         top.error(top.key_span("sanitize"), fault("[sanitize]"));
     }
     if !has_fields && top.has("json_field") {
@@ -323,7 +325,7 @@ fn read_replay(replay: &mut Reader<'_>) -> ReplayConfig {
 
 /// Which stages only say what they would do, and where authentication is one of them. Each is a warning: `check` shows every weakened stage. What lets
 /// strangers or floods in needs a reason.
-fn read_mode(mode: &mut Reader<'_>, event: &EventConfig, sanitize: Rules) -> (Modes, Option<Range<usize>>) {
+fn read_mode(mode: &mut Reader<'_>, event: &EventConfig, sanitize: &SanitizeConfig) -> (Modes, Option<Range<usize>>) {
     let [schema, sanitizer, limit, auth] =
         ["schema", "sanitize", "limit", "auth"].map(|stage| mode.one_of(stage, MODES));
     let because = mode.string("because");
@@ -335,7 +337,7 @@ fn read_mode(mode: &mut Reader<'_>, event: &EventConfig, sanitize: Rules) -> (Mo
     };
     let no_schema = event.schemas.is_none();
     warn(&schema, if no_schema { "schema is monitored, but there is no [event.schema]" } else { SCHEMA_WEAKENED });
-    let no_rule = sanitize == Rules::default();
+    let no_rule = sanitize.keeps_everything();
     warn(&sanitizer, if no_rule { "sanitize is monitored, but there is no [sanitize]" } else { SANITIZE_WEAKENED });
     warn(&limit, LIMIT_WEAKENED);
     warn(&auth, AUTH_WEAKENED);

@@ -274,6 +274,30 @@ impl<'a> Reader<'a> {
         Some(Spanned { value: *boolean, span: value.span() })
     }
 
+    /// A value of the policy's own, as JSON: a string, an integer or a boolean, or `{ json = "…" }` with any JSON text.
+    pub fn json(&mut self, key: &'static str) -> Option<Spanned<String>> {
+        let value = self.take(key)?;
+        let text = match value.get_ref() {
+            DeValue::String(text) => serde_json::to_string(text).ok(),
+            DeValue::Boolean(boolean) => Some(boolean.to_string()),
+            DeValue::Integer(integer) => {
+                i64::from_str_radix(integer.as_str(), integer.radix()).ok().map(|number| number.to_string())
+            }
+            DeValue::Table(_) => {
+                let inner = self.table(key, |table| {
+                    table.require("json");
+                    table.string("json")
+                });
+                return inner.flatten();
+            }
+            DeValue::Float(_) | DeValue::Datetime(_) | DeValue::Array(_) => None,
+        };
+        match text {
+            Some(text) => Some(Spanned { value: text, span: value.span() }),
+            None => self.wrong_type_with_hint(key, "a string, an integer or a boolean", value, Some(JSON_HINT)),
+        }
+    }
+
     /// A whole number between the bounds, or the default.
     pub fn bound(&mut self, bound: &Bound) -> Setting<u64> {
         let written = self.take(bound.key).and_then(|value| self.parse_number(bound, value));
@@ -503,6 +527,8 @@ impl<'a> Reader<'a> {
         if self.name.is_empty() { String::new() } else { format!(" in {}", self.name) }
     }
 }
+
+const JSON_HINT: &str = "everything else as { json = \"…\" }";
 
 /// What a reader finds in a text: `line:column: message` in order, with `warning: ` before the message of a warning.
 #[cfg(test)]

@@ -72,9 +72,10 @@ fn accepted_text(out: &mut Vec<u8>, style: Style, delivery: &Delivery<'_>) {
         out.extend_from_slice(b", secret ");
         text::push_word(out, secret, TEXT_CHARS_MAX);
     }
-    if delivery.edits > 0 {
+    let edits = delivery.edits.total();
+    if edits > 0 {
         out.extend_from_slice(b", edits ");
-        text::push_number(out, u64::from(delivery.edits));
+        text::push_number(out, u64::from(edits));
     }
     push_monitored(out, delivery.monitored);
     if let Some(upstream) = delivery.upstream.filter(|upstream| upstream.attempts > 1) {
@@ -92,7 +93,7 @@ fn accepted_json(out: &mut Vec<u8>, delivery: &Delivery<'_>) {
     line.number_or_null("attempts", upstream.map(|upstream| u64::from(upstream.attempts)));
     line.text_or_null("scheme", delivery.scheme, TEXT_CHARS_MAX);
     line.text_or_null("secret_id", delivery.secret_id, TEXT_CHARS_MAX);
-    line.number("edits", u64::from(delivery.edits));
+    line.number("edits", u64::from(delivery.edits.total()));
     line.end();
     out.push(b'\n');
 }

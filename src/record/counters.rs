@@ -1,11 +1,11 @@
 //! The numbers behind the metrics: plain atomics, one set per worker and source.
 //!
 //! A worker only ever adds to counters of its own, so no cache line travels between workers; a scrape adds them up. A
-//! source's block is made when a worker first sees the source (about half a kilobyte), its row of reasons when it first
-//! refuses something, so ten thousand idle policies cost nothing.
+//! source's block is made when a worker first sees the source (about half a kilobyte), its rows of reasons and of rules when it first
+//! refuses or edits something, so ten thousand idle policies cost nothing.
 //!
 //! **Invariant:** a series' labels come from closed sets: names of loaded policies (at most [`SOURCES_MAX`]), codes of the
-//! reason table, outcomes.
+//! reason table, names of the sanitizer's rules, outcomes.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use super::delivery::{Delivery, Outcome};
 use super::text::micros;
 use crate::reason::{Blame, Reason};
+use crate::sanitize::Rule;
 
 /// How many names of sources are told apart, over all reloads of a process; those past it share one series.
 pub(super) const SOURCES_MAX: usize = 16_384;
@@ -42,6 +43,7 @@ pub(super) struct Block {
     pub(super) answered: AtomicU64,
     pub(super) rejected: OnceLock<Reasons>,
     pub(super) monitored: OnceLock<Reasons>,
+    pub(super) edited: OnceLock<Box<[AtomicU64; Rule::COUNT]>>,
     pub(super) elapsed: Histogram<15>,
     pub(super) upstream: Histogram<15>,
     pub(super) body: Histogram<8>,
@@ -91,6 +93,7 @@ impl Block {
             answered: AtomicU64::new(0),
             rejected: OnceLock::new(),
             monitored: OnceLock::new(),
+            edited: OnceLock::new(),
             elapsed: Histogram::new(&SECONDS_BOUNDS),
             upstream: Histogram::new(&SECONDS_BOUNDS),
             body: Histogram::new(&BYTES_BOUNDS),
@@ -120,6 +123,9 @@ impl Block {
         for finding in delivery.monitored {
             count(&self.monitored, finding.reason());
         }
+        for (rule, count) in delivery.edits.by_rule() {
+            self.rules()[rule as usize].fetch_add(u64::from(count), Relaxed);
+        }
         if timed {
             self.elapsed.add(micros(delivery.elapsed));
         }
@@ -129,6 +135,10 @@ impl Block {
         if let Some(bytes) = delivery.body_bytes() {
             self.body.add(bytes);
         }
+    }
+
+    fn rules(&self) -> &[AtomicU64; Rule::COUNT] {
+        self.edited.get_or_init(|| Box::new([const { AtomicU64::new(0) }; Rule::COUNT]))
     }
 }
 

@@ -18,6 +18,7 @@ use uuid::{Builder, Uuid};
 
 use super::text::micros;
 use crate::rejection::Rejection;
+use crate::sanitize::EditCounts;
 
 /// Everything that is recorded of one delivery, or of a connection that failed before it had one.
 ///
@@ -49,8 +50,8 @@ pub struct Delivery<'d> {
     pub secret_id: Option<&'d str>,
     /// The name of the scheme that proved the sender.
     pub scheme: Option<&'d str>,
-    /// How many edits sanitizing made.
-    pub edits: u32,
+    /// How many edits sanitizing made, rule by rule.
+    pub edits: EditCounts,
     /// The HTTP status told to the sender; `None` where there was no HTTP answer.
     pub status: Option<u16>,
     /// What the upstream did, if it was asked.

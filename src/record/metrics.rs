@@ -18,6 +18,7 @@ use prometheus_client::registry;
 use super::counters::{BYTES_BOUNDS, Block, Histogram, SECONDS_BOUNDS};
 use super::sink::{Core, Stream};
 use crate::reason::Reason;
+use crate::sanitize::Rule;
 
 /// The `Content-Type` of [`render`]'s text.
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -62,6 +63,7 @@ struct Totals {
     answered: u64,
     rejected: BTreeMap<Reason, u64>,
     monitored: BTreeMap<Reason, u64>,
+    edited: [u64; Rule::COUNT],
     elapsed: Values<16>,
     upstream: Values<16>,
     body: Values<9>,
@@ -86,6 +88,7 @@ impl Collector for Scrape {
         deliveries(&mut encoder, &totals)?;
         rejections(&mut encoder, &totals)?;
         monitored(&mut encoder, &totals)?;
+        edits(&mut encoder, &totals)?;
         histograms(&mut encoder, &totals)?;
         log_health(&mut encoder, core)?;
         work_in_hand(&mut encoder, core)?;
@@ -112,6 +115,11 @@ impl Totals {
                 if count > 0 {
                     *totals.entry(reason).or_default() += count;
                 }
+            }
+        }
+        if let Some(rules) = block.edited.get() {
+            for (total, count) in self.edited.iter_mut().zip(rules.iter()) {
+                *total += count.load(Relaxed);
             }
         }
         self.elapsed.add(&block.elapsed);
@@ -164,6 +172,17 @@ fn by_reason(
             let labels =
                 [("source", *source), ("stage", row.stage.name()), ("reason", row.code), ("blame", row.blame.name())];
             counter(family, &labels, *count)?;
+        }
+    }
+    Ok(())
+}
+
+fn edits(encoder: &mut DescriptorEncoder<'_>, totals: &BTreeMap<&str, Totals>) -> fmt::Result {
+    let help = "Edits of payloads that were sent to an upstream, by the sanitizer's rule";
+    let mut family = encoder.encode_descriptor("hookward_edits", help, None, MetricType::Counter)?;
+    for (source, totals) in totals {
+        for (rule, count) in Rule::ALL.into_iter().zip(totals.edited).filter(|(_, count)| *count > 0) {
+            counter(&mut family, &[("source", source), ("rule", rule.name())], count)?;
         }
     }
     Ok(())

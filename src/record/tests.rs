@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::output::numbered;
 use super::*;
 use crate::reason::Reason;
+use crate::sanitize::{EditCounts, Rule};
 
 /// A delivery that was accepted; rows change what matters to them.
 pub(crate) fn forwarded() -> Delivery<'static> {
@@ -23,12 +24,20 @@ pub(crate) fn forwarded() -> Delivery<'static> {
         elapsed: Duration::from_micros(3_249),
         secret_id: Some("2026-11"),
         scheme: Some("github"),
-        edits: 0,
+        edits: EditCounts::default(),
         status: Some(200),
         upstream: Some(Upstream { status: Some(200), attempts: 1, elapsed: Duration::from_micros(2_100) }),
         monitored: &[],
         outcome: Outcome::Forwarded,
     }
+}
+
+/// So many edits of two rules.
+fn edits(count: usize) -> EditCounts {
+    let mut edits = EditCounts::default();
+    (1..count).for_each(|_| edits.add(Rule::Drop));
+    edits.add(Rule::Html);
+    edits
 }
 
 /// The same delivery, refused before its event was known.
@@ -116,7 +125,7 @@ fn a_delivery_is_one_line_for_people() {
         (
             "accepted after edits and another attempt",
             Delivery {
-                edits: 3,
+                edits: edits(3),
                 upstream: Some(Upstream { attempts: 2, ..forwarded().upstream.unwrap() }),
                 ..forwarded()
             },

@@ -6,7 +6,8 @@
 
 use std::ops::Range;
 
-use super::{Action, Rule, Rules};
+use super::report::Rule;
+use super::{Action, Rules};
 
 /// What is done with each class of characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -17,8 +18,17 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    pub(super) const fn of(rules: Rules) -> Self {
+    pub(super) const fn of(rules: &Rules) -> Self {
         Self { control: rules.control_characters, bidi: rules.bidi_controls, zero_width: rules.zero_width }
+    }
+
+    /// The stricter of both, class by class.
+    pub(super) fn join(self, other: Self) -> Self {
+        Self {
+            control: self.control.max(other.control),
+            bidi: self.bidi.max(other.bidi),
+            zero_width: self.zero_width.max(other.zero_width),
+        }
     }
 
     pub(super) fn is_nothing(self) -> bool {
@@ -39,7 +49,7 @@ impl Wanted {
 
     /// Whether a decoded character is dropped.
     pub(super) fn drops(self, character: char) -> bool {
-        class(u32::from(character)).is_some_and(|class| self.action(class) == Action::Drop)
+        Class::of(character).is_some_and(|class| self.action(class) == Action::Drop)
     }
 
     /// The characters in `text`, a whole JSON text or what stands between the quotes of one of its strings, with which
@@ -69,6 +79,11 @@ pub(super) enum Class {
 
 impl Class {
     pub(super) const ALL: [Self; 3] = [Self::Control, Self::Bidi, Self::ZeroWidth];
+
+    /// The class of a decoded character.
+    pub(super) fn of(character: char) -> Option<Self> {
+        class(u32::from(character))
+    }
 
     pub(super) const fn rule(self) -> Rule {
         match self {

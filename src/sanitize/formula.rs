@@ -27,4 +27,4 @@ pub(super) fn is_formula(text: impl Iterator<Item = char>) -> bool {
 }
 
 /// What makes it text, as its first character.
-pub(super) const ESCAPE: &[u8] = b"'";
+pub(super) const ESCAPE: &str = "'";

@@ -1,9 +1,8 @@
-//! Takes out of a payload what a policy does not want to reach the app.
+//! Takes out of a payload, or replaces, what a policy does not want to reach the app.
 //!
-//! It is the `sanitize` step: the payload was authenticated, read and judged by its schema, and goes upstream next. Every
-//! rule but one only ever *removes*: a member with its comma, a character; `formula` sets an apostrophe before a text. So the
-//! outcome is the received text but for some spans; number spellings, white space, key order and escapes elsewhere stay byte for byte, and a payload in which nothing was
-//! found goes on as the very bytes that were received, whose signature the app can still check.
+//! It is the `sanitize` step: the payload was authenticated, read and judged by its schema, and goes upstream next. The outcome is the received text but for
+//! some spans: a member with its comma, a character, a value. Number spellings, white space, key order and escapes elsewhere stay byte for byte, and a payload
+//! in which nothing was found goes on as the very bytes that were received, whose signature the app can still check.
 //!
 //! - `unknown_fields`: members that the schema does not declare (see [`Declared`]); nothing is unknown without a schema.
 //! - `control_characters`: U+0000 to U+001F except tab, line feed and carriage return, and U+007F to U+009F.
@@ -12,27 +11,34 @@
 //! - `zero_width`: what nobody sees, and what hides a word from a filter or text from its reader: U+200B, the word joiner,
 //!   byte order mark, annotations and tags; U+2028 and U+2029; the noncharacters of the first plane. Not the joiners U+200C
 //!   and U+200D, nor the soft hyphen, with which ordinary text is written.
+//! - `normalize`, `html`, `formula`: the form, the markup and the formulas of texts (see `text.rs`, `html.rs`, `formula.rs`).
 //! - `prototype_keys`: what changes the prototype of all objects where a JavaScript app merges a payload into one of its
 //!   own: every member `__proto__`, and `constructor` where its value is an object with a member `prototype`. A `constructor`
 //!   that is anything else is ordinary data (a motor racing team, a class of a dump) and stays, as does `prototype` alone.
 //! - `operator_keys`: members whose name is `$` and a letter first, as the operators of document databases are (`$where`,
 //!   `$gt`). A name that the schema lists (`$schema`, `$ref`) is one that the app expects, and stays.
-//! - `formula`: texts that a spreadsheet would evaluate as a cell (see the head of `formula.rs`). Judged without the characters
-//!   that are dropped, so that none hides one.
+//! - `keep`, and the deeds of rules for some places: `drop`, `set`, `hash`, `mask`, `truncate`, `refuse_if` (see `places.rs`).
 //!
-//! Characters are looked for in strings and in names, however they are spelled. Removing some from a name must not make it
+//! Unwanted characters are looked for in strings and in names, however they are spelled. Removing some from a name must not make it
 //! another member's: if a sibling has the resulting name, or the schema lists it (the value was not judged as that
-//! member's), the payload is refused. A *value* was judged with its characters still in it, so the schema is asked again.
+//! member's), the payload is refused. Rules for places go by the resulting names. A *value* was judged as it came, so the schema is asked again.
 //!
-//! What stands inside a removed member is not looked at. A member that two rules would remove counts for the first in the
-//! order above.
+//! What stands inside a removed or replaced value is not looked at. A member that several rules would remove counts for `drop`, then `keep`, then the first in
+//! the order above.
 //!
-//! **Invariant:** cleaning what was cleaned finds nothing.
-//! **Invariant:** neither report nor rejection holds a value, or a name that is not in the schema's own text.
+//! **Invariant:** cleaning what was cleaned finds nothing. `html = "escape"` alone is a spelling, and spells again.
+//! **Invariant:** neither report nor rejection holds a value, or a name that is neither in the schema's own text nor in a rule's.
 
 mod characters;
+mod effect;
 mod formula;
+mod hash;
+mod html;
 mod operators;
+mod places;
+mod report;
+mod text;
+mod unwanted;
 mod walk;
 
 use std::borrow::Cow;
@@ -40,17 +46,19 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+pub use self::hash::Pseudonyms;
+pub use self::html::Html;
+pub use self::places::{Deed, KEEP_MAX, PlaceRule, Places, PlacesFault, RULES_MAX};
+pub use self::report::{Edit, EditCounts, Report, Rule};
+pub use self::unwanted::Unwanted;
 use self::walk::{Cut, Cuts, Walk};
 use crate::payload::Document;
 use crate::payload::declared::{Declared, Membership};
 use crate::reason::Reason;
 use crate::rejection::Rejection;
 
-/// Edits that a report lists one by one; all are counted.
-const EDITS_LISTED_MAX: usize = 64;
-
-/// What happens to what a rule finds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// What happens to what a rule finds, the stricter the later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Action {
     /// It goes on to the app; the rule is off.
     #[default]
@@ -74,8 +82,18 @@ pub type PrototypeKeys = Action;
 /// `[sanitize] operator_keys`.
 pub type OperatorKeys = Action;
 
-/// `[sanitize] formula`: what happens to texts that are formulas.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// `normalize`: in which Unicode normalization form (UAX #15) texts go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Normalize {
+    /// In the one they came in; the rule is off.
+    #[default]
+    Keep,
+    /// In form C, where letters and their accents are one character.
+    Nfc,
+}
+
+/// `formula`: what happens to texts that are formulas, the stricter the later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Formula {
     /// They go on to the app; the rule is off.
     #[default]
@@ -86,7 +104,7 @@ pub enum Formula {
     Refuse,
 }
 
-/// A policy's `[sanitize]`. The default keeps everything.
+/// A policy's rules for whole payloads. The default keeps everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Rules {
     /// What to do with members that the schema does not declare.
@@ -103,41 +121,17 @@ pub struct Rules {
     pub operator_keys: OperatorKeys,
     /// What to do with texts that a spreadsheet takes for formulas.
     pub formula: Formula,
+    /// The form in which texts go on.
+    pub normalize: Normalize,
+    /// What to do with markup in texts.
+    pub html: Html,
 }
 
-/// The rule by which something was edited or refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rule {
-    /// `unknown_fields`.
-    UnknownFields,
-    /// `control_characters`.
-    ControlCharacters,
-    /// `bidi_controls`.
-    BidiControls,
-    /// `zero_width`.
-    ZeroWidth,
-    /// `prototype_keys`.
-    PrototypeKeys,
-    /// `operator_keys`.
-    OperatorKeys,
-    /// `formula`.
-    Formula,
-}
-
-impl Rule {
-    /// The rule as a policy names it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::UnknownFields => "unknown_fields",
-            Self::ControlCharacters => "control_characters",
-            Self::BidiControls => "bidi_controls",
-            Self::ZeroWidth => "zero_width",
-            Self::PrototypeKeys => "prototype_keys",
-            Self::OperatorKeys => "operator_keys",
-            Self::Formula => "formula",
-        }
-    }
+/// A policy's `[sanitize]`. The default keeps everything.
+#[derive(Debug, Default)]
+pub struct Sanitizer {
+    rules: Rules,
+    places: Option<Box<Places>>,
 }
 
 /// A payload as it may go upstream.
@@ -148,7 +142,7 @@ pub struct Cleaned {
     pub body: Bytes,
     /// What was edited.
     pub report: Report,
-    cuts: Cuts,
+    cuts: Cuts<'static>,
 }
 
 impl Cleaned {
@@ -170,68 +164,37 @@ impl Cleaned {
 }
 
 /// A span of `source` without these cuts in it.
-fn without<'c>(source: &[u8], span: Range<usize>, cuts: impl IntoIterator<Item = &'c Cut>) -> Vec<u8> {
+fn without<'c>(source: &[u8], span: Range<usize>, cuts: impl IntoIterator<Item = &'c Cut<'c>>) -> Vec<u8> {
     let mut left = Vec::with_capacity(span.len());
     let mut kept = span.start;
     for cut in cuts {
         left.extend_from_slice(&source[kept..cut.span.start]);
-        left.extend_from_slice(cut.instead);
+        left.extend_from_slice(&cut.instead);
         kept = cut.span.end;
     }
     left.extend_from_slice(&source[kept..span.end]);
     left
 }
 
-/// What was edited of a payload, without saying what it was.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Report {
-    count: usize,
-    edits: Vec<Edit>,
-}
-
-/// One removed member, one string or name that lost characters, or one formula that became a text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Edit {
-    /// By which rule.
-    pub rule: Rule,
-    /// Where, as a JSON pointer with `*` for every name that the schema does not list.
-    pub pointer: String,
-}
-
-impl Report {
-    /// How many edits there were.
+impl Sanitizer {
+    /// Rules for whole payloads, and for some places of them.
     #[must_use]
-    pub const fn count(&self) -> usize {
-        self.count
+    pub fn new(rules: Rules, places: Option<Places>) -> Self {
+        Self { rules, places: places.map(Box::new) }
     }
 
-    /// The first edits, at most 64, in the order of the text.
+    /// Whether every payload goes on as it came, unread.
     #[must_use]
-    pub fn edits(&self) -> &[Edit] {
-        &self.edits
+    pub fn keeps_everything(&self) -> bool {
+        self.places.is_none() && self.rules == Rules::default()
     }
 
-    /// Whether the body is as it was received.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-
-    fn add(&mut self, rule: Rule, pointer: impl FnOnce() -> String) {
-        self.count += 1;
-        if self.edits.len() < EDITS_LISTED_MAX {
-            self.edits.push(Edit { rule, pointer: pointer() });
-        }
-    }
-}
-
-impl Rules {
     /// Cleans a payload whose schema, if it has one, declares `declared`, and of whose members `membership` is known.
     ///
     /// # Errors
     ///
-    /// `sanitizer_refused` with the facts `rule` and `pointer`, at the first find of a rule that refuses, or where removing
-    /// characters would make two names one.
+    /// `sanitizer_refused` with the facts `rule` and `pointer`, at the first find of a rule that refuses, where removing
+    /// characters would make two names one, or where the rules would make a much larger body of this one.
     pub fn clean(
         &self,
         document: &Document,
@@ -239,13 +202,29 @@ impl Rules {
         membership: Membership,
     ) -> Result<Cleaned, Rejection> {
         let source = document.source();
-        let walk = Walk::new(*self, document, declared, membership);
+        let walk = Walk::new(self.rules, self.places.as_deref(), document, declared, membership);
         if walk.has_nothing_to_do() {
             return Ok(Cleaned { body: source.clone(), report: Report::default(), cuts: Vec::new() });
         }
         let (cuts, report) = walk.run()?;
         let body = if cuts.is_empty() { source.clone() } else { without(source, 0..source.len(), &cuts).into() };
-        Ok(Cleaned { body, report, cuts })
+        Ok(Cleaned { body, report, cuts: cuts.into_iter().map(Cut::into_owned).collect() })
+    }
+}
+
+impl Rules {
+    /// [`Sanitizer::clean`] by these rules alone.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn clean(
+        &self,
+        document: &Document,
+        declared: Option<&Declared>,
+        membership: Membership,
+    ) -> Result<Cleaned, Rejection> {
+        Sanitizer::new(*self, None).clean(document, declared, membership)
     }
 }
 

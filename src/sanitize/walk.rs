@@ -1,41 +1,72 @@
 //! One walk over a payload: finds what the rules are about, and the spans to cut.
 
+mod path;
+mod value;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
 
-use super::characters::{Class, Wanted};
-use super::{Action, Formula, Report, Rule, Rules, formula, operators, refused};
+use self::path::Path;
+use super::characters::Wanted;
+use super::effect::{Effect, Text};
+use super::places::Places;
+use super::report::{Report, Rule};
+use super::{Action, Formula, Html, Normalize, Rules, formula, operators, refused};
 use crate::payload::declared::{Declared, Membership, Place, Standing};
+use crate::payload::patterns::Way;
 use crate::payload::{Document, Key, Kind, Member, Node};
 use crate::rejection::Rejection;
 
 /// What is not kept of the source: ascending, apart from each other.
-pub(super) type Cuts = Vec<Cut>;
+pub(super) type Cuts<'d> = Vec<Cut<'d>>;
 
 /// A span of the source, and what stands there instead.
 #[derive(Debug)]
-pub(super) struct Cut {
+pub(super) struct Cut<'d> {
     pub(super) span: Range<usize>,
-    pub(super) instead: &'static [u8],
+    pub(super) instead: Cow<'d, [u8]>,
+}
+
+impl Cut<'_> {
+    /// The same, with nothing borrowed from the rules.
+    pub(super) fn into_owned(self) -> Cut<'static> {
+        Cut { span: self.span, instead: Cow::Owned(self.instead.into_owned()) }
+    }
 }
 
 pub(super) struct Walk<'d> {
     rules: Rules,
-    /// What is done with characters, of `rules`.
-    characters: Wanted,
+    /// What is done with texts everywhere, of `rules`.
+    text: Text,
+    places: Option<&'d Places>,
+    /// What there is to find of all rules about texts.
+    live: Text,
     document: &'d Document,
     declared: Option<&'d Declared>,
-    /// Whether there is anything to find where the schema says nothing.
+    /// Whether there is anything to find where neither the schema nor a rule for a place says something.
     below_anything: bool,
-    cuts: Cuts,
+    cuts: Cuts<'d>,
+    /// How many bytes more the body has now.
+    grown: usize,
     report: Report,
 }
+
+/// Where the walk is, as far as rules for places go.
+#[derive(Clone, Copy)]
+struct At {
+    way: Way,
+    effect: Effect,
+}
+
+/// What rules may add to a body, besides as much again as it has, in bytes: otherwise a body of many short values could be made a very large one.
+const GROWTH_BYTES_MAX: usize = 64 * 1024;
 
 impl<'d> Walk<'d> {
     /// A walk by `rules`, of which those are switched off that cannot find anything in this document.
     pub(super) fn new(
         mut rules: Rules,
+        places: Option<&'d Places>,
         document: &'d Document,
         declared: Option<&'d Declared>,
         membership: Membership,
@@ -43,18 +74,11 @@ impl<'d> Walk<'d> {
         if declared.is_none() {
             rules.unknown_fields = Action::Keep;
         }
-        let mut characters = Wanted::of(rules);
-        if !characters.is_nothing() && characters.find(document.source()).next().is_none() {
-            characters = Wanted::default();
-            rules = Rules {
-                control_characters: Action::Keep,
-                bidi_controls: Action::Keep,
-                zero_width: Action::Keep,
-                ..rules
-            };
-        }
+        let text = Text::of(&rules);
+        let live = live(places.map_or(text, |places| text.join(places.everywhere().text)), document);
+        let text = text.only(live);
         // A name without its unwanted characters may be one that these rules are about.
-        let as_written = characters.is_nothing();
+        let as_written = live.characters.is_nothing();
         if rules.prototype_keys != Action::Keep && as_written && !document.may_have_member(["__proto__", "constructor"])
         {
             rules.prototype_keys = Action::Keep;
@@ -62,62 +86,132 @@ impl<'d> Walk<'d> {
         if rules.operator_keys != Action::Keep && as_written && !operators::may_be_in(document.source()) {
             rules.operator_keys = Action::Keep;
         }
-        if rules.formula != Formula::Keep && as_written && !formula::may_be_in(document) {
-            rules.formula = Formula::Keep;
-        }
-        let below_anything = Rules { unknown_fields: Action::Keep, ..rules } != Rules::default();
+        let by_name = rules.prototype_keys != Action::Keep || rules.operator_keys != Action::Keep;
+        let below_anything = by_name || text != Text::default();
         if let Some(declared) = declared
             && rules.unknown_fields != Action::Keep
             && !below_anything
+            && places.is_none()
             && (membership == Membership::Declared || !has_unknown(declared, document.root(), declared.root()))
         {
             debug_assert!(!has_unknown(declared, document.root(), declared.root()), "invariant: see `Membership`");
             rules.unknown_fields = Action::Keep;
         }
-        Self { rules, characters, document, declared, below_anything, cuts: Vec::new(), report: Report::default() }
+        Self {
+            rules,
+            text,
+            places,
+            live,
+            document,
+            declared,
+            below_anything,
+            cuts: Vec::new(),
+            grown: 0,
+            report: Report::default(),
+        }
     }
 
     pub(super) fn has_nothing_to_do(&self) -> bool {
-        self.rules == Rules::default()
+        let in_places = self.places.is_some_and(|places| {
+            let everywhere = places.everywhere();
+            places.has_list() || Effect { text: everywhere.text.only(self.live), ..*everywhere } != Effect::default()
+        });
+        self.rules.unknown_fields == Action::Keep && !self.below_anything && !in_places
     }
 
-    pub(super) fn run(mut self) -> Result<(Cuts, Report), Rejection> {
-        let root = self.declared.map_or(Place::ANYTHING, Declared::root);
-        self.value(self.document.root(), root, &Path::Root)?;
+    pub(super) fn run(mut self) -> Result<(Cuts<'d>, Report), Rejection> {
+        let place = self.declared.map_or(Place::ANYTHING, Declared::root);
+        let outside = At { way: Way::default(), effect: Effect { text: self.text, ..Effect::default() } };
+        let root = self.document.root();
+        let start = self.places.map(|places| places.patterns().start());
+        let at = start.map_or(outside, |start| self.entered(&outside, start));
+        match self.fate(&at, root) {
+            Some(rule) => self.nullify(root, rule, &Path::Root)?,
+            None => self.value(root, place, &at, &Path::Root)?,
+        }
         Ok((self.cuts, self.report))
     }
 
+    /// Where a step has led, and what is done there.
+    fn entered(&self, from: &At, way: Way) -> At {
+        let effects = self.places.into_iter().flat_map(|places| places.effects(way));
+        let effect =
+            effects.fold(from.effect, |effect, more| effect.join(Effect { text: more.text.only(self.live), ..more }));
+        At { way, effect }
+    }
+
+    /// The rule by which a value does not go on at all.
+    fn fate(&self, at: &At, value: Node<'_>) -> Option<Rule> {
+        let places = self.places?;
+        if at.effect.dropped {
+            return Some(Rule::Drop);
+        }
+        // What is on the way to something that is kept is kept as far as it leads there.
+        let leads_on = matches!(value.kind(), Kind::Object | Kind::Array) && !places.keeps_nothing(at.way);
+        (places.has_list() && !at.effect.kept && !leads_on).then_some(Rule::Keep)
+    }
+
     /// Recursion ends: the reader bounds how deep a document is.
-    fn value(&mut self, node: Node<'d>, place: Place, path: &Path<'_>) -> Result<(), Rejection> {
-        if place == Place::ANYTHING && !self.below_anything {
+    fn value(&mut self, node: Node<'d>, place: Place, at: &At, path: &Path<'_>) -> Result<(), Rejection> {
+        if place == Place::ANYTHING && !self.below_anything && self.is_idle(at) {
             return Ok(());
         }
+        if let Some(number) = at.effect.set {
+            return self.set(node, number, path);
+        }
         match node.kind() {
-            Kind::Object => self.object(node, place, path),
-            Kind::Array => self.array(node, place, path),
-            Kind::String => {
-                self.formula(node, path)?;
-                self.string(node.span(), path)
-            }
-            Kind::Null | Kind::Bool | Kind::Number => Ok(()),
+            Kind::Object => self.object(node, place, at, path),
+            Kind::Array => self.array(node, place, at, path),
+            Kind::String => self.text(node, &at.effect, path),
+            Kind::Number | Kind::Bool => self.scalar(node, &at.effect, path),
+            Kind::Null => Ok(()),
         }
     }
 
-    fn array(&mut self, array: Node<'d>, place: Place, path: &Path<'_>) -> Result<(), Rejection> {
+    /// Whether no rule for a place does anything here or below.
+    fn is_idle(&self, at: &At) -> bool {
+        self.places.is_none()
+            || at.way.is_nowhere() && at.effect == Effect { kept: at.effect.kept, ..Effect::default() }
+    }
+
+    fn array(&mut self, array: Node<'d>, place: Place, at: &At, path: &Path<'_>) -> Result<(), Rejection> {
         for (index, element) in array.elements().enumerate() {
             let place = self.declared.map_or(place, |declared| declared.element(place, index));
-            self.value(element, place, &Path::Index(path, index))?;
+            let path = Path::Index(path, index);
+            let Some(places) = self.places else {
+                self.value(element, place, at, &path)?;
+                continue;
+            };
+            let at = self.entered(at, places.patterns().element(at.way, index));
+            match self.fate(&at, element) {
+                Some(rule) => self.nullify(element, rule, &path)?,
+                None => self.value(element, place, &at, &path)?,
+            }
         }
         Ok(())
     }
 
     /// Cuts a run of members with the comma before it, or behind it where no member was kept before.
-    fn object(&mut self, object: Node<'d>, place: Place, path: &Path<'_>) -> Result<(), Rejection> {
+    fn object(&mut self, object: Node<'d>, place: Place, at: &At, path: &Path<'_>) -> Result<(), Rejection> {
         let mut kept_until = None;
         let mut run: Option<Range<usize>> = None;
-        let mut names = Names { characters: self.characters, object, taken: None };
+        let characters = at.effect.text.characters;
+        let mut names = Names { characters, object, taken: None };
         for member in object.members() {
-            match self.judge(member, place, &mut names, path)? {
+            let renamed = cleaned_name(characters, member.key);
+            let stepped;
+            let (at, is_named) = match self.places {
+                None => (at, false),
+                Some(places) => {
+                    let step = match &renamed {
+                        Some((name, _)) => places.patterns().name(at.way, name),
+                        None => places.patterns().member(at.way, member.key),
+                    };
+                    stepped = self.entered(at, step.way);
+                    (&stepped, step.is_named)
+                }
+            };
+            match self.judge(Judged { member, renamed, at, is_named }, place, &mut names, path)? {
                 Verdict::Drop => {
                     let start = run.map(|run| run.start).or(kept_until).unwrap_or(member.span().start);
                     run = Some(start..member.span().end);
@@ -128,8 +222,8 @@ impl<'d> Walk<'d> {
                         self.cut(run.start..end);
                     }
                     let path = Path::Name(path, shown);
-                    self.string(member.key.span(), &path)?;
-                    self.value(member.value, place, &path)?;
+                    self.characters(characters, member.key.span(), &path)?;
+                    self.value(member.value, place, at, &path)?;
                     kept_until = Some(member.span().end);
                 }
             }
@@ -144,13 +238,19 @@ impl<'d> Walk<'d> {
 
     fn judge(
         &mut self,
-        member: Member<'d>,
+        judged: Judged<'d, '_>,
         place: Place,
         names: &mut Names<'d>,
         path: &Path<'_>,
     ) -> Result<Verdict<'d>, Rejection> {
+        let Judged { member, renamed, at, is_named } = judged;
         let mut standing = self.declared.map_or(Standing::Open(place), |declared| declared.member(place, member.key));
-        let renamed = cleaned_name(self.characters, member.key);
+        if let Some(rule) = self.fate(at, member.value) {
+            let is_shown = is_named || matches!(standing, Standing::Listed(_));
+            let shown = is_shown.then_some(member.key);
+            self.report.add(rule, || Path::Name(path, shown).pointer());
+            return Ok(Verdict::Drop);
+        }
         if let Some((name, rule)) = &renamed
             && !self.is_unknown(standing)
         {
@@ -169,9 +269,11 @@ impl<'d> Walk<'d> {
             Standing::Open(place) => (place, false),
             Standing::Undeclared => (Place::ANYTHING, false),
         };
+        // A name that was cleaned is the sender's spelling of one that a pattern has.
+        let is_shown = listed || is_named && renamed.is_none();
         let renamed = renamed.as_ref().map(|(name, _)| name.as_str());
-        let shown = if listed { Some(member.key) } else { None };
-        if self.rules.prototype_keys != Action::Keep && self.changes_prototype(member, renamed) {
+        let shown = if is_shown { Some(member.key) } else { None };
+        if self.rules.prototype_keys != Action::Keep && changes_prototype(member, renamed, at.effect.text.characters) {
             return self.drop_or_refuse(Rule::PrototypeKeys, self.rules.prototype_keys, &Path::Name(path, shown));
         }
         if self.rules.operator_keys != Action::Keep && !listed && operators::is_operator(member.key, renamed) {
@@ -193,57 +295,54 @@ impl<'d> Walk<'d> {
         Ok(Verdict::Drop)
     }
 
-    /// `renamed` is the member's name without the characters that are dropped, if it had any.
-    fn changes_prototype(&self, member: Member<'_>, renamed: Option<&str>) -> bool {
-        if is_named(member.key, renamed, "__proto__") {
-            return true;
-        }
-        let is_prototype = |inner: Member<'_>| {
-            let renamed = cleaned_name(self.characters, inner.key);
-            is_named(inner.key, renamed.as_ref().map(|(name, _)| name.as_str()), "prototype")
-        };
-        is_named(member.key, renamed, "constructor") && member.value.members().any(is_prototype)
-    }
-
     fn cut(&mut self, span: Range<usize>) {
-        self.cuts.push(Cut { span, instead: b"" });
+        self.cuts.push(Cut { span, instead: Cow::Borrowed(b"") });
     }
 
-    /// Makes a text of a string that is a formula once it is rid of unwanted characters.
-    fn formula(&mut self, string: Node<'d>, path: &Path<'_>) -> Result<(), Rejection> {
-        let characters = self.characters;
-        let is_formula =
-            |text: Cow<'_, str>| formula::is_formula(text.chars().filter(|&character| !characters.drops(character)));
-        if self.rules.formula == Formula::Keep || !string.as_str().is_some_and(is_formula) {
-            return Ok(());
+    /// Puts something else in the place of a span; an edit.
+    fn replace(
+        &mut self,
+        span: Range<usize>,
+        instead: Cow<'d, [u8]>,
+        rule: Rule,
+        path: &Path<'_>,
+    ) -> Result<(), Rejection> {
+        self.grown += instead.len().saturating_sub(span.len());
+        if self.grown > self.document.source().len() + GROWTH_BYTES_MAX {
+            return Err(refused(rule, path.pointer()).hint(HINT_GROWTH));
         }
-        if self.rules.formula == Formula::Refuse {
-            return Err(refused(Rule::Formula, path.pointer()));
-        }
-        let start = string.span().start + 1;
-        self.cuts.push(Cut { span: start..start, instead: formula::ESCAPE });
-        self.report.add(Rule::Formula, || path.pointer());
+        self.cuts.push(Cut { span, instead });
         Ok(())
     }
+}
 
-    /// Cuts unwanted characters out of the string, or name, at `span`, quotes included: an edit for each rule that finds some.
-    fn string(&mut self, span: Range<usize>, path: &Path<'_>) -> Result<(), Rejection> {
-        if self.characters.is_nothing() {
-            return Ok(());
-        }
-        let mut found = [false; 3];
-        for (cut, class) in self.characters.find(&self.document.source()[span.clone()]) {
-            if self.characters.action(class) == Action::Refuse {
-                return Err(refused(class.rule(), path.pointer()));
-            }
-            found[class as usize] = true;
-            self.cut(span.start + cut.start..span.start + cut.end);
-        }
-        for class in Class::ALL.into_iter().filter(|&class| found[class as usize]) {
-            self.report.add(class.rule(), || path.pointer());
-        }
-        Ok(())
+/// What of the rules about texts there may be anything to find of. A no is certain.
+fn live(wanted: Text, document: &Document) -> Text {
+    let text = document.source();
+    let mut live = wanted;
+    if !wanted.characters.is_nothing() && wanted.characters.find(text).next().is_none() {
+        live.characters = Wanted::default();
     }
+    let is_escaped = |digits: &[u8]| memchr::memmem::find(text, digits).is_some();
+    if wanted.normalize != Normalize::Keep && text.is_ascii() && !is_escaped(b"\\u") {
+        live.normalize = Normalize::Keep;
+    }
+    let has_markup = match wanted.html {
+        Html::Keep => false,
+        Html::Strip => memchr::memchr(b'<', text).is_some() || is_escaped(b"\\u003"),
+        Html::Escape => {
+            memchr::memchr3(b'<', b'>', b'&', text).is_some() || memchr::memchr2(b'\'', b'\\', text).is_some()
+        }
+    };
+    if !has_markup {
+        live.html = Html::Keep;
+    }
+    // Behind markup that goes there may be a formula.
+    let as_written = live.characters.is_nothing() && live.html != Html::Strip;
+    if wanted.formula != Formula::Keep && as_written && !formula::may_be_in(document) {
+        live.formula = Formula::Keep;
+    }
+    live
 }
 
 /// Whether some member is undeclared: what almost every payload is asked and denies, so nothing but this is done here.
@@ -268,6 +367,32 @@ fn has_unknown(declared: &Declared, node: Node<'_>, place: Place) -> bool {
 
 const HINT_COLLISION: &str = "without its unwanted characters a name would be the same as another one beside it, or one \
                               that the schema lists";
+
+const HINT_GROWTH: &str = "the rules would make the body more than twice as large";
+
+/// A member under judgement.
+struct Judged<'d, 'w> {
+    member: Member<'d>,
+    /// Its name without the characters that are dropped, if it had any, and the first one's rule.
+    renamed: Option<(String, Rule)>,
+    /// Where its value stands.
+    at: &'w At,
+    /// Whether a rule's pattern has its name.
+    is_named: bool,
+}
+
+/// `renamed` is the member's name without the characters that are dropped, if it had any; `characters` is what is done with
+/// those of the names in its value.
+fn changes_prototype(member: Member<'_>, renamed: Option<&str>, characters: Wanted) -> bool {
+    if is_named(member.key, renamed, "__proto__") {
+        return true;
+    }
+    let is_prototype = |inner: Member<'_>| {
+        let renamed = cleaned_name(characters, inner.key);
+        is_named(inner.key, renamed.as_ref().map(|(name, _)| name.as_str()), "prototype")
+    };
+    is_named(member.key, renamed, "constructor") && member.value.members().any(is_prototype)
+}
 
 enum Verdict<'d> {
     Drop,
@@ -314,27 +439,5 @@ impl Names<'_> {
             taken
         });
         taken.get(name).is_some_and(|&times| times > 1)
-    }
-}
-
-/// The way from the root to a value, written out only when somebody has to read it.
-enum Path<'p> {
-    Root,
-    Index(&'p Path<'p>, usize),
-    /// A member, by its name if that may be shown.
-    Name(&'p Path<'p>, Option<Key<'p>>),
-}
-
-impl Path<'_> {
-    fn pointer(&self) -> String {
-        let (mut pointer, segment) = match self {
-            Self::Root => return String::new(),
-            Self::Index(outer, index) => (outer.pointer(), index.to_string()),
-            Self::Name(outer, None) => (outer.pointer(), "*".to_owned()),
-            Self::Name(outer, Some(key)) => (outer.pointer(), key.name().replace('~', "~0").replace('/', "~1")),
-        };
-        pointer.push('/');
-        pointer.push_str(&segment);
-        pointer
     }
 }

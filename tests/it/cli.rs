@@ -250,8 +250,42 @@ fn a_record_with_an_expectation_is_asserted_and_every_step_can_be_explained() {
     for step in ["route", "present", "receive", "authenticate", "validate", "sanitize", "forward"] {
         assert!(ran.out.lines().any(|line| line.trim_start().starts_with(step)), "{step}: {}", ran.out);
     }
+    let dirty = format!("{GITHUB}\n[[sanitize.rule]]\nat = \"/a\"\nmask = {{}}\n");
+    fs::write(folder.path().join("policies/github.toml"), dirty).unwrap();
+    let ran = run_with_input(folder.path(), &["test", "--explain", "-"], &expecting("accept", ""));
+    for line in ["mask at \"/a\"", "7 bytes received, 9 forwarded:", "- /a: 1", "+ /a: \"*\""] {
+        assert!(ran.out.lines().any(|shown| shown.trim() == line), "{line}: {}", ran.out);
+    }
+    fs::write(folder.path().join("policies/github.toml"), GITHUB).unwrap();
     let twice = format!("{}\n{}", expecting("accept", ""), expecting("accept", ""));
     assert_eq!(run_with_input(folder.path(), &["test", "-"], &twice).code, 0, "each stands alone");
+}
+
+#[test]
+fn rules_for_places_that_cannot_stand_together_are_told_where_they_stand() {
+    let rule = |at: &str, deed: &str| format!("[[sanitize.rule]]\nat = \"{at}\"\n{deed}\n");
+    let long = rule("/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a", "drop = true");
+    let rows = [
+        (
+            rule("/a", "set = 1") + &rule("/**/b", "set = 2"),
+            1,
+            "11:6: error: sanitize.rule[1] and sanitize.rule[0] both set what stands",
+        ),
+        (rule("/a", "set = 1") + &rule("/b", "set = 2"), 0, ""),
+        (long.repeat(31), 1, "steps together"),
+        (long.repeat(30), 0, ""),
+        (rule("/a", "hash = { env = \"GITHUB\" }"), 0, ""),
+        (rule("/a", "hash = { env = \"HOME\" }"), 0, "warning: the key of hash has fewer than 16 bytes"),
+        (rule("/a", "hash = { env = \"NOT_SET_ANYWHERE\" }"), 1, "environment variable NOT_SET_ANYWHERE is not set"),
+    ];
+    for (rules, code, told) in rows {
+        let folder = folder(&[("github.toml", &format!("{GITHUB}{rules}"))]);
+        let mut command = hookward(folder.path(), &["check"]);
+        command.env("GITHUB", "a-secret-of-the-tests").env("HOME", "short");
+        let ran = ran(command);
+        assert_eq!(ran.code, code, "{}{}", ran.out, ran.err);
+        assert!(format!("{}{}", ran.out, ran.err).contains(told), "{told}: {}{}", ran.out, ran.err);
+    }
 }
 
 #[test]

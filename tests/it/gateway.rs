@@ -232,6 +232,57 @@ fn an_edited_delivery_says_so_leaves_the_senders_signature_behind_and_keeps_ever
 }
 
 #[test]
+fn rules_for_places_clean_what_stands_there_are_counted_and_the_schema_judges_what_is_left() {
+    let app = App::start();
+    let schema = r#"{"type":"object","properties":{"user":{"properties":{"mail":{"type":"string"},"age":{"type":"number"}}}},
+        "additionalProperties":true}"#;
+    let rules = r#"
+[event.schema]
+"*" = "any.json"
+[sanitize]
+normalize = "nfc"
+[[sanitize.rule]]
+at = "/user/mail"
+hash = { env = "PSEUDONYMS" }
+[[sanitize.rule]]
+at = "/**/note"
+html = "strip"
+[[sanitize.rule]]
+at = "/**/age"
+mask = {}
+[[sanitize.rule]]
+at = "/**/token"
+drop = true
+[[sanitize.rule]]
+at = "/q"
+refuse_if = { pattern = "(?i)union\\s+select" }
+"#;
+    let gateway = House::with("github", &format!("{}{rules}", github(&app, ""))).file("any.json", schema).start();
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret_of("PSEUDONYMS").as_bytes()).unwrap();
+    mac.update(b"alice@example.com");
+    let pseudonym = hex::encode(mac.finalize().into_bytes());
+    let sent = "{\"user\": {\"mail\":\"alice@example.com\",\"token\":\"t\" }, \"n\":[{\"note\":\"<b>e\u{301}</b>\"}], \"x\": 1.0e0}";
+    assert_eq!(gateway.connect().send(&Delivery::github("push", sent)).status, 200);
+    let taken = app.only();
+    let body = String::from_utf8_lossy(&taken.body).into_owned();
+    let start = format!("{{\"user\": {{\"mail\":\"hmac-sha256:{pseudonym}.");
+    assert!(body.starts_with(&start), "{body}");
+    assert!(body.ends_with("\" }, \"n\":[{\"note\":\"é\"}], \"x\": 1.0e0}"), "{body}");
+    assert_eq!(taken.header("x-hookward-edits"), Some("4"));
+    for (rule, count) in [("hash", 1), ("drop", 1), ("html", 1), ("normalize", 1)] {
+        let sample = format!("hookward_edits_total{{source=\"github\",rule=\"{rule}\"}}");
+        assert_eq!(gateway.metric(&sample), count, "{rule}");
+    }
+    for (sent, reason) in
+        [(r#"{"q":"1 UNION SELECT 2"}"#, "sanitizer_refused"), (r#"{"user":{"age":42}}"#, "schema_mismatch")]
+    {
+        assert_eq!(gateway.connect().send(&Delivery::github("push", sent)).status, 422, "{sent}");
+        gateway.record(reason);
+    }
+    assert_eq!(app.taken().len(), 1);
+}
+
+#[test]
 fn of_the_apps_answer_status_body_and_the_listed_fields_go_back() {
     let fields = [("content-type", "text/plain"), ("x-powered-by", "app"), ("set-cookie", "a=1"), ("retry-after", "9")];
     let app = App::saying(move |_: &Taken| Say::with(202, &fields, "queued"));

@@ -1,4 +1,4 @@
-//! `[event]` and `[sanitize]`: what a payload must look like and what is cleaned.
+//! `[event]`: what a payload must look like.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,6 @@ use crate::policy::scheme::parse_header_name;
 use crate::policy::source::Unlisted;
 use crate::policy::table::parse::{Fault, parse_path};
 use crate::policy::table::{Reader, Spanned};
-use crate::sanitize::{Action, Formula, Rules};
 
 /// `[event]`.
 #[derive(Debug, Clone, Default)]
@@ -114,29 +113,5 @@ fn refuse_ties(schemas: &Reader<'_>, patterns: &[(Spanned<Pattern>, Spanned<Path
     }
 }
 
-pub(super) fn read_sanitize(sanitize: &mut Reader<'_>, event: &EventConfig) -> Rules {
-    let formula = sanitize.one_of("formula", FORMULAS).map(|formula| formula.value).unwrap_or_default();
-    let mut action = |key| sanitize.one_of(key, ACTIONS).map(|action| action.value).unwrap_or_default();
-    let config = Rules {
-        unknown_fields: action("unknown_fields"),
-        control_characters: action("control_characters"),
-        bidi_controls: action("bidi_controls"),
-        zero_width: action("zero_width"),
-        prototype_keys: action("prototype_keys"),
-        operator_keys: action("operator_keys"),
-        formula,
-    };
-    if config.unknown_fields != Action::Keep && event.schemas.is_none() {
-        let fault = Fault::new("unknown_fields needs [event.schema]: without a schema no field is known");
-        sanitize.error(sanitize.key_span("unknown_fields"), fault);
-    }
-    config
-}
-
 const UNLISTED: &[(&str, Unlisted)] =
     &[("refuse", Unlisted::Refuse), ("accept", Unlisted::Accept), ("acknowledge", Unlisted::Acknowledge)];
-
-const FORMULAS: &[(&str, Formula)] =
-    &[("keep", Formula::Keep), ("escape", Formula::Escape), ("refuse", Formula::Refuse)];
-
-const ACTIONS: &[(&str, Action)] = &[("keep", Action::Keep), ("drop", Action::Drop), ("refuse", Action::Refuse)];

@@ -2,10 +2,11 @@ use super::*;
 use crate::auth::place::Place;
 use crate::auth::template::Template;
 use crate::payload::Pointer;
+use crate::payload::patterns::Pattern;
 use crate::policy::diagnostic::{Files, Styles};
 use crate::policy::source::Unlisted;
 use crate::policy::table::findings;
-use crate::sanitize::Action;
+use crate::sanitize::{Action, Html, Rules};
 use proptest::prelude::*;
 use std::path::PathBuf;
 
@@ -65,6 +66,19 @@ ping = "schemas/ping.json"
 [sanitize]
 unknown_fields = "drop"
 control_characters = "refuse"
+html = "strip"
+keep = ["/ref", "/commits/*/id"]
+[[sanitize.rule]]
+at = "/**/email"
+hash = { env = "PSEUDONYMS" }
+[[sanitize.rule]]
+at = "/commits"
+truncate = { characters = 200 }
+mask = { keep_last = 4 }
+set = { json = "[1]" }
+refuse_if = { pattern = "x" }
+normalize = "nfc"
+zero_width = "drop"
 [forward]
 to = "https://app.internal/webhooks"
 deadline_ms = 5_000
@@ -120,8 +134,21 @@ fn a_whole_file_is_read() {
     assert!(schemas.any.is_none());
     assert_eq!(schemas.by_event[1].0.value, "push");
     assert_eq!(schemas.by_event[1].1.value, path("etc/schemas/push.json"));
-    let rules = Rules { unknown_fields: Action::Drop, control_characters: Action::Refuse, ..Rules::default() };
-    assert_eq!(config.sanitize, rules);
+    let rules = Rules {
+        unknown_fields: Action::Drop,
+        control_characters: Action::Refuse,
+        html: Html::Strip,
+        ..Rules::default()
+    };
+    assert_eq!(config.sanitize.rules, rules);
+    assert_eq!(config.sanitize.keep.unwrap().value[1].value, Pattern::parse("/commits/*/id").unwrap());
+    let [hashed, commits] = &config.sanitize.places[..] else { panic!("two rules") };
+    assert_eq!(hashed.hash.as_ref().unwrap().value, SecretPlace::Env("PSEUDONYMS".to_owned()));
+    assert!(hashed.deeds.is_empty() && commits.hash.is_none());
+    assert_eq!(commits.at.value, Pattern::parse("/commits").unwrap());
+    let deeds =
+        "[Set(\"[1]\"), Mask(4), Truncate(200), RefuseIf(Unwanted(Regex(\"x\"))), ZeroWidth(Drop), Normalize(Nfc)]";
+    assert_eq!(format!("{:?}", commits.deeds), deeds);
     assert_eq!(config.forward.to.value, Upstream::Https("https://app.internal/webhooks".parse().unwrap()));
     assert_eq!(config.forward.headers[0].value, "x-acme-*");
     assert_eq!(config.forward.trust_roots[0].value, path("etc/internal.pem"));
@@ -138,7 +165,7 @@ fn what_is_left_out_has_its_default() {
     assert_eq!(config.limit, LimitConfig::default());
     assert_eq!(config.limit.json, JsonLimits::default());
     assert_eq!(config.replay, ReplayConfig::default());
-    assert_eq!(config.sanitize, Rules::default());
+    assert!(config.sanitize.keeps_everything());
     assert_eq!((config.body_bytes_max.value, config.body_bytes_max.span), (1_048_576, None));
     assert_eq!((config.forward.deadline.value, config.replay.window.value), (10_000, 600));
     assert!(
@@ -317,6 +344,48 @@ fn faults_of_authentication_are_told() {
             &["5:25: file must be a string, got an integer"],
         ),
     ]);
+}
+
+#[test]
+fn faults_of_rules_for_places_are_told() {
+    let rule = |text: &str| format!("[[sanitize.rule]]\n{text}");
+    let rows: [(&str, &[&str]); 19] = [
+        ("drop = true", &["3:1: missing key \"at\" in sanitize.rule[0]"]),
+        ("at = '/a'", &["3:1: the rule does nothing"]),
+        ("at = 'a'\ndrop = true", &["4:6: \"a\" is no place of a body"]),
+        ("at = '/a*'\ndrop = true", &["4:6: \"/a*\" is no place of a body"]),
+        ("at = '/**'\ndrop = true", &["4:6: drop at the whole body leaves nothing of it"]),
+        ("at = ''\nset = 1", &["4:6: set at the whole body leaves nothing of it"]),
+        ("at = '/a'\ndrop = false", &["5:8: drop = false says nothing: leave it out"]),
+        ("at = '/a'\nset = 1.5", &["5:7: set must be a string, an integer or a boolean, got a float"]),
+        ("at = '/a'\nset = { json = '{' }", &["5:16: set is not JSON without names that stand twice"]),
+        ("at = '/a'\nset = { json = '{\"a\":1,\"a\":2}' }", &["5:16: set is not JSON without names that stand twice"]),
+        ("at = '/a'\nhash = 'secret'", &["5:8: hash must be a table, got a string"]),
+        ("at = '/a'\nhash = {}", &["5:8: missing key \"env\" or \"file\" or \"credential\" in sanitize.rule[0].hash"]),
+        ("at = '/a'\ntruncate = {}", &["5:12: missing key \"characters\" in sanitize.rule[0].truncate"]),
+        ("at = '/a'\ntruncate = { characters = 0 }", &["5:27: characters is 0, must be 1..=1_048_576"]),
+        ("at = '/a'\nmask = { keep_last = 65 }", &["5:22: keep_last is 65, must be 0..=64"]),
+        ("at = '/a'\nhtml = 'keep'", &["5:8: unknown html \"keep\""]),
+        ("at = '/a'\ncontrol_characters = 'keep'", &["5:22: unknown control_characters \"keep\""]),
+        (
+            "at = '/a'\nrefuse_if = { pattern = '(?=a)' }",
+            &["5:25: pattern \"(?=a)\" is none that runs in linear time and bounded memory"],
+        ),
+        (
+            "at = '/a'\nrefuse_if = { injection = ['sql', 'xss'] }",
+            &[
+                "5:15: \"injection\" is not supported: no detector of injections is sound enough to refuse deliveries by",
+            ],
+        ),
+    ];
+    for (text, expected) in rows {
+        assert_eq!(check("", &rule(text)).1, expected, "{text}");
+    }
+    let many = |count: usize| rule("at = '/a'\ndrop = true\n").repeat(count);
+    assert_eq!(check("", &many(64)).1, Vec::<String>::new());
+    assert_eq!(check("", &many(65)).1, ["3:1: rule has 65 items, at most 64 are read"]);
+    assert_eq!(check("", "[sanitize]\nkeep = []").1, ["4:8: keep is empty, so nothing would ever go on"]);
+    assert_eq!(check("", "[sanitize]\nkeep = ['a']").1, ["4:9: \"a\" is no place of a body"]);
 }
 
 #[test]
