@@ -297,6 +297,8 @@ pub struct Validated<'d> {
     event: Option<Event<'d>>,
     delivery_id: Option<String>,
     schema: Option<&'d Schema>,
+    /// The schema, if the payload fits it: a monitored one it may miss.
+    fitted: Option<&'d Schema>,
     membership: Membership,
 }
 
@@ -626,6 +628,7 @@ impl<'d> Accepted<'d> {
         let (event, delivery_id) = self.find_facts(document);
         let rules = &source.event;
         let mut membership = Membership::Unasked;
+        let mut missed = false;
         let schema = match document {
             Some(document) if rules.has_schemas() => {
                 let name = event.as_ref().map(|event| &*event.name);
@@ -633,7 +636,10 @@ impl<'d> Accepted<'d> {
                 match (schema, name) {
                     (Some(schema), _) => match schema.check(document) {
                         Ok(known) => membership = known,
-                        Err(mismatch) => source.modes.schema.judge(mismatch, &mut self.monitored)?,
+                        Err(mismatch) => {
+                            source.modes.schema.judge(mismatch, &mut self.monitored)?;
+                            missed = true;
+                        }
                     },
                     (None, name) => match unlisted(source, name) {
                         Err(Ended::Rejected(fault)) => source.modes.schema.judge(fault, &mut self.monitored)?,
@@ -644,7 +650,8 @@ impl<'d> Accepted<'d> {
             }
             Some(_) | None => None,
         };
-        Ok(Validated { delivery: self, payload, event, delivery_id, schema, membership })
+        let fitted = schema.filter(|_| !missed);
+        Ok(Validated { delivery: self, payload, event, delivery_id, schema, fitted, membership })
     }
 
     fn read_payload(&self) -> Result<Option<Payload>, Rejection> {
@@ -738,7 +745,7 @@ impl<'d> Validated<'d> {
                 match routed.source.modes.sanitize {
                     Mode::Enforce => {
                         let cleaned = cleaned?;
-                        clean::check_again(&cleaned, self.schema, payload, routed.source, &mut monitored)?;
+                        clean::check_again(&cleaned, self.fitted, payload, routed.source, &mut monitored)?;
                         (clean::body(body, payload, &cleaned, routed.source)?, cleaned.report)
                     }
                     Mode::Monitor => {

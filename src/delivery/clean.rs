@@ -12,8 +12,8 @@ use crate::sanitize::{Cleaned, Edit, Report};
 /// How many edits that were not made are named in the record.
 const EDITS_SHOWN_MAX: usize = 16;
 
-/// Strings that lost characters, and objects that lost members, may no longer fit the schema they fitted before. Where the schema is only monitored,
-/// that is a finding, unless the payload missed the schema before: one finding is enough.
+/// Strings that lost characters, and objects that lost members, may no longer fit the schema they fitted before (`schema`; none if they did not).
+/// Where the schema is only monitored, that is a finding.
 pub(super) fn check_again(
     cleaned: &Cleaned,
     schema: Option<&Schema>,
@@ -23,10 +23,8 @@ pub(super) fn check_again(
 ) -> Result<(), Rejection> {
     let Some(schema) = schema.filter(|_| !cleaned.report.is_empty()) else { return Ok(()) };
     match schema.check(&Document::read(cleaned.body.clone(), payload.limits(source.json))?) {
-        Err(mismatch) if findings.iter().all(|found| found.reason() != mismatch.reason()) => {
-            source.modes.schema.judge(mismatch, findings)
-        }
-        Ok(_) | Err(_) => Ok(()),
+        Ok(_) => Ok(()),
+        Err(mismatch) => source.modes.schema.judge(mismatch, findings),
     }
 }
 

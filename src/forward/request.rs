@@ -70,7 +70,8 @@ pub fn request(delivery: &Sanitized<'_>, attestation: Attestation<'_>) -> Reques
     let edited = if delivery.is_as_signed() { Edited::No } else { Edited::Yes };
     rules.headers.pass(&delivery.head().headers, &mut headers, edited);
     attest(delivery, attestation, &mut headers);
-    if let Some(signer) = &rules.signer {
+    // An app that looks at our signature alone must not take a stranger's words for a sender's.
+    if let Some(signer) = rules.signer.as_ref().filter(|_| !delivery.is_unproven()) {
         signer.sign(attestation.delivery, attestation.now, delivery.body(), &mut headers);
     }
     let mut request = Request::new(Full::new(delivery.body().clone()));

@@ -93,7 +93,9 @@ impl<'h> ContentType<'h> {
             if !is_token(name) || !(rest.is_empty() || rest.starts_with(';')) {
                 return Err(Unclear);
             }
-            if name.eq_ignore_ascii_case(wanted) && found.replace(value).is_some() {
+            // `boundary*` and `boundary*0` are spellings of the same one (RFC 2231), to some.
+            let plain = name.split('*').next().unwrap_or_default();
+            if plain.eq_ignore_ascii_case(wanted) && (plain != name || found.replace(value).is_some()) {
                 return Err(Unclear);
             }
         }

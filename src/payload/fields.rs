@@ -53,6 +53,7 @@ impl Fields {
         let fields_max = limits.members_max.min(limits.nodes_max.saturating_sub(1)) as usize;
         let list = spelling.fields(&body, fields_max)?;
         let fields = Self { spelling, body, list };
+        fields.refuse_aliases()?;
         let text = fields.to_object()?;
         match Document::read(text.into(), limits) {
             Ok(document) => Ok((fields, document)),
@@ -151,12 +152,45 @@ impl Fields {
         self.spelling.decoded(&self.body[place.clone()], place.start)
     }
 
+    /// Refuses names that differ here and are one to apps: PHP leaves leading spaces out, has `_` where a name has a space or a dot, and takes a name
+    /// with brackets for a part of the one before them.
+    fn refuse_aliases(&self) -> Result<(), Rejection> {
+        let mut names = Vec::with_capacity(self.list.len());
+        for field in &self.list {
+            names.push(self.decoded(&field.name)?);
+        }
+        if !names.iter().any(|name| name.contains([' ', '.', '['])) {
+            return Ok(());
+        }
+        let (mut whole, mut roots, mut spelled) = (HashSet::new(), HashSet::new(), HashSet::new());
+        for (name, field) in names.iter().zip(&self.list) {
+            let name = name.trim_start_matches(' ');
+            let (root, rest) = name.split_at(name.find('[').unwrap_or(name.len()));
+            let root = root.replace([' ', '.'], "_");
+            let is_alias = if rest.is_empty() { roots.contains(&root) } else { whole.contains(&root) };
+            if is_alias || !spelled.insert((root.clone(), rest)) {
+                return Err(self.said_twice(field.name.start));
+            }
+            if rest.is_empty() {
+                whole.insert(root)
+            } else {
+                roots.insert(root)
+            };
+        }
+        Ok(())
+    }
+
     /// Says where the first name stands that was there before.
     #[cold]
     fn duplicate(&self) -> Rejection {
         let mut seen = HashSet::new();
         let mut twice = self.list.iter().filter(|field| self.decoded(&field.name).is_ok_and(|name| !seen.insert(name)));
         let offset = twice.next().map_or(0, |field| field.name.start);
+        self.said_twice(offset)
+    }
+
+    #[cold]
+    fn said_twice(&self, offset: usize) -> Rejection {
         Rejection::new(self.spelling.malformed()).fact("offset", offset).fact("expected", "every name once")
     }
 }
@@ -219,6 +253,9 @@ fn push_string(text: &mut Vec<u8>, string: &str) {
     for &byte in string.as_bytes() {
         match byte {
             b'"' | b'\\' => text.extend_from_slice(&[b'\\', byte]),
+            b'\n' => text.extend_from_slice(b"\\n"),
+            b'\r' => text.extend_from_slice(b"\\r"),
+            b'\t' => text.extend_from_slice(b"\\t"),
             0..0x20 => {
                 text.extend_from_slice(b"\\u00");
                 text.extend_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);

@@ -1,7 +1,7 @@
 //! `multipart/form-data` without files (RFC 7578 over RFC 2046 §5.1), strictly.
 //!
 //! Nothing stands before the first delimiter and only a line end may stand behind the last one; lines end with CRLF; what begins like a
-//! delimiter is one. A part says its name in quotes, without `\`, once; a text may say that it is UTF-8 and that nothing is encoded, but not
+//! delimiter is one, and its boundary stands nowhere else, since parsers look for it in the middle of lines, too. A part says its name in quotes, without `\`, once; a text may say that it is UTF-8 and that nothing is encoded, but not
 //! otherwise. A part with a file name is no text: readers of payloads refuse it, and those who look a field up do not see it.
 //!
 //! **Invariant:** time is linear in the body, and each part's head is bounded.
@@ -81,6 +81,9 @@ pub(super) fn fields(
         let Some(length) = finder.find(&body[value..]) else {
             return Err(malformed(body.len(), "the last boundary"));
         };
+        if let Some(found) = memchr::memmem::find(&body[head..value + length], delimiter.first()) {
+            return Err(malformed(head + found, "no boundary within a part"));
+        }
         let next = value + length + CRLF.len();
         match (is_file, files) {
             (false, _) => fields.push(Field { whole: start..next, name, value: value..value + length }),
@@ -128,6 +131,9 @@ fn part(body: &[u8], at: usize) -> Result<Part, Rejection> {
             return Ok(Part { name, value: next, is_file });
         }
         let text = decoded(&body[line..line + length], line)?;
+        if text.bytes().any(|byte| byte.is_ascii_control()) {
+            return Err(malformed(line, "no control character in a part's head"));
+        }
         let (field, value) = text
             .split_once(':')
             .filter(|(field, _)| is_token(field))
@@ -166,7 +172,12 @@ fn disposition(text: &str) -> Option<Disposition> {
     while !rest.is_empty() {
         rest = rest.trim_start_matches(' ').strip_prefix(';')?.trim_start_matches(' ');
         let (parameter, after) = rest.split_once('=')?;
-        let is_name = parameter.eq_ignore_ascii_case("name");
+        // `name*` and `name*0` are names as well (RFC 2231), which RFC 7578 §4.2 forbids.
+        let plain = parameter.split('*').next().unwrap_or_default();
+        let is_name = plain.eq_ignore_ascii_case("name");
+        if !is_token(parameter) || is_name && plain != parameter {
+            return None;
+        }
         if let Some(quoted) = after.strip_prefix('"') {
             let (value, after) = quoted.split_once('"')?;
             if value.contains('\\') || is_name && value.is_empty() {
@@ -185,7 +196,7 @@ fn disposition(text: &str) -> Option<Disposition> {
             }
             rest = after;
         }
-        is_file |= ["filename", "filename*"].iter().any(|known| parameter.eq_ignore_ascii_case(known));
+        is_file |= plain.eq_ignore_ascii_case("filename");
     }
     Some(Disposition { name: name?, is_file })
 }

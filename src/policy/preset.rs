@@ -251,9 +251,11 @@ impl Preset {
             (PayloadKind::Auto | PayloadKind::Form | PayloadKind::Multipart, Some(name)) => {
                 format!("of a form with the field `{name}` the JSON in it")
             }
-            (PayloadKind::Form, None) => "read as a form, whatever the content type".to_owned(),
-            (PayloadKind::Multipart, None) => "read as multipart, whatever the content type".to_owned(),
-            (PayloadKind::Json, _) => "read as JSON, whatever the content type".to_owned(),
+            (PayloadKind::Form, None) => "read as a form, also where the content type does not say so".to_owned(),
+            (PayloadKind::Multipart, None) => {
+                "read as multipart, also where the content type does not say so".to_owned()
+            }
+            (PayloadKind::Json, _) => "read as JSON, also where the content type does not say so".to_owned(),
             (PayloadKind::Opaque, _) => "not read, unless the policy says so".to_owned(),
         };
         lines.push(Line { label: "payload", text });

@@ -147,11 +147,11 @@ pub enum ContentTypes {
 pub enum PayloadKind {
     /// As the content type says.
     Auto,
-    /// As JSON, whatever the content type says.
+    /// As JSON. A content type that belongs to another kind is refused, unless the policy takes none of this one.
     Json,
-    /// As `application/x-www-form-urlencoded`, whatever the content type says.
+    /// As `application/x-www-form-urlencoded`, likewise.
     Form,
-    /// As `multipart/form-data`, whatever the content type says.
+    /// As `multipart/form-data`, likewise.
     Multipart,
     /// Not read: no schema, no sanitizer, forwarded as received.
     Opaque,

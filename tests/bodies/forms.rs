@@ -15,6 +15,15 @@ fn a_form_is_read_in_one_way_or_refused_with_its_place() {
         ("a=%2B%26%3D%25%c3%A9+%0a", None),
         ("a=caf\u{e9}&b=*-._~!'()", None),
         ("a[]=1&a[0]=2&a.b=3", None),
+        ("a[b]=1&a[b]=2", Some(7)),
+        ("a=1&+a=2", Some(4)),
+        ("+a=1&a=2", Some(5)),
+        ("a.b=1&a_b=2", Some(6)),
+        ("a_b=1&a+b=2", Some(6)),
+        ("a=1&a[b]=2", Some(4)),
+        ("a[b]=1&a=2", Some(7)),
+        ("a.c[b]=1&a_c=2", Some(9)),
+        ("a=1&b.a=2&b+c=3&a+=4", None),
         ("a=b=c", None),
         ("a=1&a=2", Some(4)),
         ("a=1&b=2&%61=1", Some(8)),
@@ -78,10 +87,13 @@ fn the_content_type_decides_unless_the_policy_does() {
         ("", "text/plain", "a=1", Err("unsupported_media_type")),
         ("", "application/x-www-form-urlencodedx", "a=1", Err("unsupported_media_type")),
         ("payload = 'form'", "text/plain", "a=1", Ok(())),
-        ("payload = 'form'", "application/json", "{}", Err("form_malformed")),
+        ("payload = 'form'", "application/json", "a=1", Err("unsupported_media_type")),
+        ("payload = 'form'", "multipart/form-data; boundary=b", "a=1", Err("unsupported_media_type")),
         ("payload = 'form'", "text/plain; charset=latin1", "a=1", Err("unsupported_media_type")),
-        ("payload = 'json'", FORM, "{}", Ok(())),
-        ("payload = 'json'", FORM, "a=1", Err("json_malformed")),
+        ("payload = 'json'", "text/plain", "{}", Ok(())),
+        ("payload = 'json'", "text/plain", "a=1", Err("json_malformed")),
+        ("payload = 'json'", FORM, "{}", Err("unsupported_media_type")),
+        ("payload = 'json'", "application/x-ndjson", "{}", Err("unsupported_media_type")),
         ("payload = 'opaque'", FORM, "a=%", Ok(())),
         ("payload = 'opaque'", "text/plain; charset=latin1", "\u{0}", Ok(())),
     ];
@@ -89,6 +101,14 @@ fn the_content_type_decides_unless_the_policy_does() {
         let house = House::new(&format!("{any}{payload}"), "");
         assert_eq!(house.told(content_type, body).map(|_| ()), expected, "{payload} {content_type} {body}");
     }
+}
+
+/// A sender that says it wrong, always, is taken at the policy's word.
+#[test]
+fn a_type_of_another_kind_is_taken_where_the_policy_takes_no_other() {
+    let house = House::new("content_types = ['application/x-www-form-urlencoded']\npayload = 'json'", "");
+    assert!(house.told(FORM, "{}").is_ok());
+    assert_eq!(house.told(FORM, "a=1").unwrap_err(), "json_malformed");
 }
 
 const COMMAND: &str = r#"{"type":"object","required":["command"],
