@@ -65,6 +65,18 @@ fn a_payload_that_misses_a_monitored_schema_goes_on_byte_for_byte_and_is_recorde
     }
 }
 
+/// What is left of it after an edit misses the schema again, which is no news.
+#[test]
+fn a_monitored_schema_that_was_missed_is_found_once_whatever_is_edited() {
+    let app = App::start();
+    let more = "[event.schema]\npush = \"schemas/push.json\"\n[sanitize]\nunknown_fields = \"drop\"\n[mode]\nschema = \"monitor\"\n";
+    let mut gateway = house(&app, more).start();
+    assert_eq!(send(&gateway, &Delivery::github("push", "{\"ref\":1,\"more\":2}")).status, 200);
+    assert_eq!(app.only().body, b"{\"ref\":1}");
+    gateway.stop();
+    assert_eq!(findings(&gateway, "schema_mismatch", "monitored"), 1);
+}
+
 /// What cannot be read at all is no matter of the schema.
 #[test]
 fn a_monitored_schema_lets_no_broken_json_pass() {
@@ -174,17 +186,19 @@ fn a_delivery_without_proof_goes_on_marked_where_authentication_is_monitored() {
     }
 }
 
-/// A stale delivery's event is not covered by any proof, whatever the scheme signs.
+/// A stale delivery's event is not covered by any proof, whatever the scheme signs; nor do we sign it for the app.
 #[test]
 fn nothing_of_an_unproven_delivery_counts_as_signed() {
     let rows = [("fresh", NOW, "x-hookward-event"), ("stale", NOW - 1000, "x-hookward-event-unsigned")];
     for (name, at, header) in rows {
         let app = App::start();
-        let gateway = House::with("stripe", &stripe(&app, AUTH)).start();
+        let more = format!("sign = {{ env = \"FORWARD\" }}\n{AUTH}");
+        let gateway = House::with("stripe", &stripe(&app, &more)).start();
         assert_eq!(send(&gateway, &Delivery::stripe("{\"type\":\"x\"}", at)).status, 200, "{name}");
         let taken = app.only();
         assert_eq!(taken.header(header), Some("x"), "{name}");
         assert_eq!(taken.header("x-hookward-unauthenticated").is_some(), name == "stale", "{name}");
+        assert_eq!(taken.header("webhook-signature").is_some(), name == "fresh", "{name}");
     }
 }
 
