@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::edge::Settings;
 use crate::edge::caps::Caps;
 use crate::edge::client_certificate::InForce;
+use crate::edge::handshakes::Handshakes;
 use crate::edge::listen;
 use crate::edge::registry::Registry;
 use crate::edge::serve::{Listener, Worker};
@@ -126,7 +127,7 @@ impl Server {
         let (draining, drained) = watch::channel(false);
         let settings = Arc::new(connection_settings(&startup.edge));
         let caps = Caps::new(settings.connections_max, settings.connections_per_client_max);
-        let handshakes = Arc::new(Semaphore::new(settings.handshakes_max));
+        let handshakes = Handshakes::new(settings.handshakes_max);
         let (diagnosis, diagnostician) = Diagnosis::new();
         let diagnostician = thread::Builder::new().name("diagnosis".to_owned()).spawn(move || diagnostician.run());
         let diagnostician = Some(diagnostician.map_err(StartFault::Worker)?);

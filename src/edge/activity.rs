@@ -113,6 +113,12 @@ impl Activity {
         self.http2.load(Ordering::Relaxed)
     }
 
+    /// Whether the connection speaks HTTP/1.
+    #[must_use]
+    pub fn speaks_http1(&self) -> bool {
+        unpack(self.state.load(Ordering::Relaxed)).0 != Phase::Handshake && !self.is_http2()
+    }
+
     /// How many deliveries are under way.
     #[must_use]
     pub fn deliveries(&self) -> u32 {

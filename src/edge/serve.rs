@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use super::Settings;
 use super::caps::{Caps, Place};
 use super::connection::Connection;
 use super::entrance::record;
+use super::handshakes::Handshakes;
 use super::http::{drained, serve_http1, serve_http2};
 use super::registry::Registry;
 use super::socket::Socket;
@@ -46,8 +47,8 @@ pub struct Worker {
     pub settings: Arc<Settings>,
     /// Caps of the whole process.
     pub caps: Arc<Caps>,
-    /// TLS handshakes that may go on at one time, in the whole process.
-    pub handshakes: Arc<Semaphore>,
+    /// TLS handshakes under way, in the whole process.
+    pub handshakes: Arc<Handshakes>,
     /// TLS, if there is an https listener.
     pub tls: Option<(Arc<ServerConfig>, Arc<CertificateStore>)>,
     /// Turns true when the gateway drains.
@@ -149,8 +150,8 @@ impl Worker {
             (Protocol::Https, None) => Ok(()),
         };
         if let Err(rejection) = served {
-            // HTTP/2 says it with GOAWAY.
-            let told = if connection.activity.is_http2() { None } else { rejection.status() };
+            // HTTP/2 says it with GOAWAY, and before there is HTTP it cannot be said.
+            let told = if connection.activity.speaks_http1() { rejection.status() } else { None };
             self.record(connection.peer, &rejection, told);
         }
     }
@@ -162,13 +163,24 @@ impl Worker {
         store: &Arc<CertificateStore>,
         connection: &Arc<Connection>,
     ) -> Result<(), Rejection> {
+        let place = self.handshakes.enter(connection);
         let handshake = async {
-            let _permit = self.handshakes.acquire().await.ok();
             let (stream, certificate) = tls::accept(socket, config, store).await?;
             io::Result::Ok((Box::new(stream), certificate))
         };
         // Boxes: a task is as large as the largest thing that it may wait for, several times over where things are handed on; an idle connection keeps it.
-        let (stream, certificate) = Box::pin(handshake).await.map_err(|error| tls_failed(&error))?;
+        let mut handshake = Box::pin(handshake);
+        let shaken = loop {
+            tokio::select! {
+                biased;
+                shaken = handshake.as_mut() => break shaken,
+                () = connection.called() => if connection.is_out_of_time() {
+                    return Err(Rejection::new(Reason::Overloaded).fact("limit", "handshakes_max"));
+                }
+            }
+        };
+        drop((handshake, place));
+        let (stream, certificate) = shaken.map_err(|error| tls_failed(&error))?;
         connection.handshaken(certificate);
         if let Some(certificates) = stream.peer_certificates() {
             connection.belongs_to(ClientChain::new(certificates));

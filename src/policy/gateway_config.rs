@@ -164,7 +164,7 @@ pub struct AdminConfig {
 pub const CONNECTIONS_MAX: Bound = Bound::new("connections_max", 10_000, 1, 1_000_000);
 /// Connections of one client: an IPv4 address or an IPv6 /64.
 pub const CONNECTIONS_PER_CLIENT_MAX: Bound = Bound::new("connections_per_client_max", 256, 1, 1_000_000);
-/// TLS handshakes under way at once.
+/// TLS handshakes under way at once; one more ends the one that has taken longest.
 pub const HANDSHAKES_MAX: Bound = Bound::new("handshakes_max", 512, 1, 100_000);
 /// From accept to the end of the TLS handshake.
 pub const HANDSHAKE_SECONDS: Bound = Bound::new("handshake_seconds", 5, 1, 300);

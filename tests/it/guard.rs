@@ -25,8 +25,11 @@ fn edited(from: &str, to: &str) -> Vec<u8> {
     text.replacen(from, to, 1).into_bytes()
 }
 
+/// A name, what is sent, the status and the reason.
+type Row = (&'static str, Vec<u8>, u16, &'static str);
+
 /// Each rule with the nearest thing that is taken. `reason` is empty for what is.
-fn rows() -> Vec<(&'static str, Vec<u8>, u16, &'static str)> {
+fn rows() -> Vec<Row> {
     let length = "content-length: 2\r\n";
     let chunked = "transfer-encoding: chunked\r\n";
     let chunks = "2\r\n{}\r\n0\r\n\r\n";
@@ -96,8 +99,13 @@ fn refusals(gateway: &Running, reason: &str) -> u64 {
 }
 
 /// Asks the metrics, since many records of the same kind are summed up.
-fn check(gateway: &Running, app: &App, name: &str, connection: &mut Connection, status: u16, reason: &str) {
+fn check(gateway: &Running, app: &App, row: &Row, connection: &mut Connection, piece_bytes: usize) {
+    let (name, bytes, status, reason) = row;
+    let (status, reason) = (*status, *reason);
     let (before, refused) = (app.taken().len(), refusals(gateway, reason));
+    for piece in bytes.chunks(piece_bytes) {
+        connection.write(piece);
+    }
     let answer = connection.answer();
     assert_eq!(answer.status, status, "{name}");
     if reason.is_empty() {
@@ -128,10 +136,8 @@ fn too_late(gateway: &Running, connection: &mut Connection) -> Answer {
 fn every_rule_refuses_with_its_reason_and_takes_what_is_next_to_it() {
     let app = App::start();
     let gateway = start(&app);
-    for (name, bytes, status, reason) in rows() {
-        let mut connection = gateway.connect();
-        connection.write(&bytes);
-        check(&gateway, &app, name, &mut connection, status, reason);
+    for row in rows() {
+        check(&gateway, &app, &row, &mut gateway.connect(), usize::MAX);
     }
 }
 
@@ -139,12 +145,8 @@ fn every_rule_refuses_with_its_reason_and_takes_what_is_next_to_it() {
 fn a_request_in_pieces_is_the_same_request() {
     let app = App::start();
     let gateway = House::with("github", &github(&app, "")).plain("127.0.0.0/8").start();
-    for (name, bytes, status, reason) in rows() {
-        let mut connection = gateway.connect_plain();
-        for piece in bytes.chunks(23) {
-            connection.write(piece);
-        }
-        check(&gateway, &app, name, &mut connection, status, reason);
+    for row in rows() {
+        check(&gateway, &app, &row, &mut gateway.connect_plain(), 23);
     }
 }
 
@@ -247,4 +249,23 @@ fn a_body_has_to_come_at_its_rate_once_its_grace_is_over() {
         connection.write(b"}");
         assert_eq!(connection.answer().status, status);
     }
+}
+
+#[test]
+fn silent_connections_do_not_keep_others_from_shaking_hands() {
+    let house = House::with("github", &github(&App::start(), "")).edge(|edge| edge.handshakes_max = 3);
+    let gateway = house.start();
+    let mut silent: Vec<_> = (1..=3)
+        .map(|count| {
+            let connection = Connection::raw(gateway.address());
+            eventually("its acceptance", || (gateway.metric("hookward_connections") == count).then_some(()));
+            connection
+        })
+        .collect();
+    assert!(gateway.records().is_empty(), "three are under way");
+    assert_eq!(gateway.connect().send(&push()).status, 200);
+    silent[0].wait_closed();
+    let record = gateway.record("overloaded");
+    assert!(record.facts().contains("handshakes_max"), "{}", record.facts());
+    assert_eq!((record.status, gateway.records().len()), (None, 1));
 }
