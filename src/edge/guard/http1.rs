@@ -3,7 +3,7 @@
 //! A head that comes in one piece, as nearly all do, is judged where the library will parse it. Of one that comes in several, the pieces are kept here until it
 //! is whole, so that a slow sender occupies a few hundred bytes and no parser.
 //!
-//! **Invariant:** behind a refused head comes [`STAND_IN`] and then nothing: what the client sends after it is never a request.
+//! **Invariant:** behind a refused head comes `STAND_IN` and then nothing: what the client sends after it is never a request.
 
 use std::io;
 use std::pin::Pin;
