@@ -15,7 +15,6 @@ mod learn;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -38,7 +37,7 @@ use crate::forward::request::{self, Attestation, Protocol};
 use crate::policy::Policy;
 use crate::policy::reload::Reload;
 use crate::reason::Reason;
-use crate::receive;
+use crate::receive::{self, Pace};
 use crate::record::{DeliveryId, Recorder, Upstream as UpstreamFacts};
 use crate::rejection::Rejection;
 use crate::reply::Reply;
@@ -85,8 +84,8 @@ pub struct Settings {
     pub headers_max: usize,
     /// Bytes of the head; HTTP/1 heads over it never get here.
     pub head_bytes_max: usize,
-    /// From the end of the head to the end of the body.
-    pub body: Duration,
+    /// How fast a body has to come.
+    pub pace: Pace,
     /// Bytes of an upstream's answer.
     pub response_bytes_max: usize,
     /// Networks whose forwarding fields are believed.
@@ -141,7 +140,7 @@ impl<U: Upstream> Gateway<U> {
     /// waits for the answer.
     pub async fn deliver<B>(&self, request: Request<B>, arrival: &Arrival, commitment: &Commitment) -> Reply
     where
-        B: Body<Data = Bytes> + Unpin,
+        B: Body<Data = Bytes, Error: std::error::Error + 'static> + Unpin,
     {
         let (head, mut body) = request.into_parts();
         let version = head.version;
@@ -181,7 +180,7 @@ impl<U: Upstream> Gateway<U> {
         draft: &mut Draft<'d, U>,
     ) -> Result<Forwarded, Ended>
     where
-        B: Body<Data = Bytes> + Unpin,
+        B: Body<Data = Bytes, Error: std::error::Error + 'static> + Unpin,
     {
         let Shared { limits, clock, settings, .. } = &*self.shared;
         check_head(head, settings)?;
@@ -189,11 +188,11 @@ impl<U: Upstream> Gateway<U> {
         let source = draft.routed(routed.source());
         let permit = draft.permitted(limits.enter(&source.limits, draft.peer(), draft.started())?);
         let routed = routed.greet(draft.began())?;
-        let body_time = permit.body_time(settings.body);
+        let pace = Pace { deadline: permit.body_time(settings.pace.deadline), ..settings.pace };
         let mut reserved = limits.buffers().reserve(draft.peer().into(), 0)?;
         let presented = routed.present(permit, draft.began())?;
         let body_bytes_max = presented.body_bytes_max();
-        let body = receive::read(body, &head.headers, body_bytes_max, body_time, &mut reserved).await?;
+        let body = receive::read(body, head, body_bytes_max, pace, &mut reserved).await?;
         reserved.grow(presented.decoded_bytes_max(body.len()))?;
         let received = draft.received(presented.receive(body)?);
         let now = clock.unix_seconds();

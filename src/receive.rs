@@ -4,33 +4,63 @@
 //!
 //! A body that arrived in one piece with its head is used where it lies; else it is joined in a buffer sized by Content-Length.
 
+use std::error::Error;
+use std::io;
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
+use http::request::Parts;
+use http::{HeaderMap, Version};
 use http_body::Body;
 use http_body_util::BodyExt as _;
+use tokio::time::Instant;
 
 use crate::admit::buffers::Reserved;
 use crate::reason::Reason;
 use crate::rejection::Rejection;
 
+/// How long a body may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// In all.
+    pub deadline: Duration,
+    /// Before its rate counts.
+    pub grace: Duration,
+    /// Bytes for each second since its beginning, from then on.
+    pub bytes_per_second_min: u64,
+}
+
+/// A body whose framing is broken, as the edge tells it through the HTTP library: the rule that was broken, in words of ours.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Misframing(pub &'static str);
+
+impl Pace {
+    /// Until when, since its beginning, a body of which so many bytes are there may wait for the next.
+    fn due(&self, bytes: usize) -> Duration {
+        let paid = Duration::from_millis((bytes as u64).saturating_mul(1000) / self.bytes_per_second_min.max(1));
+        self.grace.max(paid).min(self.deadline)
+    }
+}
+
 /// Reads the whole body. `reserved` is what it takes of the process's buffers; it grows with a body of unknown length.
 ///
 /// # Errors
-/// `body_too_large`, `body_timeout`, `body_truncated`; `overloaded` if the process's buffers are full.
+/// `body_too_large`, `body_timeout`, `body_truncated`; `framing_refused` where its framing is broken or it has trailers in HTTP/2, `overloaded` if the
+/// process's buffers are full.
 pub async fn read<B>(
     body: &mut B,
-    headers: &HeaderMap,
+    head: &Parts,
     bytes_max: usize,
-    deadline: Duration,
+    pace: Pace,
     reserved: &mut Reserved,
 ) -> Result<Bytes, Rejection>
 where
-    B: Body<Data = Bytes> + Unpin,
+    B: Body<Data = Bytes, Error: Error + 'static> + Unpin,
 {
-    let announced = announced(headers);
+    let announced = announced(&head.headers);
     let too_large = || Rejection::new(Reason::BodyTooLarge).fact("body_bytes_max", bytes_max);
     if announced.is_some_and(|length| length > bytes_max) {
         return Err(too_large().fact("content_length", announced.unwrap_or_default()));
@@ -38,14 +68,43 @@ where
     if let Some(length) = announced {
         reserved.grow(length)?;
     }
-    let collect = collect(body, announced, bytes_max, reserved);
-    match tokio::time::timeout(deadline, collect).await {
-        Ok(Ok(body)) => Ok(body),
-        Ok(Err(Broken::TooLarge)) => Err(too_large()),
-        Ok(Err(Broken::Truncated)) => Err(Reason::BodyTruncated.into()),
-        Ok(Err(Broken::Refused(rejection))) => Err(rejection),
-        Err(_elapsed) => Err(Rejection::new(Reason::BodyTimeout).fact("deadline_seconds", deadline.as_secs())),
+    let mut pieces = Pieces::new(announced);
+    let begun = Instant::now();
+    let mut overdue = pin!(tokio::time::sleep_until(begun + pace.due(0)));
+    while !body.is_end_stream() {
+        let frame = tokio::select! {
+            biased;
+            frame = body.frame() => frame,
+            () = overdue.as_mut() => {
+                let due = begun + pace.due(pieces.length());
+                if due <= overdue.deadline() {
+                    return Err(timeout(begun.elapsed(), &pace));
+                }
+                overdue.as_mut().reset(due);
+                continue;
+            }
+        };
+        let Some(frame) = frame else { break };
+        let piece = match frame.map_err(|error| broken(&error))?.into_data() {
+            Ok(piece) => piece,
+            // Trailers. The library does not say whether there are pseudo fields among them, which there must not be (RFC 9113 §8.1).
+            Err(_) if head.version == Version::HTTP_2 => return Err(misframed("trailers")),
+            // They are dropped: nothing of a request's meaning may come after its body.
+            Err(_) => continue,
+        };
+        if pieces.length() + piece.len() > bytes_max {
+            return Err(too_large());
+        }
+        if announced.is_none() {
+            reserved.grow(piece.len())?;
+        }
+        pieces.push(piece);
     }
+    let whole = pieces.join();
+    if announced.is_some_and(|length| length != whole.len()) {
+        return Err(Reason::BodyTruncated.into());
+    }
+    Ok(whole)
 }
 
 /// Takes what is left of a refused request's body, within small bounds, and forgets it.
@@ -76,49 +135,59 @@ const DISCARDED_BYTES_MAX: usize = 64 * 1024;
 /// How long an answer waits for an unread body.
 const DISCARD_TIME: Duration = Duration::from_millis(250);
 
-enum Broken {
-    TooLarge,
-    Truncated,
-    Refused(Rejection),
+/// A body as far as it is there: where it lies, if it is one piece, else joined.
+struct Pieces {
+    announced: Option<usize>,
+    first: Bytes,
+    joined: BytesMut,
 }
 
-async fn collect<B>(
-    body: &mut B,
-    announced: Option<usize>,
-    bytes_max: usize,
-    reserved: &mut Reserved,
-) -> Result<Bytes, Broken>
-where
-    B: Body<Data = Bytes> + Unpin,
-{
-    let mut first = Bytes::new();
-    let mut joined = BytesMut::new();
-    while !body.is_end_stream() {
-        let Some(frame) = body.frame().await else { break };
-        // Trailers are dropped: nothing of a request's meaning may come after its body.
-        let Ok(piece) = frame.map_err(|_| Broken::Truncated)?.into_data() else { continue };
-        let length = first.len() + joined.len() + piece.len();
-        if length > bytes_max {
-            return Err(Broken::TooLarge);
-        }
-        if announced.is_none() {
-            reserved.grow(piece.len()).map_err(Broken::Refused)?;
-        }
-        if first.is_empty() && joined.is_empty() {
-            first = piece;
-            continue;
-        }
-        if joined.is_empty() {
-            joined.reserve(announced.unwrap_or(2 * length));
-            joined.extend_from_slice(&std::mem::take(&mut first));
-        }
-        joined.extend_from_slice(&piece);
+impl Pieces {
+    fn new(announced: Option<usize>) -> Self {
+        Self { announced, first: Bytes::new(), joined: BytesMut::new() }
     }
-    let whole = if joined.is_empty() { first } else { joined.freeze() };
-    if announced.is_some_and(|length| length != whole.len()) {
-        return Err(Broken::Truncated);
+
+    fn length(&self) -> usize {
+        self.first.len() + self.joined.len()
     }
-    Ok(whole)
+
+    fn push(&mut self, piece: Bytes) {
+        if self.length() == 0 {
+            self.first = piece;
+            return;
+        }
+        if self.joined.is_empty() {
+            self.joined.reserve(self.announced.unwrap_or(2 * (self.first.len() + piece.len())));
+            self.joined.extend_from_slice(&std::mem::take(&mut self.first));
+        }
+        self.joined.extend_from_slice(&piece);
+    }
+
+    fn join(self) -> Bytes {
+        if self.joined.is_empty() { self.first } else { self.joined.freeze() }
+    }
+}
+
+/// Why a body broke off: the edge's reason, if it has one, stands among the causes.
+fn broken(error: &(dyn Error + 'static)) -> Rejection {
+    let mut causes = std::iter::successors(Some(error), |error| <dyn Error>::source(*error));
+    let inner = |error: &(dyn Error + 'static)| {
+        let error = error.downcast_ref::<io::Error>()?.get_ref()?;
+        error.downcast_ref::<Misframing>().map(|Misframing(rule)| misframed(rule))
+    };
+    causes.find_map(inner).unwrap_or_else(|| Reason::BodyTruncated.into())
+}
+
+fn misframed(rule: &'static str) -> Rejection {
+    Rejection::new(Reason::FramingRefused).fact("rule", rule)
+}
+
+fn timeout(waited: Duration, pace: &Pace) -> Rejection {
+    let rejection = Rejection::new(Reason::BodyTimeout);
+    if waited >= pace.deadline {
+        return rejection.fact("deadline_seconds", pace.deadline.as_secs());
+    }
+    rejection.fact("bytes_per_second_min", pace.bytes_per_second_min)
 }
 
 /// The length the sender announced, where it did; what is not a number never gets here (hyper answers it).

@@ -17,9 +17,11 @@ use crate::admit::networks::Networks;
 use crate::admit::{Capacity, Limits};
 use crate::clock::Clock;
 use crate::edge::Settings;
+use crate::edge::caps::Caps;
 use crate::edge::client_certificate::InForce;
-use crate::edge::connection::{Caps, Registry};
+use crate::edge::handshakes::Handshakes;
 use crate::edge::listen;
+use crate::edge::registry::Registry;
 use crate::edge::serve::{Listener, Worker};
 use crate::edge::tls::{self, CertificateStore, Certificates};
 use crate::forward::Upstreams;
@@ -31,6 +33,7 @@ use crate::gateway::{self, Gateway, Shared};
 use crate::policy::Policy;
 use crate::policy::gateway_config::EdgeConfig;
 use crate::policy::reload::Reload;
+use crate::receive::Pace;
 use crate::record::Telemetry;
 
 /// What a gateway is started with.
@@ -129,7 +132,7 @@ impl Server {
         let (draining, drained) = watch::channel(false);
         let settings = Arc::new(connection_settings(&startup.edge));
         let caps = Caps::new(settings.connections_max, settings.connections_per_client_max);
-        let handshakes = Arc::new(Semaphore::new(settings.handshakes_max));
+        let handshakes = Handshakes::new(settings.handshakes_max);
         let (diagnosis, diagnostician) = Diagnosis::new();
         let diagnostician = thread::Builder::new().name("diagnosis".to_owned()).spawn(move || diagnostician.run());
         let diagnostician = Some(diagnostician.map_err(StartFault::Worker)?);
@@ -267,7 +270,11 @@ fn request_settings(edge: &EdgeConfig, trusted_proxies: Networks) -> gateway::Se
         uri_bytes_max: edge.uri_bytes_max,
         headers_max: edge.headers_max,
         head_bytes_max: edge.head_bytes_max,
-        body: edge.body_time,
+        pace: Pace {
+            deadline: edge.body_time,
+            grace: edge.body_grace_time,
+            bytes_per_second_min: edge.body_bytes_per_second_min,
+        },
         response_bytes_max: edge.response_bytes_max,
         trusted_proxies,
     }
@@ -278,6 +285,8 @@ fn connection_settings(edge: &EdgeConfig) -> Settings {
         handshake: edge.handshake_time,
         head: edge.head_time,
         idle: edge.idle_time,
+        write: edge.write_time,
+        linger: edge.linger_time,
         connection: edge.connection_time,
         requests_per_connection_max: u32::try_from(edge.requests_per_connection_max).unwrap_or(u32::MAX),
         connections_max: edge.connections_max,
@@ -285,6 +294,14 @@ fn connection_settings(edge: &EdgeConfig) -> Settings {
         handshakes_max: edge.handshakes_max,
         head_bytes_max: edge.head_bytes_max,
         headers_max: edge.headers_max,
+        uri_bytes_max: edge.uri_bytes_max,
+        streams_max: size_u32(edge.streams_max),
+        unproductive_frames_max: size_u32(edge.unproductive_frames_max),
+        unproductive_bytes_max: size_u32(edge.unproductive_bytes_max),
         drain: edge.drain_time,
     }
+}
+
+fn size_u32(size: usize) -> u32 {
+    u32::try_from(size).unwrap_or(u32::MAX)
 }

@@ -36,6 +36,7 @@ use hookward::policy::source_config::SecretPlace;
 use hookward::policy::table::Spanned;
 use hookward::policy::{Policy, preset};
 use hookward::reason::Level;
+use hookward::receive::Pace;
 use hookward::record::{self, Colour, Format, Telemetry};
 use hookward::secret::Secret;
 use http::request::Parts;
@@ -494,7 +495,7 @@ impl House {
             uri_bytes_max: 2048,
             headers_max: 64,
             head_bytes_max: 16_384,
-            body: Duration::from_secs(30),
+            pace: Pace { deadline: Duration::from_secs(30), grace: Duration::from_secs(5), bytes_per_second_min: 1024 },
             response_bytes_max: 1 << 20,
             trusted_proxies: Networks::default(),
         };

@@ -31,19 +31,26 @@ use hookward::reason::{Connection, Level, Reason, Row};
 use hookward::record::{Colour, Format, MEMBERS, Options, Telemetry};
 
 /// Where a bound stands in the reference (heading and what precedes its key), and the bound.
-const BOUNDS: [(&str, &str, &Bound); 37] = [
+const BOUNDS: [(&str, &str, &Bound); 42] = [
     ("[edge]", "", &gateway::CONNECTIONS_MAX),
     ("[edge]", "", &gateway::CONNECTIONS_PER_CLIENT_MAX),
     ("[edge]", "", &gateway::HANDSHAKES_MAX),
     ("[edge]", "", &gateway::HANDSHAKE_SECONDS),
     ("[edge]", "", &gateway::HEAD_SECONDS),
     ("[edge]", "", &gateway::BODY_SECONDS),
+    ("[edge]", "", &gateway::BODY_GRACE_SECONDS),
+    ("[edge]", "", &gateway::BODY_BYTES_PER_SECOND_MIN),
+    ("[edge]", "", &gateway::WRITE_SECONDS),
+    ("[edge]", "", &gateway::LINGER_SECONDS),
     ("[edge]", "", &gateway::IDLE_SECONDS),
     ("[edge]", "", &gateway::CONNECTION_SECONDS),
     ("[edge]", "", &gateway::REQUESTS_PER_CONNECTION_MAX),
     ("[edge]", "", &gateway::HEAD_BYTES_MAX),
     ("[edge]", "", &gateway::HEADERS_MAX),
     ("[edge]", "", &gateway::URI_BYTES_MAX),
+    ("[edge]", "", &gateway::STREAMS_MAX),
+    ("[edge]", "", &gateway::UNPRODUCTIVE_FRAMES_MAX),
+    ("[edge]", "", &gateway::UNPRODUCTIVE_BYTES_MAX),
     ("[edge]", "", &gateway::BUFFERED_BYTES_MAX),
     ("[edge]", "", &gateway::RESPONSE_BYTES_MAX),
     ("[edge]", "", &gateway::DRAIN_SECONDS),

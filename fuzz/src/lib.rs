@@ -17,6 +17,9 @@ use flate2::write::GzEncoder;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use hookward::auth::key::{KeyKind, NamedSecret};
 use hookward::auth::{Head, Verifier};
+use hookward::edge::guard::frames::{self, Frames};
+use hookward::edge::guard::head::{self, Framing};
+use hookward::edge::guard::messages::{Followed, Messages, Misframed};
 use hookward::payload::coding::Coding;
 use hookward::payload::content_type::ContentType;
 use hookward::payload::declared::Membership;
@@ -41,7 +44,7 @@ use sha2::Sha256;
 pub type Property = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const ALL: [Property; 12] = [
+pub const ALL: [Property; 14] = [
     ("document", document),
     ("form", form),
     ("urlencoded", urlencoded),
@@ -54,6 +57,8 @@ pub const ALL: [Property; 12] = [
     ("policy", policy),
     ("template", template),
     ("token", token),
+    ("messages", messages),
+    ("frames", frames),
 ];
 
 fn read(data: &[u8]) -> Option<Document> {
@@ -406,4 +411,83 @@ fn is_accepted(verifier: &Verifier, token: &str) -> bool {
     let head = Head { method: &Method::POST, uri: &uri, headers: &headers, public_url: None };
     let Ok(credential) = verifier.read(head, NOW) else { return false };
     credential.verify(verifier, &Bytes::from_static(b"{}"), NOW).is_ok()
+}
+
+/// What is let through of an HTTP/1 connection does not depend on how it comes in pieces, and another parser reads the same heads in it.
+///
+/// The first byte says how long the pieces are.
+pub fn messages(data: &[u8]) {
+    let Some((size, bytes)) = data.split_first() else { return };
+    let limits = head::Limits { head_bytes_max: 1024, headers_max: 32, uri_bytes_max: 256 };
+    let Followed { good, fault } = Messages::new(limits).follow(bytes);
+    assert!(good <= bytes.len(), "no more than there is");
+    let mut pieces = Messages::new(limits);
+    let mut kept = Vec::new();
+    let mut passed = 0;
+    let mut broken = false;
+    for piece in bytes.chunks(usize::from(*size).max(1)) {
+        kept.extend_from_slice(piece);
+        let followed = pieces.follow(&kept);
+        passed += followed.good;
+        kept.drain(..followed.good);
+        broken = followed.fault.is_some();
+        if broken {
+            break;
+        }
+    }
+    assert_eq!(broken, fault.is_some(), "the same in pieces");
+    match fault {
+        // What came of the body before its fault may have gone on already.
+        Some(Misframed::Body(_)) => assert!(passed >= good),
+        Some(Misframed::Head(_)) | None => assert_eq!(passed, good, "the same in pieces"),
+    }
+    reads_the_same(&bytes[..good], &limits);
+}
+
+/// Another parser finds heads where ours did, with the same bodies. It is asked up to the first chunked one.
+fn reads_the_same(mut bytes: &[u8], limits: &head::Limits) {
+    while !bytes.is_empty() {
+        let mut fields = [httparse::EMPTY_HEADER; 64];
+        let mut request = httparse::Request::new(&mut fields);
+        let parsed = request.parse(bytes).expect("another parser takes what is let through");
+        assert!(parsed.is_complete(), "a head is let through whole");
+        let length = parsed.unwrap();
+        let values = |name: &str| -> Vec<Vec<u8>> {
+            let named = request.headers.iter().filter(|field| field.name.eq_ignore_ascii_case(name));
+            named.map(|field| field.value.to_vec()).collect()
+        };
+        let (lengths, codings) = (values("content-length"), values("transfer-encoding"));
+        let head = bytes[..length].strip_prefix(b"\r\n").unwrap_or(&bytes[..length]);
+        match head::check(head, limits).expect("what is let through passes") {
+            Framing::Sized(0) if lengths.is_empty() => assert!(codings.is_empty()),
+            Framing::Sized(expected) => {
+                assert!(codings.is_empty() && lengths.len() == 1, "one framing");
+                let found = String::from_utf8(lengths[0].clone()).expect("digits");
+                assert_eq!(found.parse::<u64>().expect("a number"), expected);
+                let body = usize::try_from(expected).unwrap_or(usize::MAX).min(bytes.len() - length);
+                bytes = &bytes[body..];
+            }
+            Framing::Chunked => {
+                assert!(lengths.is_empty() && codings.len() == 1 && codings[0].eq_ignore_ascii_case(b"chunked"));
+                return;
+            }
+        }
+        bytes = &bytes[length..];
+    }
+}
+
+/// Where a flood of frames is cut off does not depend on how it comes in pieces. The first byte says how long they are.
+pub fn frames(data: &[u8]) {
+    let Some((size, bytes)) = data.split_first() else { return };
+    let limits = frames::Limits { frames_max: 8, bytes_max: 1024 };
+    let at_once = Frames::new(limits).follow(bytes, 0);
+    let mut frames = Frames::new(limits);
+    let mut before = 0;
+    let in_pieces = bytes.chunks(usize::from(*size).max(1)).find_map(|piece| {
+        let cut = frames.follow(piece, 0).map(|good| before + good);
+        before += piece.len();
+        cut
+    });
+    assert_eq!(in_pieces, at_once, "the same in pieces");
+    assert!(at_once.is_none_or(|good| good <= bytes.len()), "no more than there is");
 }

@@ -3,14 +3,23 @@
 //! Each worker is a thread with a runtime of its own, its own listening sockets (`SO_REUSEPORT`: the kernel spreads connections) and its own pool of
 //! upstream connections. On the path of a delivery workers share the policy snapshot, sharded counters and the sharded limiter tables, and nothing else.
 //!
-//! Reading order: [`listen`] (sockets), [`serve`] (a worker's loop and one connection), [`connection`] (deadlines and caps), [`tls`], [`client_certificate`].
+//! Reading order: [`listen`] (sockets), [`serve`] (a worker's loop and one connection), [`caps`], [`connection`], [`activity`] and [`registry`] (deadlines), [`handshakes`], [`socket`], [`tls`],
+//! [`client_certificate`], [`guard`] (what the HTTP library gets to see), `http` and `entrance` (its requests).
 //!
 //! **Invariant:** the accept loop outlives every error. **Invariant:** no wait is without a deadline.
 
+pub mod activity;
+pub mod caps;
 pub mod client_certificate;
 pub mod connection;
+mod entrance;
+pub mod guard;
+pub mod handshakes;
+mod http;
 pub mod listen;
+pub mod registry;
 pub mod serve;
+pub mod socket;
 pub mod tls;
 
 use std::time::Duration;
@@ -24,6 +33,10 @@ pub struct Settings {
     pub head: Duration,
     /// Between two requests.
     pub idle: Duration,
+    /// Between two times that the socket takes something of an answer.
+    pub write: Duration,
+    /// From the last answer to the client's end, where more than the gateway read may come.
+    pub linger: Duration,
     /// For a connection as a whole; it is ended when it is idle.
     pub connection: Duration,
     /// Requests on one connection.
@@ -38,6 +51,14 @@ pub struct Settings {
     pub head_bytes_max: usize,
     /// Fields of a request's head.
     pub headers_max: usize,
+    /// Bytes of an HTTP/1 request's target.
+    pub uri_bytes_max: usize,
+    /// HTTP/2: requests at one time on one connection.
+    pub streams_max: u32,
+    /// HTTP/2: frames that bring no request further.
+    pub unproductive_frames_max: u32,
+    /// HTTP/2: their bytes.
+    pub unproductive_bytes_max: u32,
     /// How long deliveries in flight have when the gateway stops.
     pub drain: Duration,
 }
@@ -48,6 +69,8 @@ impl Default for Settings {
             handshake: Duration::from_secs(5),
             head: Duration::from_secs(10),
             idle: Duration::from_secs(60),
+            write: Duration::from_secs(15),
+            linger: Duration::from_secs(5),
             connection: Duration::from_secs(3600),
             requests_per_connection_max: 10_000,
             connections_max: 10_000,
@@ -55,6 +78,10 @@ impl Default for Settings {
             handshakes_max: 512,
             head_bytes_max: 16 * 1024,
             headers_max: 64,
+            uri_bytes_max: 2048,
+            streams_max: 100,
+            unproductive_frames_max: 1000,
+            unproductive_bytes_max: 256 * 1024,
             drain: Duration::from_secs(30),
         }
     }

@@ -1,42 +1,32 @@
 //! A worker's loop, and one connection from accept to close.
 
-use std::convert::Infallible;
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http::{HeaderMap, Request, StatusCode, Version};
-use hyper::body::Incoming;
-use hyper::server::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
+use http::StatusCode;
 use rustls::ServerConfig;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
-use tower::{Service, ServiceBuilder};
-use tower_http::catch_panic::CatchPanicLayer;
+use tokio::sync::watch;
 
 use super::Settings;
-
-use super::connection::{Caps, Connection, Place, Registry, Watched};
+use super::caps::{Caps, Place};
+use super::connection::Connection;
+use super::entrance::record;
+use super::handshakes::Handshakes;
+use super::http::{drained, serve_http1, serve_http2};
+use super::registry::Registry;
+use super::socket::Socket;
 use super::tls::{self, CertificateStore};
 use crate::auth::certificate::ClientChain;
-use crate::delivery::HostMatch;
 use crate::forward::Upstreams;
 use crate::forward::request::Protocol;
-use crate::gateway::{Arrival, Detachable, Gateway};
+use crate::gateway::Gateway;
 use crate::reason::Reason;
-use crate::record::{Delivery, DeliveryId, Outcome};
 use crate::rejection::Rejection;
-use crate::reply::{self, Reply};
-use crate::sanitize::EditCounts;
 
 /// Between two looks at all connections.
 const SWEEP: Duration = Duration::from_millis(250);
@@ -46,15 +36,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
 /// How long idle connections have to end when the gateway drains.
 const DRAIN_IDLE: Duration = Duration::from_secs(1);
-
-/// HTTP/2: streams at one time.
-const STREAMS_MAX: u32 = 100;
-/// HTTP/2: bytes in flight on one stream, and on the connection.
-const STREAM_WINDOW: u32 = 64 * 1024;
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
-/// HTTP/2: streams that were reset by us for the peer's errors, and by the peer before we took them.
-const LOCAL_RESETS_MAX: usize = 64;
-const PENDING_RESETS_MAX: usize = 20;
 
 /// What a worker needs to serve.
 pub struct Worker {
@@ -66,8 +47,8 @@ pub struct Worker {
     pub settings: Arc<Settings>,
     /// Caps of the whole process.
     pub caps: Arc<Caps>,
-    /// TLS handshakes that may go on at one time, in the whole process.
-    pub handshakes: Arc<Semaphore>,
+    /// TLS handshakes under way, in the whole process.
+    pub handshakes: Arc<Handshakes>,
     /// TLS, if there is an https listener.
     pub tls: Option<(Arc<ServerConfig>, Arc<CertificateStore>)>,
     /// Turns true when the gateway drains.
@@ -162,148 +143,59 @@ impl Worker {
         let _registered = Registered { registry: &self.registry, id };
         // Small answers must not wait for more to come; a socket that refuses this works all the same.
         let _ = stream.set_nodelay(true);
+        let socket = Socket::new(stream, Arc::clone(&connection));
         let served = match (connection.protocol, &self.tls) {
-            (Protocol::Http, _) => self.http1(stream, Arc::clone(&connection)).await,
-            (Protocol::Https, Some((config, store))) => self.https(stream, config, store, &connection).await,
+            (Protocol::Http, _) => serve_http1(&self, socket, &connection).await,
+            (Protocol::Https, Some((config, store))) => self.https(socket, config, store, &connection).await,
             (Protocol::Https, None) => Ok(()),
         };
         if let Err(rejection) = served {
-            self.record(connection.peer, &rejection, rejection.status());
+            // HTTP/2 says it with GOAWAY, and before there is HTTP it cannot be said.
+            let told = if connection.activity.speaks_http1() { rejection.status() } else { None };
+            self.record(connection.peer, &rejection, told);
         }
     }
 
     async fn https(
         &self,
-        stream: TcpStream,
+        socket: Socket,
         config: &ServerConfig,
         store: &Arc<CertificateStore>,
         connection: &Arc<Connection>,
     ) -> Result<(), Rejection> {
+        let place = self.handshakes.enter(connection);
         let handshake = async {
-            let _permit = self.handshakes.acquire().await.ok();
-            tls::accept(stream, config, store).await
+            let (stream, certificate) = tls::accept(socket, config, store).await?;
+            io::Result::Ok((Box::new(stream), certificate))
         };
-        let (stream, certificate) = handshake.await.map_err(|error| tls_failed(&error))?;
+        // Boxes: a task is as large as the largest thing that it may wait for, several times over where things are handed on; an idle connection keeps it.
+        let mut handshake = Box::pin(handshake);
+        let shaken = loop {
+            tokio::select! {
+                biased;
+                shaken = handshake.as_mut() => break shaken,
+                () = connection.called() => if connection.is_out_of_time() {
+                    return Err(Rejection::new(Reason::Overloaded).fact("limit", "handshakes_max"));
+                }
+            }
+        };
+        drop((handshake, place));
+        let (stream, certificate) = shaken.map_err(|error| tls_failed(&error))?;
         connection.handshaken(certificate);
         if let Some(certificates) = stream.peer_certificates() {
             connection.belongs_to(ClientChain::new(certificates));
         }
         match stream.alpn_protocol() {
-            Some(b"h2") => self.http2(stream, Arc::clone(connection)).await,
-            Some(_) | None => self.http1(stream, Arc::clone(connection)).await,
+            Some(b"h2") => Box::pin(serve_http2(self, stream, connection)).await,
+            Some(_) | None => serve_http1(self, stream, connection).await,
         }
     }
 
-    async fn http1<S>(&self, stream: S, connection: Arc<Connection>) -> Result<(), Rejection>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        connection.activity.handshaken(false);
-        let mut builder = http1::Builder::new();
-        builder
-            .timer(TokioTimer::new())
-            .header_read_timeout(None)
-            .max_headers(self.settings.headers_max)
-            .max_header_size(self.settings.head_bytes_max)
-            .max_buf_size(self.settings.head_bytes_max.max(BUFFER_BYTES_MIN));
-        let stream = TokioIo::new(Watched::new(stream, Arc::clone(&connection)));
-        let mut served = pin!(builder.serve_connection(stream, self.service(&connection)));
-        let ended = tokio::select! {
-            biased;
-            ended = served.as_mut() => ended,
-            () = drained(self.draining.clone()) => {
-                served.as_mut().graceful_shutdown();
-                served.await
-            }
-        };
-        ended.map_or_else(|error| connection_fault(&error), Ok)
-    }
-
-    async fn http2<S>(&self, stream: S, connection: Arc<Connection>) -> Result<(), Rejection>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        connection.activity.handshaken(true);
-        let mut builder = http2::Builder::new(TokioExecutor::new());
-        builder
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(STREAMS_MAX)
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            // Up to four times the limit, so that the gateway itself can refuse and record what is over it.
-            .max_header_list_size(u32::try_from(self.settings.head_bytes_max).unwrap_or(u32::MAX).saturating_mul(4))
-            .max_local_error_reset_streams(LOCAL_RESETS_MAX)
-            .max_pending_accept_reset_streams(PENDING_RESETS_MAX);
-        let stream = TokioIo::new(Watched::new(stream, Arc::clone(&connection)));
-        let mut served = pin!(builder.serve_connection(stream, self.service(&connection)));
-        let ended = tokio::select! {
-            biased;
-            ended = served.as_mut() => ended,
-            () = connection.retired() => {
-                served.as_mut().graceful_shutdown();
-                served.await
-            }
-            () = drained(self.draining.clone()) => {
-                served.as_mut().graceful_shutdown();
-                served.await
-            }
-        };
-        ended.map_or_else(|error| connection_fault(&error), Ok)
-    }
-
-    /// The gateway as this connection's requests meet it. A panic ends one delivery, never the worker.
-    fn service(
-        &self,
-        connection: &Arc<Connection>,
-    ) -> TowerToHyperService<
-        impl Service<Request<Incoming>, Response = Contained, Error = Infallible, Future: Send> + Clone + Send + use<>,
-    > {
-        let entrance = Entrance {
-            gateway: Arc::clone(&self.gateway),
-            settings: Arc::clone(&self.settings),
-            certificates: self.tls.as_ref().map(|(_, store)| Arc::clone(store)),
-            connection: Arc::clone(connection),
-        };
-        let contained = CatchPanicLayer::custom(|_cause| reply::panicked());
-        TowerToHyperService::new(ServiceBuilder::new().layer(contained).service(entrance))
-    }
-
-    /// A fault before there was a request. `status` is what the HTTP library told the peer by itself.
+    /// A fault for which there is no request. `status` is what the peer was told.
     fn record(&self, peer: SocketAddr, rejection: &Rejection, status: Option<StatusCode>) {
-        let ts = self.gateway.shared().clock.unix_micros();
-        self.gateway.recorder().delivery(&Delivery {
-            ts,
-            id: DeliveryId::new(ts),
-            source: None,
-            peer: peer.ip().to_canonical(),
-            method: None,
-            path: None,
-            event: None,
-            body: None,
-            policy: None,
-            elapsed: Duration::ZERO,
-            secret_id: None,
-            scheme: None,
-            edits: EditCounts::default(),
-            status: status.map(|status| status.as_u16()),
-            upstream: None,
-            monitored: &[],
-            outcome: Outcome::Rejected(rejection),
-        });
+        record(&self.gateway, peer, rejection, status);
     }
 }
-
-/// Waits until the gateway drains.
-async fn drained(mut draining: watch::Receiver<bool>) {
-    // An error means that nobody is left to say so: then this worker is about to end anyway.
-    let _ = draining.wait_for(|draining| *draining).await;
-}
-
-/// hyper reads into no smaller buffer.
-const BUFFER_BYTES_MIN: usize = 8 * 1024;
-
-/// An answer, or what stands in for it after a panic.
-type Contained = http::Response<tower_http::body::UnsyncBoxBody<Bytes, tower_http::BoxError>>;
 
 /// Takes a connection out of the registry when its task ends, however it ends.
 struct Registered<'r> {
@@ -314,95 +206,6 @@ struct Registered<'r> {
 impl Drop for Registered<'_> {
     fn drop(&mut self) {
         self.registry.remove(self.id);
-    }
-}
-
-/// The gateway for the requests of one connection: tells its clockwork when they begin and end.
-#[derive(Clone)]
-struct Entrance {
-    gateway: Arc<Gateway<Upstreams>>,
-    settings: Arc<Settings>,
-    certificates: Option<Arc<CertificateStore>>,
-    connection: Arc<Connection>,
-}
-
-impl Service<Request<Incoming>> for Entrance {
-    type Response = Reply;
-    type Error = Infallible;
-    type Future = Answering;
-
-    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, mut request: Request<Incoming>) -> Answering {
-        let (served, age) = self.connection.activity.begin();
-        let last = served + 1 >= self.settings.requests_per_connection_max || age >= self.settings.connection;
-        let arrival =
-            Arrival { peer: self.connection.peer, protocol: self.connection.protocol, host: self.host_match(&request) };
-        let ending = if last && request.version() != Version::HTTP_2 { Ending::Close } else { Ending::Keep };
-        if last {
-            self.connection.retire();
-        }
-        if let Some(client) = self.connection.client() {
-            request.extensions_mut().insert(Arc::clone(client));
-        }
-        let gateway = Arc::clone(&self.gateway);
-        let delivery = Detachable::new(gateway, request, arrival);
-        Answering { delivery, _active: Active(Arc::clone(&self.connection)), ending }
-    }
-}
-
-impl Entrance {
-    fn host_match(&self, request: &Request<Incoming>) -> HostMatch {
-        let (Some(chosen), Some(store)) = (self.connection.certificate(), &self.certificates) else {
-            return HostMatch::Served;
-        };
-        let authority = request.uri().authority().map(http::uri::Authority::host);
-        match authority.or_else(|| host(request.headers())) {
-            Some(host) if store.select(host) != chosen => HostMatch::Misdirected,
-            Some(_) | None => HostMatch::Served,
-        }
-    }
-}
-
-/// The host a request asks for, without port.
-fn host(headers: &HeaderMap) -> Option<&str> {
-    headers.get(http::header::HOST)?.to_str().ok()?.split(':').next()
-}
-
-/// An answer in the making.
-struct Answering {
-    delivery: Detachable,
-    _active: Active,
-    ending: Ending,
-}
-
-/// Whether the connection ends after an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ending {
-    Close,
-    Keep,
-}
-
-/// The connection is busy as long as this lives.
-struct Active(Arc<Connection>);
-
-impl Drop for Active {
-    fn drop(&mut self) {
-        self.0.activity.end();
-    }
-}
-
-impl Future for Answering {
-    type Output = Result<Reply, Infallible>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Ok(mut reply) = ready!(Pin::new(&mut self.delivery).poll(context));
-        if self.ending == Ending::Close {
-            reply::close(&mut reply);
-        }
-        Poll::Ready(Ok(reply))
     }
 }
 
@@ -428,15 +231,4 @@ fn tls_error(error: &rustls::Error) -> &'static str {
         E::InvalidCertificate(_) | E::NoCertificatesPresented => "the client's certificate was refused",
         _ => "the handshake failed",
     }
-}
-
-/// What the HTTP library refused by itself. It has answered already, where there was something to answer.
-fn connection_fault(error: &hyper::Error) -> Result<(), Rejection> {
-    if error.is_parse_too_large() {
-        return Err(Reason::HeadersTooLarge.into());
-    }
-    if error.is_parse() {
-        return Err(Reason::FramingRefused.into());
-    }
-    Ok(())
 }

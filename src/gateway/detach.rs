@@ -41,7 +41,7 @@ impl Detachable {
     /// The delivery of this request.
     pub fn new<U: Upstream, B>(gateway: Arc<Gateway<U>>, request: Request<B>, arrival: Arrival) -> Self
     where
-        B: Body<Data = Bytes> + Unpin + Send + 'static,
+        B: Body<Data = Bytes, Error: std::error::Error + 'static> + Unpin + Send + 'static,
     {
         let commitment = Commitment::default();
         let shared = commitment.clone();

@@ -59,12 +59,19 @@ pub struct EdgeConfig {
     pub handshake_time: Duration,
     pub head_time: Duration,
     pub body_time: Duration,
+    pub body_grace_time: Duration,
+    pub body_bytes_per_second_min: u64,
+    pub write_time: Duration,
+    pub linger_time: Duration,
     pub idle_time: Duration,
     pub connection_time: Duration,
     pub requests_per_connection_max: u64,
     pub head_bytes_max: usize,
     pub headers_max: usize,
     pub uri_bytes_max: usize,
+    pub streams_max: usize,
+    pub unproductive_frames_max: usize,
+    pub unproductive_bytes_max: usize,
     /// With its place, since a source's `body_bytes_max` has to fit in.
     pub buffered_bytes_max: Setting<u64>,
     pub response_bytes_max: usize,
@@ -157,7 +164,7 @@ pub struct AdminConfig {
 pub const CONNECTIONS_MAX: Bound = Bound::new("connections_max", 10_000, 1, 1_000_000);
 /// Connections of one client: an IPv4 address or an IPv6 /64.
 pub const CONNECTIONS_PER_CLIENT_MAX: Bound = Bound::new("connections_per_client_max", 256, 1, 1_000_000);
-/// TLS handshakes under way at once.
+/// TLS handshakes under way at once; one more ends the one that has taken longest.
 pub const HANDSHAKES_MAX: Bound = Bound::new("handshakes_max", 512, 1, 100_000);
 /// From accept to the end of the TLS handshake.
 pub const HANDSHAKE_SECONDS: Bound = Bound::new("handshake_seconds", 5, 1, 300);
@@ -165,6 +172,14 @@ pub const HANDSHAKE_SECONDS: Bound = Bound::new("handshake_seconds", 5, 1, 300);
 pub const HEAD_SECONDS: Bound = Bound::new("head_seconds", 10, 1, 300);
 /// From the end of the head to the end of the body.
 pub const BODY_SECONDS: Bound = Bound::new("body_seconds", 30, 1, 3_600);
+/// How long a body may take before its rate counts.
+pub const BODY_GRACE_SECONDS: Bound = Bound::new("body_grace_seconds", 5, 1, 3_600);
+/// Bytes of a body for each second since the end of the head, from then on.
+pub const BODY_BYTES_PER_SECOND_MIN: Bound = Bound::new("body_bytes_per_second_min", 1_024, 1, 1 << 30);
+/// How long a client may take nothing of an answer.
+pub const WRITE_SECONDS: Bound = Bound::new("write_seconds", 15, 1, 3_600);
+/// How long a client that was answered before it had sent everything may go on sending.
+pub const LINGER_SECONDS: Bound = Bound::new("linger_seconds", 5, 1, 300);
 /// Between two requests of a connection.
 pub const IDLE_SECONDS: Bound = Bound::new("idle_seconds", 60, 1, 3_600);
 /// How old a connection may get before it is asked to end.
@@ -177,6 +192,12 @@ pub const HEAD_BYTES_MAX: Bound = Bound::new("head_bytes_max", 16_384, 1_024, 1_
 pub const HEADERS_MAX: Bound = Bound::new("headers_max", 64, 8, 1_024);
 /// Bytes of a request target; the upper bound is the HTTP library's own.
 pub const URI_BYTES_MAX: Bound = Bound::new("uri_bytes_max", 2_048, 64, 65_534);
+/// HTTP/2: requests at one time on one connection.
+pub const STREAMS_MAX: Bound = Bound::new("streams_max", 100, 1, 10_000);
+/// HTTP/2: frames that bring no request further, before the connection ends.
+pub const UNPRODUCTIVE_FRAMES_MAX: Bound = Bound::new("unproductive_frames_max", 1_000, 100, 1_000_000);
+/// HTTP/2: their bytes.
+pub const UNPRODUCTIVE_BYTES_MAX: Bound = Bound::new("unproductive_bytes_max", 262_144, 16_384, 1 << 30);
 /// Body bytes held in memory in all.
 pub const BUFFERED_BYTES_MAX: Bound = Bound::new("buffered_bytes_max", 268_435_456, 65_536, 1 << 40);
 /// Bytes of an upstream's answer.
@@ -318,12 +339,19 @@ impl EdgeConfig {
             handshake_time: value(&HANDSHAKE_SECONDS).seconds(),
             head_time: value(&HEAD_SECONDS).seconds(),
             body_time: value(&BODY_SECONDS).seconds(),
+            body_grace_time: value(&BODY_GRACE_SECONDS).seconds(),
+            body_bytes_per_second_min: value(&BODY_BYTES_PER_SECOND_MIN).value,
+            write_time: value(&WRITE_SECONDS).seconds(),
+            linger_time: value(&LINGER_SECONDS).seconds(),
             idle_time: value(&IDLE_SECONDS).seconds(),
             connection_time: value(&CONNECTION_SECONDS).seconds(),
             requests_per_connection_max: value(&REQUESTS_PER_CONNECTION_MAX).value,
             head_bytes_max: value(&HEAD_BYTES_MAX).size(),
             headers_max: value(&HEADERS_MAX).size(),
             uri_bytes_max: value(&URI_BYTES_MAX).size(),
+            streams_max: value(&STREAMS_MAX).size(),
+            unproductive_frames_max: value(&UNPRODUCTIVE_FRAMES_MAX).size(),
+            unproductive_bytes_max: value(&UNPRODUCTIVE_BYTES_MAX).size(),
             buffered_bytes_max: value(&BUFFERED_BYTES_MAX),
             response_bytes_max: value(&RESPONSE_BYTES_MAX).size(),
             drain_time: value(&DRAIN_SECONDS).seconds(),

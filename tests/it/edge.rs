@@ -241,10 +241,9 @@ fn a_target_over_its_bytes_is_refused_and_recorded() {
 
 #[test]
 fn what_is_not_http_is_refused_and_recorded() {
-    let rows: [&[u8]; 6] = [
+    let rows: [&[u8]; 5] = [
         b"nonsense\r\n\r\n",
         b"POST /hooks/github HTTP/1.0\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
-        b"POST /hooks/github HTTP/9.9\r\nhost: localhost\r\n\r\n",
         b"POST /hooks/github HTTP/1.1\r\nhost : localhost\r\n\r\n",
         b"POST /hooks/github HTTP/1.1\r\nhost: localhost\r\ncontent-length: +2\r\n\r\n{}",
         b"POST /hooks/github HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n{}",
@@ -591,19 +590,21 @@ fn streams_of_one_http2_connection_do_not_wait_for_each_other() {
 fn a_sender_that_is_refused_while_it_is_sending_can_read_the_answer() {
     let app = App::start();
     let gateway = House::with("github", &github(&app, "")).plain("127.0.0.0/8").start();
-    let large = vec![b'x'; 900_000];
+    let large = vec![b'x'; 8_000_000];
     let rows = [
         ("no credential", 401, push().without("x-hub-signature-256").body(&large)),
-        ("too large", 413, push().body(&large.repeat(2))),
+        ("too large", 413, push().body(&large)),
         ("no source", 404, push().target("/hooks/nobody").body(&large)),
     ];
     let mut lost = Vec::new();
     for (name, status, delivery) in rows {
-        for _ in 0..10 {
-            let mut connection = gateway.connect_plain();
+        for connect in [Running::connect_plain, Running::connect].repeat(3) {
+            let mut connection = connect(&gateway);
             connection.write(&delivery.bytes());
             match connection.try_answer() {
-                Some(answer) => assert_eq!(answer.status, status, "{name}"),
+                Some(answer) => {
+                    assert_eq!((answer.status, answer.header("connection")), (status, Some("close")), "{name}");
+                }
                 None => lost.push(name),
             }
         }

@@ -25,6 +25,7 @@ use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, Unbuffered
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::kept::Kept;
+use crate::edge::socket::Readable;
 
 /// The most that is read at once: two records of the longest kind.
 const READ_BYTES: usize = 2 * (16 * 1024 + 2048 + 5);
@@ -311,6 +312,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<S> {
             }
             ready!(this.poll_receive(context, buffer))?;
         }
+    }
+}
+
+impl<S: Readable + AsyncRead + AsyncWrite + Unpin> Readable for TlsStream<S> {
+    /// What is ready may be nothing for a reader: a ticket, or half a record.
+    fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let _ = self.poll_send(context)?;
+        if self.unread == Unread::Records || !self.plain.is_empty() || self.ending != Ending::Open {
+            return Poll::Ready(Ok(()));
+        }
+        self.stream.poll_readable(context)
     }
 }
 

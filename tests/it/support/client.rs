@@ -155,6 +155,16 @@ impl Connection {
         Some(Answer { status, headers, body: Vec::new() })
     }
 
+    /// The next so many bytes; `None` if the connection ends before.
+    pub(crate) fn bytes(&mut self, length: usize) -> Option<Vec<u8>> {
+        while self.read.len() < length {
+            if self.more() == 0 {
+                return None;
+            }
+        }
+        Some(self.read.drain(..length).collect())
+    }
+
     /// Waits until the gateway closes; what it sends first is thrown away.
     pub(crate) fn wait_closed(&mut self) {
         while self.more() > 0 {}

@@ -6,6 +6,7 @@ pub(crate) mod app;
 pub(crate) mod client;
 pub(crate) mod command;
 pub(crate) mod delivery;
+pub(crate) mod frames;
 pub(crate) mod h2;
 pub(crate) mod house;
 

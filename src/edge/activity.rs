@@ -1,0 +1,324 @@
+//! What a connection waits for, since when, and when that is too long.
+//!
+//! Deadlines cost a delivery nothing: a connection stores at each turn what it waits for and since when, and once in a while its worker looks
+//! over all of them ([`registry`](super::registry)) and ends those that are overdue. hyper's own header timeout does not run before the first byte.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::Settings;
+use crate::clock::Clock;
+use crate::reason::Reason;
+
+/// What a connection waits for, and since when.
+#[derive(Debug)]
+pub struct Activity {
+    clock: Clock,
+    opened: Duration,
+    /// The phase in the lower three bits, above it the milliseconds since the clock began.
+    state: AtomicU64,
+    /// Since when the socket takes nothing, in milliseconds and one more; 0: it does.
+    stalled: AtomicU64,
+    deliveries: AtomicU32,
+    served: AtomicU32,
+    http2: AtomicBool,
+    resting: AtomicBool,
+}
+
+/// What a connection waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Phase {
+    /// The TLS handshake.
+    Handshake = 0,
+    /// The first byte and the rest of a request's head.
+    Head = 1,
+    /// A delivery is being handled; it has deadlines of its own.
+    Delivery = 2,
+    /// The next request.
+    Idle = 3,
+    /// The client's end, after ours.
+    Closing = 4,
+}
+
+/// An idle connection keeps what it needs for requests for so long.
+const RESTLESS: Duration = Duration::from_millis(200);
+
+impl Activity {
+    /// The clockwork of a connection that was accepted just now.
+    #[must_use]
+    pub fn new(clock: Clock) -> Self {
+        let opened = clock.monotonic();
+        let state = AtomicU64::new(pack(Phase::Handshake, opened));
+        Self {
+            clock,
+            opened,
+            state,
+            stalled: AtomicU64::new(0),
+            deliveries: AtomicU32::new(0),
+            served: AtomicU32::new(0),
+            http2: AtomicBool::new(false),
+            resting: AtomicBool::new(false),
+        }
+    }
+
+    /// The handshake is done; a request is expected.
+    pub fn handshaken(&self, http2: bool) {
+        self.http2.store(http2, Ordering::Relaxed);
+        self.turn(Phase::Head);
+    }
+
+    /// A request's head is complete. Answers how many came before it and how long the connection stands.
+    pub fn begin(&self) -> (u32, Duration) {
+        self.deliveries.fetch_add(1, Ordering::Relaxed);
+        let now = self.turn(Phase::Delivery);
+        (self.served.fetch_add(1, Ordering::Relaxed), now.saturating_sub(self.opened))
+    }
+
+    /// A request's answer is made.
+    pub fn end(&self) {
+        if self.deliveries.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.turn(Phase::Idle);
+        }
+    }
+
+    /// Nothing more goes out.
+    pub fn close(&self) {
+        self.turn(Phase::Closing);
+    }
+
+    /// The socket takes nothing.
+    pub fn stall(&self) {
+        if self.stalled.load(Ordering::Relaxed) == 0 {
+            self.stalled.store(millis(self.clock.monotonic()) + 1, Ordering::Relaxed);
+        }
+    }
+
+    /// The socket took something.
+    pub fn go_on(&self) {
+        if self.stalled.load(Ordering::Relaxed) != 0 {
+            self.stalled.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// How long the connection stands.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.clock.monotonic().saturating_sub(self.opened)
+    }
+
+    /// Whether the connection speaks HTTP/2.
+    #[must_use]
+    pub fn is_http2(&self) -> bool {
+        self.http2.load(Ordering::Relaxed)
+    }
+
+    /// Whether the connection speaks HTTP/1.
+    #[must_use]
+    pub fn speaks_http1(&self) -> bool {
+        unpack(self.state.load(Ordering::Relaxed)).0 != Phase::Handshake && !self.is_http2()
+    }
+
+    /// How many deliveries are under way.
+    #[must_use]
+    pub fn deliveries(&self) -> u32 {
+        self.deliveries.load(Ordering::Relaxed)
+    }
+
+    /// Whether nothing is under way, in neither direction.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        let (phase, _) = unpack(self.state.load(Ordering::Relaxed));
+        phase == Phase::Idle && self.deliveries() == 0 && self.stalled.load(Ordering::Relaxed) == 0
+    }
+
+    /// Whether the connection has been idle for a while and still holds what only requests need.
+    #[must_use]
+    pub fn should_rest(&self) -> bool {
+        let (_, since) = unpack(self.state.load(Ordering::Relaxed));
+        self.is_idle()
+            && !self.is_http2()
+            && !self.resting.load(Ordering::Relaxed)
+            && self.clock.monotonic().saturating_sub(since) >= RESTLESS
+    }
+
+    /// The connection gave away what only requests need.
+    pub fn rest(&self) {
+        self.resting.store(true, Ordering::Relaxed);
+    }
+
+    /// The connection is ready for requests.
+    pub fn rise(&self) {
+        self.resting.store(false, Ordering::Relaxed);
+    }
+
+    /// Bytes of a head arrived: on an idle HTTP/1 connection its time begins.
+    pub fn bytes_arrived(&self) {
+        if unpack(self.state.load(Ordering::Relaxed)).0 == Phase::Idle {
+            self.turn(Phase::Head);
+        }
+    }
+
+    fn turn(&self, phase: Phase) -> Duration {
+        let now = self.clock.monotonic();
+        self.state.store(pack(phase, now), Ordering::Relaxed);
+        now
+    }
+
+    /// Why the connection has to end now, if it has to.
+    #[must_use]
+    pub fn overdue(&self, settings: &Settings) -> Option<Overdue> {
+        let now = self.clock.monotonic();
+        let stalled = self.stalled.load(Ordering::Relaxed);
+        if stalled != 0 && now >= Duration::from_millis(stalled - 1) + settings.write {
+            return Some(Overdue::Silent);
+        }
+        let (phase, since) = unpack(self.state.load(Ordering::Relaxed));
+        let waited = now.saturating_sub(since);
+        match phase {
+            Phase::Handshake if waited >= settings.handshake => Some(Overdue::Refused(Reason::TlsFailed)),
+            Phase::Head if waited >= settings.head => Some(Overdue::Refused(Reason::HeadTimeout)),
+            Phase::Idle if waited >= settings.idle || self.age() >= settings.connection => Some(Overdue::Silent),
+            Phase::Closing if waited >= settings.linger => Some(Overdue::Silent),
+            Phase::Handshake | Phase::Head | Phase::Delivery | Phase::Idle | Phase::Closing => None,
+        }
+    }
+}
+
+/// Why a connection is ended by the clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overdue {
+    /// It held up the gateway; this is recorded.
+    Refused(Reason),
+    /// It had nothing more to say, or does not listen; this is not.
+    Silent,
+}
+
+fn millis(at: Duration) -> u64 {
+    u64::try_from(at.as_millis()).unwrap_or(u64::MAX >> 3)
+}
+
+fn pack(phase: Phase, at: Duration) -> u64 {
+    millis(at) << 3 | phase as u64
+}
+
+fn unpack(state: u64) -> (Phase, Duration) {
+    let phase = match state & 7 {
+        0 => Phase::Handshake,
+        1 => Phase::Head,
+        2 => Phase::Delivery,
+        3 => Phase::Idle,
+        _ => Phase::Closing,
+    };
+    (phase, Duration::from_millis(state >> 3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> Settings {
+        Settings {
+            handshake: Duration::from_secs(5),
+            head: Duration::from_secs(10),
+            idle: Duration::from_secs(60),
+            write: Duration::from_secs(15),
+            linger: Duration::from_secs(4),
+            connection: Duration::from_secs(3600),
+            ..Settings::default()
+        }
+    }
+
+    fn idle(activity: &Activity) {
+        activity.handshaken(false);
+        activity.begin();
+        activity.end();
+    }
+
+    #[test]
+    fn each_phase_has_its_own_deadline() {
+        type Step = fn(&Activity);
+        let stalled: Step = |activity| {
+            activity.handshaken(false);
+            activity.begin();
+            activity.stall();
+        };
+        let rows: [(&str, Step, u64, Overdue); 5] = [
+            ("handshake", |_| {}, 5, Overdue::Refused(Reason::TlsFailed)),
+            ("head", |activity| activity.handshaken(false), 10, Overdue::Refused(Reason::HeadTimeout)),
+            ("idle", idle, 60, Overdue::Silent),
+            ("an answer that nobody takes", stalled, 15, Overdue::Silent),
+            ("closing", |activity| activity.close(), 4, Overdue::Silent),
+        ];
+        for (name, step, seconds, overdue) in rows {
+            let clock = Clock::manual(0);
+            let activity = Activity::new(clock.clone());
+            step(&activity);
+            clock.advance(Duration::from_millis(seconds * 1000 - 1));
+            assert_eq!(activity.overdue(&settings()), None, "{name}");
+            clock.advance(Duration::from_millis(1));
+            assert_eq!(activity.overdue(&settings()), Some(overdue), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_stall_counts_from_its_beginning_and_ends_with_the_first_byte_taken() {
+        let clock = Clock::manual(0);
+        let activity = Activity::new(clock.clone());
+        activity.handshaken(true);
+        activity.begin();
+        activity.stall();
+        clock.advance(Duration::from_secs(14));
+        activity.stall();
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(activity.overdue(&settings()), Some(Overdue::Silent));
+        activity.go_on();
+        assert_eq!(activity.overdue(&settings()), None);
+    }
+
+    #[test]
+    fn a_delivery_is_never_ended_by_the_connections_clock() {
+        let clock = Clock::manual(0);
+        let activity = Activity::new(clock.clone());
+        activity.handshaken(true);
+        activity.begin();
+        activity.begin();
+        activity.end();
+        clock.advance(Duration::from_secs(100_000));
+        assert_eq!(activity.overdue(&settings()), None);
+        activity.end();
+        assert_eq!(activity.overdue(&settings()), Some(Overdue::Silent));
+    }
+
+    #[test]
+    fn the_first_byte_on_an_idle_connection_starts_the_heads_deadline() {
+        let clock = Clock::manual(0);
+        let activity = Activity::new(clock.clone());
+        idle(&activity);
+        activity.bytes_arrived();
+        clock.advance(Duration::from_secs(10));
+        assert_eq!(activity.overdue(&settings()), Some(Overdue::Refused(Reason::HeadTimeout)));
+    }
+
+    #[test]
+    fn an_http1_connection_rests_once_it_was_idle_for_a_while() {
+        let clock = Clock::manual(0);
+        let activity = Activity::new(clock.clone());
+        idle(&activity);
+        assert!(activity.is_idle() && !activity.should_rest());
+        clock.advance(RESTLESS);
+        assert!(activity.should_rest());
+        activity.rest();
+        assert!(!activity.should_rest(), "it does already");
+        activity.rise();
+        activity.stall();
+        assert!(!activity.should_rest(), "its answer is on the way");
+        activity.go_on();
+        activity.begin();
+        assert!(!activity.should_rest());
+        activity.end();
+        activity.handshaken(true);
+        clock.advance(RESTLESS);
+        assert!(!activity.should_rest(), "HTTP/2 stays");
+    }
+}

@@ -1,0 +1,209 @@
+//! The gateway as the requests of one connection meet it: it tells the connection's clockwork when they begin and end, and answers in place of the gateway
+//! where the guard refused.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode, Version};
+use hyper::body::Incoming;
+use hyper_util::service::TowerToHyperService;
+use tower::{Service, ServiceBuilder};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use super::Settings;
+use super::connection::Connection;
+use super::guard::Fault;
+use super::serve::Worker;
+use super::tls::CertificateStore;
+use crate::delivery::HostMatch;
+use crate::forward::Upstreams;
+use crate::gateway::{Arrival, Detachable, Gateway};
+use crate::record::{Delivery, DeliveryId, Outcome};
+use crate::rejection::Rejection;
+use crate::reply::{self, Reply};
+use crate::sanitize::EditCounts;
+
+/// An answer, or what stands in for it after a panic.
+type Contained = http::Response<tower_http::body::UnsyncBoxBody<Bytes, tower_http::BoxError>>;
+
+/// The gateway for the requests of one connection.
+#[derive(Clone)]
+struct Entrance {
+    gateway: Arc<Gateway<Upstreams>>,
+    settings: Arc<Settings>,
+    certificates: Option<Arc<CertificateStore>>,
+    connection: Arc<Connection>,
+}
+
+/// The gateway as this connection's requests meet it. A panic ends one delivery, never the worker.
+pub(super) fn service(
+    worker: &Worker,
+    connection: &Arc<Connection>,
+) -> TowerToHyperService<
+    impl Service<Request<Incoming>, Response = Contained, Error = Infallible, Future: Send> + Clone + Send + use<>,
+> {
+    let entrance = Entrance {
+        gateway: Arc::clone(&worker.gateway),
+        settings: Arc::clone(&worker.settings),
+        certificates: worker.tls.as_ref().map(|(_, store)| Arc::clone(store)),
+        connection: Arc::clone(connection),
+    };
+    let contained = CatchPanicLayer::custom(|_cause| reply::panicked());
+    TowerToHyperService::new(ServiceBuilder::new().layer(contained).service(entrance))
+}
+
+/// Records a fault for which no delivery stands, and answers the id of the record. `status` is what the peer was told.
+pub(super) fn record(
+    gateway: &Gateway<Upstreams>,
+    peer: SocketAddr,
+    rejection: &Rejection,
+    status: Option<StatusCode>,
+) -> DeliveryId {
+    let ts = gateway.shared().clock.unix_micros();
+    let id = DeliveryId::new(ts);
+    gateway.recorder().delivery(&Delivery {
+        ts,
+        id,
+        source: None,
+        peer: peer.ip().to_canonical(),
+        method: None,
+        path: None,
+        event: None,
+        body: None,
+        policy: None,
+        elapsed: Duration::ZERO,
+        secret_id: None,
+        scheme: None,
+        edits: EditCounts::default(),
+        status: status.map(|status| status.as_u16()),
+        upstream: None,
+        monitored: &[],
+        outcome: Outcome::Rejected(rejection),
+    });
+    id
+}
+
+impl Service<Request<Incoming>> for Entrance {
+    type Response = Reply;
+    type Error = Infallible;
+    type Future = Answering;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: Request<Incoming>) -> Answering {
+        let (number, age) = self.connection.activity.begin();
+        let active = Active(Arc::clone(&self.connection));
+        let http2 = request.version() == Version::HTTP_2;
+        if !http2 && let Some(rejection) = self.refused(number) {
+            return Answering { answer: Answer::Refused(Some(self.refuse(&rejection))), active, ending: Ending::Close };
+        }
+        let last = number + 1 >= self.settings.requests_per_connection_max || age >= self.settings.connection;
+        if last {
+            self.connection.retire();
+        }
+        let ending = match (http2, last) {
+            (true, _) => Ending::Keep,
+            (false, true) => Ending::Close,
+            (false, false) => Ending::CloseUnlessComplete(number),
+        };
+        let arrival =
+            Arrival { peer: self.connection.peer, protocol: self.connection.protocol, host: self.host_match(&request) };
+        if let Some(client) = self.connection.client() {
+            request.extensions_mut().insert(Arc::clone(client));
+        }
+        let delivery = Detachable::new(Arc::clone(&self.gateway), request, arrival);
+        Answering { answer: Answer::Delivery(delivery), active, ending }
+    }
+}
+
+impl Entrance {
+    /// What the guard refused in this request's place. A request that the guard never saw is none either: then it and the library disagree about where
+    /// one ends.
+    fn refused(&self, number: u32) -> Option<Rejection> {
+        let unseen =
+            || (!self.connection.has_passed(number)).then(|| Fault::framing("not where a request begins").into());
+        self.connection.refusal(number).or_else(unseen)
+    }
+
+    fn refuse(&self, rejection: &Rejection) -> Reply {
+        let id = record(&self.gateway, self.connection.peer, rejection, rejection.status());
+        reply::refused(rejection, id.encode(&mut [0; DeliveryId::LENGTH]))
+    }
+
+    fn host_match(&self, request: &Request<Incoming>) -> HostMatch {
+        let (Some(chosen), Some(store)) = (self.connection.certificate(), &self.certificates) else {
+            return HostMatch::Served;
+        };
+        let authority = request.uri().authority().map(http::uri::Authority::host);
+        match authority.or_else(|| host(request.headers())) {
+            Some(host) if store.select(host) != chosen => HostMatch::Misdirected,
+            Some(_) | None => HostMatch::Served,
+        }
+    }
+}
+
+/// The host a request asks for, without port.
+fn host(headers: &HeaderMap) -> Option<&str> {
+    headers.get(http::header::HOST)?.to_str().ok()?.split(':').next()
+}
+
+/// An answer in the making.
+struct Answering {
+    answer: Answer,
+    active: Active,
+    ending: Ending,
+}
+
+enum Answer {
+    Delivery(Detachable),
+    /// Taken when it is polled.
+    Refused(Option<Reply>),
+}
+
+/// Whether the connection ends after an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    Close,
+    Keep,
+    /// HTTP/1: what has not come of a request's body must not be waited for, nor be taken for the next request.
+    CloseUnlessComplete(u32),
+}
+
+/// The connection is busy as long as this lives.
+struct Active(Arc<Connection>);
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.0.activity.end();
+    }
+}
+
+impl Future for Answering {
+    type Output = Result<Reply, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut reply = match &mut self.answer {
+            Answer::Delivery(delivery) => {
+                let Ok(reply) = ready!(Pin::new(delivery).poll(context));
+                reply
+            }
+            Answer::Refused(reply) => reply.take().unwrap_or_else(reply::panicked),
+        };
+        let connection = &self.active.0;
+        connection.answered();
+        match self.ending {
+            Ending::Close => reply::close(&mut reply),
+            Ending::CloseUnlessComplete(number) if !connection.is_complete(number) => reply::close(&mut reply),
+            Ending::CloseUnlessComplete(_) | Ending::Keep => {}
+        }
+        Poll::Ready(Ok(reply))
+    }
+}

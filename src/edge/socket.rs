@@ -1,0 +1,127 @@
+//! The socket itself, under TLS: it notes how long a client takes nothing, and closes so that the last answer arrives.
+//!
+//! A socket that is closed while bytes of the client's are unread is reset, and the client may lose the answer that it was about to read (RFC 9112 §9.6).
+//! So where more may come, only the way out is shut; what comes in is read and forgotten until the client closes too, within bounds.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::connection::Connection;
+
+/// What can be waited for without a buffer.
+pub trait Readable {
+    /// Ready when there may be something to read, the end included.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
+}
+
+impl<S: Readable> Readable for Box<S> {
+    fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        (**self).poll_readable(context)
+    }
+}
+
+/// A connection's socket.
+#[derive(Debug)]
+pub struct Socket {
+    stream: TcpStream,
+    connection: Arc<Connection>,
+    closing: Closing,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Closing {
+    Open,
+    /// Nothing more goes out; so many bytes may still come in.
+    Lingering(usize),
+    Closed,
+}
+
+impl Socket {
+    /// The socket of this connection.
+    #[must_use]
+    pub const fn new(stream: TcpStream, connection: Arc<Connection>) -> Self {
+        Self { stream, connection, closing: Closing::Open }
+    }
+
+    /// Notes whether the client takes what is written.
+    fn note<T>(&self, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_pending() {
+            self.connection.activity.stall();
+        } else {
+            self.connection.activity.go_on();
+        }
+        written
+    }
+}
+
+impl Readable for Socket {
+    fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream.poll_read_ready(context)
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.note(written)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        loop {
+            match this.closing {
+                Closing::Open => {
+                    ready!(Pin::new(&mut this.stream).poll_shutdown(context))?;
+                    let bytes_max = this.connection.forgotten_bytes_max();
+                    this.closing = if bytes_max > 0 { Closing::Lingering(bytes_max) } else { Closing::Closed };
+                    this.connection.activity.close();
+                }
+                Closing::Lingering(left) => {
+                    let mut room = [0; 16 * 1024];
+                    let mut room = ReadBuf::new(&mut room);
+                    let read = ready!(Pin::new(&mut this.stream).poll_read(context, &mut room));
+                    let length = room.filled().len();
+                    // The end, a reset, or enough.
+                    let more = read.is_ok() && length > 0 && length < left;
+                    this.closing = if more { Closing::Lingering(left - length) } else { Closing::Closed };
+                }
+                Closing::Closed => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, pieces);
+        self.note(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
