@@ -1,7 +1,7 @@
 //! How long a body takes to become a `Document`, beside the readers that people take instead; and what the dearest bodies take.
 //!
 //! Real payloads of GitHub, chosen by size when the benchmark runs, and a small one as pollers and heartbeats send it.
-//! `Document::read` checks UTF-8, grammar, limits and double names; serde_json's `Value`, simd-json's tape and sonic-rs' `Value`
+//! `Document::read` checks UTF-8, grammar, limits and double names; `serde_json`'s `Value`, simd-json's tape and sonic-rs' `Value`
 //! check the first two. simd-json writes over its input: the copy that it needs is not in its time.
 
 use std::fs;
