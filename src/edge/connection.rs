@@ -4,7 +4,7 @@
 //! over all of them ([`Registry::sweep`]) and ends those that are overdue. hyper's own header timeout does not run before the first byte.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -19,13 +19,14 @@ use super::Settings;
 use crate::auth::certificate::ClientChain;
 use crate::clock::Clock;
 use crate::forward::request::Protocol;
+use crate::gateway::Peer;
 use crate::reason::Reason;
 
 /// What is known of a connection, for every request on it.
 #[derive(Debug)]
 pub struct Connection {
     /// Who is at the other end of the socket.
-    pub peer: SocketAddr,
+    pub peer: Peer,
     /// What it speaks.
     pub protocol: Protocol,
     /// Its clockwork.
@@ -38,7 +39,7 @@ pub struct Connection {
 impl Connection {
     /// A connection that was accepted just now.
     #[must_use]
-    pub fn new(peer: SocketAddr, protocol: Protocol, clock: Clock) -> Self {
+    pub fn new(peer: Peer, protocol: Protocol, clock: Clock) -> Self {
         Self {
             peer,
             protocol,

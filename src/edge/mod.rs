@@ -3,7 +3,7 @@
 //! Each worker is a thread with a runtime of its own, its own listening sockets (`SO_REUSEPORT`: the kernel spreads connections) and its own pool of
 //! upstream connections. On the path of a delivery workers share the policy snapshot, sharded counters and the sharded limiter tables, and nothing else.
 //!
-//! Reading order: [`listen`] (sockets), [`serve`] (a worker's loop and one connection), [`connection`] (deadlines and caps), [`tls`], [`client_certificate`].
+//! Reading order: [`listen`] and [`unix`] (sockets), [`stream`] (what is accepted), [`serve`] (a worker's loop and one connection), [`connection`] (deadlines and caps), [`tls`], [`client_certificate`].
 //!
 //! **Invariant:** the accept loop outlives every error. **Invariant:** no wait is without a deadline.
 
@@ -11,7 +11,9 @@ pub mod client_certificate;
 pub mod connection;
 pub mod listen;
 pub mod serve;
+pub mod stream;
 pub mod tls;
+pub mod unix;
 
 use std::time::Duration;
 

@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,7 +17,6 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tower::{Service, ServiceBuilder};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -26,12 +24,13 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::Settings;
 
 use super::connection::{Caps, Connection, Place, Registry, Watched};
+use super::stream::{Acceptor, Listening, Stream};
 use super::tls::{self, CertificateStore};
 use crate::auth::certificate::ClientChain;
 use crate::delivery::HostMatch;
 use crate::forward::Upstreams;
 use crate::forward::request::Protocol;
-use crate::gateway::{Arrival, Detachable, Gateway};
+use crate::gateway::{Arrival, Detachable, Gateway, Peer};
 use crate::reason::Reason;
 use crate::record::{Delivery, DeliveryId, Outcome};
 use crate::rejection::Rejection;
@@ -81,7 +80,7 @@ pub struct Worker {
 #[derive(Debug)]
 pub struct Listener {
     /// The socket.
-    pub socket: std::net::TcpListener,
+    pub socket: Listening,
     /// What is spoken.
     pub protocol: Protocol,
 }
@@ -93,7 +92,7 @@ impl Worker {
     /// If a socket cannot be given to the runtime.
     pub async fn run(self: Arc<Self>, listeners: Vec<Listener>) -> io::Result<()> {
         for listener in listeners {
-            let socket = TcpListener::from_std(listener.socket)?;
+            let socket = Acceptor::new(listener.socket)?;
             tokio::spawn(Arc::clone(&self).accept(socket, listener.protocol));
         }
         let mut draining = self.draining.clone();
@@ -119,7 +118,7 @@ impl Worker {
     }
 
     /// Accepts until the gateway drains. No error ends it.
-    async fn accept(self: Arc<Self>, listener: TcpListener, protocol: Protocol) {
+    async fn accept(self: Arc<Self>, listener: Acceptor, protocol: Protocol) {
         let mut draining = pin!(drained(self.draining.clone()));
         loop {
             let accepted = tokio::select! {
@@ -136,8 +135,8 @@ impl Worker {
     }
 
     /// Serves an accepted connection in a task of its own, if there is a place for it.
-    fn open(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, protocol: Protocol) {
-        let behind_proxy = self.gateway.shared().settings.trusted_proxies.contains(peer.ip());
+    fn open(self: &Arc<Self>, stream: Stream, peer: Peer, protocol: Protocol) {
+        let behind_proxy = peer.is_proxy(&self.gateway.shared().settings.trusted_proxies);
         if protocol == Protocol::Http && !behind_proxy {
             return self.record(peer, &Rejection::new(Reason::AddressRefused).fact("listener", "http"), None);
         }
@@ -156,11 +155,9 @@ impl Worker {
         }
     }
 
-    async fn serve(self: Arc<Self>, stream: TcpStream, connection: Arc<Connection>, _place: Place, id: u64) {
+    async fn serve(self: Arc<Self>, stream: Stream, connection: Arc<Connection>, _place: Place, id: u64) {
         let _counted = self.gateway.recorder().connection();
         let _registered = Registered { registry: &self.registry, id };
-        // Small answers must not wait for more to come; a socket that refuses this works all the same.
-        let _ = stream.set_nodelay(true);
         let served = match (connection.protocol, &self.tls) {
             (Protocol::Http, _) => self.http1(stream, Arc::clone(&connection)).await,
             (Protocol::Https, Some((config, store))) => self.https(stream, config, store, &connection).await,
@@ -173,7 +170,7 @@ impl Worker {
 
     async fn https(
         &self,
-        stream: TcpStream,
+        stream: Stream,
         config: &ServerConfig,
         store: &Arc<CertificateStore>,
         connection: &Arc<Connection>,
@@ -268,13 +265,13 @@ impl Worker {
     }
 
     /// A fault before there was a request. `status` is what the HTTP library told the peer by itself.
-    fn record(&self, peer: SocketAddr, rejection: &Rejection, status: Option<StatusCode>) {
+    fn record(&self, peer: Peer, rejection: &Rejection, status: Option<StatusCode>) {
         let ts = self.gateway.shared().clock.unix_micros();
         self.gateway.recorder().delivery(&Delivery {
             ts,
             id: DeliveryId::new(ts),
             source: None,
-            peer: peer.ip().to_canonical(),
+            peer: peer.ip(),
             method: None,
             path: None,
             event: None,

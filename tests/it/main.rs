@@ -26,3 +26,4 @@ mod reload;
 mod scale;
 mod schema;
 mod secrets;
+mod unix;
