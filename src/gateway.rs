@@ -13,7 +13,6 @@ pub mod diagnose;
 mod draft;
 mod learn;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -25,6 +24,7 @@ use http_body::Body;
 use tokio::sync::Semaphore;
 use tower::Service;
 
+pub use client::Peer;
 pub use detach::{Commitment, Detachable};
 
 use crate::admit::Limits;
@@ -96,7 +96,7 @@ pub struct Settings {
 #[derive(Debug, Clone, Copy)]
 pub struct Arrival {
     /// Who is at the other end of the socket.
-    pub peer: SocketAddr,
+    pub peer: Peer,
     /// What was spoken.
     pub protocol: Protocol,
     /// Whether the connection's certificate is the one that serves the request's Host.

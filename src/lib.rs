@@ -6,7 +6,7 @@
 //! # The life of one delivery
 //!
 //! ```text
-//! TcpStream ─ edge ─▶ Connection                  caps, deadlines, TLS, HTTP
+//! Socket ─ edge ─▶ Connection                     caps, deadlines, TLS, HTTP
 //! Request ─ gateway, under one snapshot of the policy:
 //!   Routed::find      ─▶ Routed                   whose is it? host, path, method, media type
 //!   Limits::enter     ─▶ Permit                   may this client go on? networks, rates, failure budget

@@ -6,6 +6,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroU64};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::thread::{self, JoinHandle};
@@ -23,7 +24,9 @@ use crate::edge::handshakes::Handshakes;
 use crate::edge::listen;
 use crate::edge::registry::Registry;
 use crate::edge::serve::{Listener, Worker};
+use crate::edge::stream::Listening;
 use crate::edge::tls::{self, CertificateStore, Certificates};
+use crate::edge::unix::{self, SocketFile};
 use crate::forward::Upstreams;
 use crate::forward::names::Names;
 use crate::forward::request::Protocol;
@@ -44,6 +47,8 @@ pub struct Startup {
     pub https: Vec<SocketAddr>,
     /// Addresses of plain listeners.
     pub http: Vec<SocketAddr>,
+    /// Unix sockets to listen on, for proxies of this machine.
+    pub unix: Vec<unix::Place>,
     /// Networks whose forwarding fields are believed.
     pub trusted_proxies: Networks,
     /// The certificates, if there is a TLS listener.
@@ -71,6 +76,7 @@ pub struct Server {
     diagnostician: Option<JoinHandle<()>>,
     https: Vec<SocketAddr>,
     http: Vec<SocketAddr>,
+    unix: Vec<SocketFile>,
 }
 
 /// Why a gateway cannot start.
@@ -81,6 +87,15 @@ pub enum StartFault {
     Bind {
         /// Which.
         address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A Unix socket cannot be listened on.
+    #[error("cannot listen on {}: {source}", path.display())]
+    BindUnix {
+        /// Which.
+        path: PathBuf,
         /// Why.
         #[source]
         source: io::Error,
@@ -108,6 +123,7 @@ impl Server {
         let mut listeners: Vec<Vec<Listener>> = (0..workers).map(|_| Vec::new()).collect();
         let https = bind(&startup.https, Protocol::Https, &mut listeners)?;
         let http = bind(&startup.http, Protocol::Http, &mut listeners)?;
+        let unix = bind_unix(&startup.unix, &mut listeners)?;
         let store = startup.certificates.map(CertificateStore::new);
         if store.is_none() && !https.is_empty() {
             return Err(StartFault::NoCertificate);
@@ -164,6 +180,7 @@ impl Server {
             diagnostician,
             https,
             http,
+            unix,
         })
     }
 
@@ -197,12 +214,19 @@ impl Server {
         &self.http
     }
 
+    /// The Unix sockets that are listened on.
+    pub fn unix(&self) -> impl Iterator<Item = &Path> {
+        self.unix.iter().map(SocketFile::path)
+    }
+
     /// Stops accepting, answers what still comes on open connections with `draining`, waits for deliveries in flight (as long as `[edge] drain_seconds`
     /// says), and writes what was recorded.
     pub fn stop(mut self) {
         self.shared.limits.drain();
         // Workers that are gone already have nothing to drain.
         let _ = self.draining.send(true);
+        // From now on the next gateway may have their place.
+        self.unix.clear();
         for worker in std::mem::take(&mut self.workers) {
             // A worker ends by its own return; a panic in one is no reason to leave the others.
             let _ = worker.join();
@@ -259,10 +283,24 @@ fn bind(
             if position == 0 {
                 bound.push(socket.local_addr().map_err(fault)?);
             }
-            worker.push(Listener { socket, protocol });
+            worker.push(Listener { socket: Listening::Tcp(socket), protocol });
         }
     }
     Ok(bound)
+}
+
+/// Makes each Unix socket, and a handle of it for every worker.
+fn bind_unix(places: &[unix::Place], listeners: &mut [Vec<Listener>]) -> Result<Vec<SocketFile>, StartFault> {
+    let mut files = Vec::new();
+    for place in places {
+        let fault = |source| StartFault::BindUnix { path: place.path.clone(), source };
+        let (file, sockets) = unix::bind(place, listeners.len()).map_err(fault)?;
+        for (socket, worker) in sockets.into_iter().zip(listeners.iter_mut()) {
+            worker.push(Listener { socket: Listening::Unix(socket), protocol: Protocol::Http });
+        }
+        files.push(file);
+    }
+    Ok(files)
 }
 
 fn request_settings(edge: &EdgeConfig, trusted_proxies: Networks) -> gateway::Settings {

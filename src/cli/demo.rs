@@ -169,6 +169,7 @@ fn start(
         edge: EdgeConfig { workers: Some(1), drain_time: Duration::from_secs(2), ..EdgeConfig::default() },
         https: vec![SocketAddr::from(([127, 0, 0, 1], port))],
         http: Vec::new(),
+        unix: Vec::new(),
         trusted_proxies: Networks::default(),
         certificates: Some(certificates),
         policy,

@@ -13,6 +13,7 @@ use crate::admin::{self, Admin};
 use crate::admit::networks::Networks;
 use crate::clock::Clock;
 use crate::edge::tls::Certificates;
+use crate::edge::unix;
 use crate::forward::names::Names;
 use crate::policy::Policy;
 use crate::policy::diagnostic::Styles;
@@ -20,6 +21,7 @@ use crate::policy::gateway_config::{GatewayConfig, ListenConfig, LogFormat, LogL
 use crate::policy::load::{self, Loaded};
 use crate::policy::reload::{Watch, Watched};
 use crate::policy::secrets::SystemSecrets;
+use crate::policy::table::Spanned;
 use crate::reason::Level;
 use crate::record::{self, Colour, Format, Telemetry};
 use crate::server::{Server, Startup};
@@ -54,6 +56,7 @@ pub fn run(_arguments: &Arguments, config_file: &Path) -> Result<(), Trouble> {
         edge: config.edge.clone(),
         https: addresses(&listen.https),
         http: addresses(&listen.http),
+        unix: unix_sockets(&listen),
         trusted_proxies: trusted_proxies(&listen),
         certificates,
         policy,
@@ -66,6 +69,9 @@ pub fn run(_arguments: &Arguments, config_file: &Path) -> Result<(), Trouble> {
         for address in addresses {
             telemetry.event(Level::Info, "listening", &[("protocol", &what), ("address", address)]);
         }
+    }
+    for path in server.unix() {
+        telemetry.event(Level::Info, "listening", &[("protocol", &"http"), ("path", &path.display())]);
     }
     if let Some(address) = admin.as_ref().and_then(|socket| socket.local_addr().ok()) {
         telemetry.event(Level::Info, "listening", &[("protocol", &"admin"), ("address", &address)]);
@@ -99,8 +105,13 @@ fn bind_admin(address: SocketAddr) -> Result<std::net::TcpListener, Trouble> {
     admin::bind(address).map_err(|source| Trouble::Start(crate::server::StartFault::Bind { address, source }))
 }
 
-fn addresses(list: &[crate::policy::table::Spanned<SocketAddr>]) -> Vec<SocketAddr> {
+fn addresses(list: &[Spanned<SocketAddr>]) -> Vec<SocketAddr> {
     list.iter().map(|address| address.value).collect()
+}
+
+fn unix_sockets(listen: &ListenConfig) -> Vec<unix::Place> {
+    let place = |path: &Spanned<PathBuf>| unix::Place { path: path.value.clone(), mode: listen.unix_mode };
+    listen.unix.iter().map(place).collect()
 }
 
 fn trusted_proxies(listen: &ListenConfig) -> Networks {

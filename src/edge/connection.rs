@@ -1,6 +1,5 @@
 //! One connection: what is known of it, and what those who serve it tell each other.
 
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -11,13 +10,14 @@ use super::guard::messages::Messages;
 use crate::auth::certificate::ClientChain;
 use crate::clock::Clock;
 use crate::forward::request::Protocol;
+use crate::gateway::Peer;
 use crate::rejection::Rejection;
 
 /// What is known of a connection, for every request on it.
 #[derive(Debug)]
 pub struct Connection {
     /// Who is at the other end of the socket.
-    pub peer: SocketAddr,
+    pub peer: Peer,
     /// What it speaks.
     pub protocol: Protocol,
     /// Its clockwork.
@@ -51,7 +51,7 @@ const FLOOD_BYTES_FORGOTTEN: usize = 64 * 1024;
 impl Connection {
     /// A connection that was accepted just now.
     #[must_use]
-    pub fn new(peer: SocketAddr, protocol: Protocol, clock: Clock) -> Self {
+    pub fn new(peer: Peer, protocol: Protocol, clock: Clock) -> Self {
         Self {
             peer,
             protocol,

@@ -3,7 +3,6 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -23,7 +22,7 @@ use super::serve::Worker;
 use super::tls::CertificateStore;
 use crate::delivery::HostMatch;
 use crate::forward::Upstreams;
-use crate::gateway::{Arrival, Detachable, Gateway};
+use crate::gateway::{Arrival, Detachable, Gateway, Peer};
 use crate::record::{Delivery, DeliveryId, Outcome};
 use crate::rejection::Rejection;
 use crate::reply::{self, Reply};
@@ -61,7 +60,7 @@ pub(super) fn service(
 /// Records a fault for which no delivery stands, and answers the id of the record. `status` is what the peer was told.
 pub(super) fn record(
     gateway: &Gateway<Upstreams>,
-    peer: SocketAddr,
+    peer: Peer,
     rejection: &Rejection,
     status: Option<StatusCode>,
 ) -> DeliveryId {
@@ -71,7 +70,7 @@ pub(super) fn record(
         ts,
         id,
         source: None,
-        peer: peer.ip().to_canonical(),
+        peer: peer.ip(),
         method: None,
         path: None,
         event: None,

@@ -1,4 +1,4 @@
-//! Listening sockets: every worker has its own on the same address.
+//! Listening sockets at addresses: every worker has its own on the same one.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// Connections that wait for `accept`, for each socket.
-const BACKLOG: i32 = 1024;
+pub(super) const BACKLOG: i32 = 1024;
 
 /// Binds `workers` sockets to one address (`SO_REUSEPORT`). Port 0 is chosen once and shared by all.
 ///

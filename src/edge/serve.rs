@@ -1,7 +1,6 @@
 //! A worker's loop, and one connection from accept to close.
 
 use std::io;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use rustls::ServerConfig;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use super::Settings;
@@ -20,11 +18,12 @@ use super::handshakes::Handshakes;
 use super::http::{drained, serve_http1, serve_http2};
 use super::registry::Registry;
 use super::socket::Socket;
+use super::stream::{Acceptor, Listening, Stream};
 use super::tls::{self, CertificateStore};
 use crate::auth::certificate::ClientChain;
 use crate::forward::Upstreams;
 use crate::forward::request::Protocol;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, Peer};
 use crate::reason::Reason;
 use crate::rejection::Rejection;
 
@@ -63,7 +62,7 @@ pub struct Worker {
 #[derive(Debug)]
 pub struct Listener {
     /// The socket.
-    pub socket: std::net::TcpListener,
+    pub socket: Listening,
     /// What is spoken.
     pub protocol: Protocol,
 }
@@ -75,7 +74,7 @@ impl Worker {
     /// If a socket cannot be given to the runtime.
     pub async fn run(self: Arc<Self>, listeners: Vec<Listener>) -> io::Result<()> {
         for listener in listeners {
-            let socket = TcpListener::from_std(listener.socket)?;
+            let socket = Acceptor::new(listener.socket)?;
             tokio::spawn(Arc::clone(&self).accept(socket, listener.protocol));
         }
         let mut draining = self.draining.clone();
@@ -101,7 +100,7 @@ impl Worker {
     }
 
     /// Accepts until the gateway drains. No error ends it.
-    async fn accept(self: Arc<Self>, listener: TcpListener, protocol: Protocol) {
+    async fn accept(self: Arc<Self>, listener: Acceptor, protocol: Protocol) {
         let mut draining = pin!(drained(self.draining.clone()));
         loop {
             let accepted = tokio::select! {
@@ -118,8 +117,8 @@ impl Worker {
     }
 
     /// Serves an accepted connection in a task of its own, if there is a place for it.
-    fn open(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, protocol: Protocol) {
-        let behind_proxy = self.gateway.shared().settings.trusted_proxies.contains(peer.ip());
+    fn open(self: &Arc<Self>, stream: Stream, peer: Peer, protocol: Protocol) {
+        let behind_proxy = peer.is_proxy(&self.gateway.shared().settings.trusted_proxies);
         if protocol == Protocol::Http && !behind_proxy {
             return self.record(peer, &Rejection::new(Reason::AddressRefused).fact("listener", "http"), None);
         }
@@ -138,11 +137,9 @@ impl Worker {
         }
     }
 
-    async fn serve(self: Arc<Self>, stream: TcpStream, connection: Arc<Connection>, _place: Place, id: u64) {
+    async fn serve(self: Arc<Self>, stream: Stream, connection: Arc<Connection>, _place: Place, id: u64) {
         let _counted = self.gateway.recorder().connection();
         let _registered = Registered { registry: &self.registry, id };
-        // Small answers must not wait for more to come; a socket that refuses this works all the same.
-        let _ = stream.set_nodelay(true);
         let socket = Socket::new(stream, Arc::clone(&connection));
         let served = match (connection.protocol, &self.tls) {
             (Protocol::Http, _) => serve_http1(&self, socket, &connection).await,
@@ -192,7 +189,7 @@ impl Worker {
     }
 
     /// A fault for which there is no request. `status` is what the peer was told.
-    fn record(&self, peer: SocketAddr, rejection: &Rejection, status: Option<StatusCode>) {
+    fn record(&self, peer: Peer, rejection: &Rejection, status: Option<StatusCode>) {
         record(&self.gateway, peer, rejection, status);
     }
 }

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::connection::Connection;
+use super::stream::Stream;
 
 /// What can be waited for without a buffer.
 pub trait Readable {
@@ -31,7 +31,7 @@ impl<S: Readable> Readable for Box<S> {
 /// A connection's socket.
 #[derive(Debug)]
 pub struct Socket {
-    stream: TcpStream,
+    stream: Stream,
     connection: Arc<Connection>,
     closing: Closing,
 }
@@ -47,7 +47,7 @@ enum Closing {
 impl Socket {
     /// The socket of this connection.
     #[must_use]
-    pub const fn new(stream: TcpStream, connection: Arc<Connection>) -> Self {
+    pub const fn new(stream: Stream, connection: Arc<Connection>) -> Self {
         Self { stream, connection, closing: Closing::Open }
     }
 

@@ -8,7 +8,7 @@
 
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -43,6 +43,10 @@ pub struct ListenConfig {
     pub https: Vec<Spanned<SocketAddr>>,
     /// Addresses of plain listeners; there are `trusted_proxies` beside them.
     pub http: Vec<Spanned<SocketAddr>>,
+    /// Unix sockets to listen on; who may open one is trusted as a proxy.
+    pub unix: Vec<Spanned<PathBuf>>,
+    /// Who may open them: permission bits as the file system has them.
+    pub unix_mode: u32,
     /// Networks whose forwarding headers and PROXY protocol are believed.
     pub trusted_proxies: Vec<Spanned<IpNet>>,
     /// Where the table stands.
@@ -213,6 +217,10 @@ pub const REJECTS_FILES_MAX: Bound = Bound::new("files_max", 10, 1, 1_000);
 
 /// Listeners of one kind.
 pub const LISTENERS_MAX: usize = 64;
+/// Bytes of a Unix socket's path: the system's field on every platform, without the NUL at its end.
+pub const SOCKET_PATH_BYTES_MAX: usize = 103;
+/// Who may open a Unix socket, unless a policy says otherwise: the gateway's user and group.
+pub const UNIX_MODE: u32 = 0o660;
 /// Networks in one list.
 pub const NETWORKS_MAX: usize = 4_096;
 /// Certificates.
@@ -245,7 +253,10 @@ fn read_listen(listen: &mut Reader<'_>) -> ListenConfig {
     };
     let (https, http) = (addresses("https"), addresses("http"));
     let trusted_proxies = listen.list("trusted_proxies", NETWORKS_MAX, parse_network);
-    listen.refuse(&["unix"], "is not supported yet");
+    let directory = listen.directory();
+    let unix = listen.list("unix", LISTENERS_MAX, |text| parse_socket_path(text, &directory));
+    let unix = unix.map_or_else(Vec::new, |list| list.value);
+    let unix_mode = read_unix_mode(listen, &unix);
 
     let has_proxies = trusted_proxies.as_ref().is_none_or(|list| !list.value.is_empty());
     if !http.is_empty() && (!listen.has("trusted_proxies") || !has_proxies) {
@@ -254,7 +265,30 @@ fn read_listen(listen: &mut Reader<'_>) -> ListenConfig {
         listen.error(listen.key_span("http"), fault.hint("use https, or name the proxy's network in trusted_proxies"));
     }
     let trusted_proxies = trusted_proxies.map(|list| list.value).unwrap_or_default();
-    ListenConfig { https, http, trusted_proxies, span: listen.span() }
+    ListenConfig { https, http, unix, unix_mode, trusted_proxies, span: listen.span() }
+}
+
+fn read_unix_mode(listen: &mut Reader<'_>, unix: &[Spanned<PathBuf>]) -> u32 {
+    let Some(mode) = listen.one_of("unix_mode", UNIX_MODES) else { return UNIX_MODE };
+    if unix.is_empty() {
+        listen.error(listen.key_span("unix_mode"), Fault::new("unix_mode has no meaning without unix"));
+    }
+    if mode.value & 0o002 != 0 {
+        let fault =
+            Fault::new("every user of this machine can open the socket, and is believed whatever client it names");
+        listen.warning(Some(mode.span), fault.hint("use \"0660\", and let the proxy run with the socket's group"));
+    }
+    mode.value
+}
+
+/// Reads the path of a socket, which the system keeps in a short field.
+fn parse_socket_path(text: &str, directory: &Path) -> Result<PathBuf, Fault> {
+    let path = directory.join(parse_path(text)?);
+    if path.as_os_str().len() > SOCKET_PATH_BYTES_MAX {
+        let fault = format!("{text:?} is longer than the {SOCKET_PATH_BYTES_MAX} bytes that a socket's path may have");
+        return Err(Fault::new(fault));
+    }
+    Ok(path)
 }
 
 fn read_edge(edge: &mut Reader<'_>) -> EdgeConfig {
@@ -372,6 +406,8 @@ impl Default for LogConfig {
     }
 }
 
+const UNIX_MODES: &[(&str, u32)] = &[("0600", 0o600), ("0660", UNIX_MODE), ("0666", 0o666)];
+
 const LOG_FORMATS: &[(&str, LogFormat)] =
     &[("auto", LogFormat::Auto), ("text", LogFormat::Text), ("json", LogFormat::Json)];
 
@@ -399,6 +435,7 @@ mod tests {
     fn a_whole_file_is_read() {
         let (config, found) = check(
             "[listen]\nhttps = ['0.0.0.0:8443', '[::]:8443']\nhttp = ['127.0.0.1:80']\ntrusted_proxies = ['10.0.0.0/8', '::1']\n\
+             unix = ['/run/hookward.sock', 'h.sock']\nunix_mode = '0600'\n\
              [edge]\nconnections_max = 5\nhead_seconds = 3\nworkers = 2\n\
              [[tls]]\ncertificate = 'a.pem'\nkey = '/b.key'\nnames = ['Hooks.example.com', '*.example.com']\n\
              [[tls]]\ncertificate = 'c.pem'\nkey = 'd.key'\n\
@@ -407,6 +444,8 @@ mod tests {
         assert_eq!(found, Vec::<String>::new());
         let listen = config.listen.unwrap();
         assert_eq!((listen.https.len(), listen.http.len(), listen.trusted_proxies.len()), (2, 1, 2));
+        let sockets: Vec<_> = listen.unix.iter().map(|path| path.value.to_str().unwrap()).collect();
+        assert_eq!((sockets, listen.unix_mode), (vec!["/run/hookward.sock", "etc/h.sock"], 0o600));
         let edge = EdgeConfig {
             connections_max: 5,
             head_time: Duration::from_secs(3),
@@ -441,11 +480,23 @@ mod tests {
     #[test]
     fn each_fault_is_told_at_its_place() {
         let plain = "plain http is only for a proxy in front that terminates TLS, and there are no trusted_proxies";
+        let long = "a".repeat(103);
         let rows = [
             ("[listen]\nhttps = ['8443']", "2:10: \"8443\" is not an address and a port"),
             ("[listen]\nhttp = ['127.0.0.1:80']", &format!("2:1: {plain}")),
             ("[listen]\nhttp = ['127.0.0.1:80']\ntrusted_proxies = []", &format!("2:1: {plain}")),
-            ("[listen]\nunix = '/run/h.sock'", "2:1: \"unix\" is not supported yet"),
+            ("[listen]\nunix = '/run/h.sock'", "2:8: unix must be an array of strings, got a string"),
+            ("[listen]\nunix = ['']", "2:9: \"\" is not a path"),
+            (
+                &format!("[listen]\nunix = ['/{}', '/{long}']", "a".repeat(102)),
+                &format!("2:{}: \"/{long}\" is longer than the 103 bytes that a socket's path may have", 9 + 107),
+            ),
+            ("[listen]\nunix_mode = '0660'", "2:1: unix_mode has no meaning without unix"),
+            ("[listen]\nunix = ['a']\nunix_mode = '660'", "3:13: unknown unix_mode \"660\""),
+            (
+                "[listen]\nunix = ['a']\nunix_mode = '0666'",
+                "3:13: warning: every user of this machine can open the socket, and is believed whatever client it names",
+            ),
             ("[listen]\ntrusted_proxies = ['10.0.0.1/8']", "2:20: \"10.0.0.1/8\" has bits set after its first 8"),
             ("[edge]\nconnections_max = 0", "2:19: connections_max is 0, must be 1..=1_000_000"),
             ("[edge]\nconnections_maz = 1", "2:1: unknown key \"connections_maz\" in edge"),

@@ -29,3 +29,4 @@ mod reload;
 mod scale;
 mod schema;
 mod secrets;
+mod unix;

@@ -171,6 +171,7 @@ impl House {
             edge: EdgeConfig { workers: Some(1), drain_time: Duration::from_secs(1), ..EdgeConfig::default() },
             https: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
             http: Vec::new(),
+            unix: Vec::new(),
             trusted_proxies: Networks::default(),
             certificates: Some(Certificates::load(&[files]).unwrap()),
             policy,

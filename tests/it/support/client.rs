@@ -2,6 +2,8 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::crypto::aws_lc_rs;
@@ -30,6 +32,7 @@ pub(crate) struct Connection {
 
 enum Stream {
     Plain(TcpStream),
+    Unix(UnixStream),
     Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
 }
 
@@ -94,6 +97,14 @@ impl Connection {
         Self { stream: Stream::Plain(socket(address)), read: Vec::new() }
     }
 
+    /// A connection over a Unix socket.
+    pub(crate) fn unix(path: &Path) -> Self {
+        let socket = UnixStream::connect(path).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.set_write_timeout(Some(PATIENCE)).unwrap();
+        Self { stream: Stream::Unix(socket), read: Vec::new() }
+    }
+
     /// A socket of a TLS listener, before any handshake.
     pub(crate) fn raw(address: SocketAddr) -> Self {
         Self::plain(address)
@@ -103,6 +114,7 @@ impl Connection {
     pub(crate) fn write(&mut self, bytes: &[u8]) {
         let written = match &mut self.stream {
             Stream::Plain(stream) => stream.write_all(bytes),
+            Stream::Unix(stream) => stream.write_all(bytes),
             Stream::Tls(stream) => stream.write_all(bytes).and_then(|()| stream.flush()),
         };
         if let Err(error) = written {
@@ -172,17 +184,17 @@ impl Connection {
 
     /// Closes without a word more, as a sender that went away.
     pub(crate) fn close(self) {
-        let socket = match self.stream {
-            Stream::Plain(socket) => socket,
-            Stream::Tls(stream) => stream.sock,
+        let _ = match self.stream {
+            Stream::Plain(socket) => socket.shutdown(Shutdown::Both),
+            Stream::Unix(socket) => socket.shutdown(Shutdown::Both),
+            Stream::Tls(stream) => stream.sock.shutdown(Shutdown::Both),
         };
-        let _ = socket.shutdown(Shutdown::Both);
     }
 
     /// The TLS version that was agreed on.
     pub(crate) fn version(&self) -> Option<ProtocolVersion> {
         match &self.stream {
-            Stream::Plain(_) => None,
+            Stream::Plain(_) | Stream::Unix(_) => None,
             Stream::Tls(stream) => stream.conn.protocol_version(),
         }
     }
@@ -190,7 +202,7 @@ impl Connection {
     /// The protocol that ALPN chose.
     pub(crate) fn protocol(&self) -> Option<String> {
         match &self.stream {
-            Stream::Plain(_) => None,
+            Stream::Plain(_) | Stream::Unix(_) => None,
             Stream::Tls(stream) => stream.conn.alpn_protocol().map(|name| String::from_utf8(name.to_vec()).unwrap()),
         }
     }
@@ -198,7 +210,7 @@ impl Connection {
     /// The certificate that the gateway showed, as DER.
     pub(crate) fn certificate(&self) -> Vec<u8> {
         match &self.stream {
-            Stream::Plain(_) => Vec::new(),
+            Stream::Plain(_) | Stream::Unix(_) => Vec::new(),
             Stream::Tls(stream) => stream.conn.peer_certificates().unwrap()[0].to_vec(),
         }
     }
@@ -208,6 +220,7 @@ impl Connection {
         let mut buffer = [0; 16 * 1024];
         let read = match &mut self.stream {
             Stream::Plain(stream) => stream.read(&mut buffer),
+            Stream::Unix(stream) => stream.read(&mut buffer),
             Stream::Tls(stream) => stream.read(&mut buffer),
         };
         match read {

@@ -14,6 +14,7 @@ use hookward::admit::{Capacity, Limits};
 use hookward::cli::cert;
 use hookward::clock::Clock;
 use hookward::edge::tls::{CertificateFiles, Certificates};
+use hookward::edge::unix;
 use hookward::forward::names::Names;
 use hookward::gateway::Shared;
 use hookward::policy::Policy;
@@ -66,6 +67,7 @@ pub(crate) struct House {
     pub(crate) names: Names,
     certificates: Vec<Vec<String>>,
     plain: Option<Networks>,
+    unix: Vec<unix::Place>,
     format: Format,
 }
 
@@ -105,6 +107,7 @@ impl House {
             names: Names::fixed([]),
             certificates: vec![vec!["localhost".to_owned()]],
             plain: None,
+            unix: Vec::new(),
             format: Format::Json,
         }
     }
@@ -143,6 +146,12 @@ impl House {
         self
     }
 
+    /// A listener on a Unix socket too.
+    pub(crate) fn unix(mut self, path: &Path, mode: u32) -> Self {
+        self.unix.push(unix::Place { path: path.to_owned(), mode });
+        self
+    }
+
     /// The access log as people read it.
     pub(crate) fn text_log(mut self) -> Self {
         self.format = Format::Text;
@@ -175,6 +184,7 @@ impl House {
             edge: self.edge,
             https: vec![loopback],
             http: self.plain.iter().map(|_| loopback).collect(),
+            unix: self.unix,
             trusted_proxies: self.plain.unwrap_or_default(),
             certificates: Some(certificates),
             policy,

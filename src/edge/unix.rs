@@ -1,0 +1,170 @@
+//! Listening on Unix sockets: the file that stands for one, from its making to its end.
+//!
+//! Who may open the file is a proxy of this machine ([`Peer::Local`](crate::gateway::Peer)), so its mode is part of the gateway's defence: it is right before
+//! the first connection can be made. All workers accept on one socket, since nothing spreads connections over several at one path.
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+
+use socket2::{Domain, SockAddr, Socket, Type};
+
+use super::listen::BACKLOG;
+
+/// A Unix socket to listen on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Where its file is made.
+    pub path: PathBuf,
+    /// Who may open it: permission bits as the file system has them.
+    pub mode: u32,
+}
+
+/// The file of a socket that is listened on; removed on drop, unless another one has taken its place.
+#[derive(Debug)]
+pub struct SocketFile {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+/// Makes a socket at this place, with a handle for each of `workers`. A socket on which nobody listens any more is replaced.
+///
+/// # Errors
+/// `AddrInUse` where somebody listens, `AlreadyExists` where something else than a socket stands, else what the system says; nothing is left then.
+pub fn bind(place: &Place, workers: usize) -> io::Result<(SocketFile, Vec<UnixListener>)> {
+    remove_stale(&place.path)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SockAddr::unix(&place.path)?)?;
+    let file = SocketFile::at(&place.path)?;
+    // Nobody can connect before `listen`, however the file was made.
+    fs::set_permissions(&place.path, Permissions::from_mode(place.mode))?;
+    socket.listen(BACKLOG)?;
+    let first = UnixListener::from(socket);
+    let others = (1..workers).map(|_| first.try_clone()).collect::<io::Result<Vec<_>>>()?;
+    Ok((file, std::iter::once(first).chain(others).collect()))
+}
+
+/// Removes what a gateway left that could not tidy up. What answers, or is no socket, stays.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    let there = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        there => there?,
+    };
+    if !there.file_type().is_socket() {
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "what stands there is not a socket"));
+    }
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // A listener whose queue is full must not hold up the start.
+    socket.set_nonblocking(true)?;
+    match socket.connect(&SockAddr::unix(path)?) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
+        Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+        Ok(()) | Err(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "somebody listens there")),
+    }
+}
+
+impl SocketFile {
+    fn at(path: &Path) -> io::Result<Self> {
+        let made = fs::symlink_metadata(path)?;
+        Ok(Self { path: path.to_owned(), device: made.dev(), inode: made.ino() })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let ours = |there: fs::Metadata| there.dev() == self.device && there.ino() == self.inode;
+        if fs::symlink_metadata(&self.path).is_ok_and(ours) {
+            // What cannot be removed is found stale by the next start.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixStream;
+
+    fn place(folder: &tempfile::TempDir, mode: u32) -> Place {
+        Place { path: folder.path().join("gateway.sock"), mode }
+    }
+
+    #[test]
+    fn only_a_socket_that_nobody_answers_on_is_replaced() {
+        type Before = fn(&Path) -> Option<UnixListener>;
+        let rows: [(&str, Before, Result<(), io::ErrorKind>); 5] = [
+            ("nothing", |_| None, Ok(())),
+            (
+                "a stale socket",
+                |path| {
+                    drop(UnixListener::bind(path).unwrap());
+                    None
+                },
+                Ok(()),
+            ),
+            ("a live socket", |path| Some(UnixListener::bind(path).unwrap()), Err(io::ErrorKind::AddrInUse)),
+            (
+                "a file",
+                |path| {
+                    fs::write(path, "kept").unwrap();
+                    None
+                },
+                Err(io::ErrorKind::AlreadyExists),
+            ),
+            (
+                "a link to a stale socket",
+                |path| {
+                    let other = path.with_extension("other");
+                    drop(UnixListener::bind(&other).unwrap());
+                    std::os::unix::fs::symlink(&other, path).unwrap();
+                    None
+                },
+                Err(io::ErrorKind::AlreadyExists),
+            ),
+        ];
+        for (name, before, expected) in rows {
+            let folder = tempfile::tempdir().unwrap();
+            let place = place(&folder, 0o660);
+            let _kept = before(&place.path);
+            let bound = bind(&place, 2);
+            let found = bound.as_ref().map(|(_, listeners)| listeners.len()).map_err(io::Error::kind);
+            assert_eq!(found, expected.map(|()| 2), "{name}");
+            assert!(fs::symlink_metadata(&place.path).is_ok(), "{name}: ours, or what was there");
+        }
+    }
+
+    #[test]
+    fn the_file_has_its_mode_and_goes_with_the_gateway() {
+        for mode in [0o600, 0o660, 0o666] {
+            let folder = tempfile::tempdir().unwrap();
+            let place = place(&folder, mode);
+            let (file, listeners) = bind(&place, 1).unwrap();
+            assert_eq!(fs::symlink_metadata(&place.path).unwrap().mode() & 0o7777, mode);
+            assert!(UnixStream::connect(&place.path).is_ok());
+            drop((file, listeners));
+            assert!(fs::symlink_metadata(&place.path).is_err(), "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_took_its_place_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = place(&folder, 0o660);
+        let (file, _listeners) = bind(&place, 1).unwrap();
+        fs::rename(&place.path, place.path.with_extension("away")).unwrap();
+        let successor = UnixListener::bind(&place.path).unwrap();
+        drop(file);
+        assert!(UnixStream::connect(&place.path).is_ok());
+        drop(successor);
+    }
+}
