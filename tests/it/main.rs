@@ -19,6 +19,7 @@ mod edge;
 mod events;
 mod forward;
 mod gateway;
+mod hostile_upstreams;
 mod limits;
 mod monitor;
 mod policies;
