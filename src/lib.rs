@@ -26,7 +26,7 @@
 //!
 //! Ground floor ([`reason`], [`rejection`], [`secret`], [`clock`], [`header`], [`bounded`], [`request_record`]) ← [`payload`] ← [`auth`], [`sanitize`] ←
 //! [`policy`] and [`admit`] ← [`delivery`] ← [`forward`], [`record`], [`receive`], [`reply`] ← [`gateway`], [`offline`], [`schema_tools`] ← [`edge`], [`admin`] ← [`server`] ← [`cli`].
-//! Nobody imports from the right, but for `policy`, which compiles what `forward` follows ([`forward::headers`], [`forward::sign`], [`forward::target`]).
+//! Nobody imports from the right, but for `policy`, which compiles what `forward` follows ([`forward::headers`], [`forward::names`], [`forward::sign`], [`forward::target`]).
 
 pub mod bounded;
 pub mod clock;

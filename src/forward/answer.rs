@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, StatusCode};
 
-use super::pool::{Exchange, ExchangeFault};
+use super::pool::{Exchange, ExchangeFault, TooMuch};
 use crate::reason::Reason;
 use crate::rejection::Rejection;
 
@@ -60,6 +60,9 @@ impl From<ExchangeFault> for Rejection {
         match fault {
             ExchangeFault::Connect(error) => Self::new(Reason::UpstreamConnect).fact("error", error.kind().to_string()),
             ExchangeFault::Broken(error) => Self::new(Reason::UpstreamFailed).fact("error", broken(&error)),
+            ExchangeFault::Ambiguous => {
+                Self::new(Reason::UpstreamFailed).fact("error", "the answer's length is told in more than one way")
+            }
             ExchangeFault::AnswerTooLarge => {
                 Self::new(Reason::UpstreamFailed).fact("error", "the answer's body is too long")
             }
@@ -69,7 +72,9 @@ impl From<ExchangeFault> for Rejection {
 
 /// What broke, in words of ours: the library's text could hold bytes of the answer.
 fn broken(error: &hyper::Error) -> &'static str {
-    if error.is_parse() {
+    if error.is_parse_too_large() || is_too_much(error) {
+        "the answer's head is too long"
+    } else if error.is_parse() {
         "the answer is not HTTP/1.1"
     } else if error.is_incomplete_message() {
         "the connection ended before the answer did"
@@ -80,6 +85,13 @@ fn broken(error: &hyper::Error) -> &'static str {
     } else {
         "the connection failed"
     }
+}
+
+/// Whether the answer's head, with interim answers before it, had no end within its limit.
+fn is_too_much(error: &hyper::Error) -> bool {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>());
+    let cause = source.and_then(std::io::Error::get_ref).and_then(|inner| inner.downcast_ref::<TooMuch>());
+    cause.is_some()
 }
 
 fn asked_to_wait(headers: &HeaderMap) -> u64 {

@@ -4,7 +4,7 @@
 //! So spoofed identity headers and hop-by-hop mistakes have no code to live in.
 //!
 //! Reading order: [`target`] (where to), [`headers`] (what may leave), [`sign`] (Standard Webhooks), [`request`] (the request that leaves), [`pool`] (over which connection),
-//! [`answer`] (what the upstream's answer means for the sender); apart from these [`names`] (where a host is that is no upstream).
+//! [`answer`] (what the upstream's answer means for the sender); apart from these [`names`] (where a host is, and whether it may be there).
 
 pub mod answer;
 pub mod headers;

@@ -8,6 +8,7 @@
 //! **Invariant:** a request is sent again only if not one byte of it was sent before.
 
 mod drive;
+mod meter;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -19,7 +20,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use http::{Request, Response};
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderMap, Request, Response};
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -30,8 +32,11 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tower::Service;
 
+use super::names;
 use super::target::{At, Target, Transport};
 use drive::Driver;
+pub(super) use meter::TooMuch;
+use meter::{Meter, Metered};
 
 /// Idle connections kept for one upstream by one worker.
 const IDLE_MAX: usize = 128;
@@ -42,8 +47,11 @@ const IDLE_FOR: Duration = Duration::from_secs(4);
 /// How often a request is tried again when the connection turned out closed before anything was sent.
 const ATTEMPTS_MAX: u32 = 3;
 
-/// The most response header bytes an upstream may send.
+/// The most bytes of a response's head; what comes in one read may go over it, up to twice as far.
 const RESPONSE_HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// The most bytes that an upstream may send until its response's head is whole: interim responses (1xx), the head, and what of the body came along.
+const RESPONSE_START_BYTES_MAX: usize = 4 * RESPONSE_HEAD_BYTES_MAX;
 
 /// A request to an upstream.
 #[derive(Debug)]
@@ -74,6 +82,7 @@ struct Idle {
 struct Link {
     sender: SendRequest<Full<Bytes>>,
     driver: Driver,
+    meter: Meter,
 }
 
 /// An upstream's whole answer.
@@ -95,6 +104,9 @@ pub enum ExchangeFault {
     /// The exchange broke off after something was sent, or the answer is not HTTP.
     #[error("the exchange broke off")]
     Broken(#[source] hyper::Error),
+    /// The answer does not say clearly where it ends.
+    #[error("the answer's end is ambiguous")]
+    Ambiguous,
     /// The answer's body is longer than the limit.
     #[error("the answer's body is too long")]
     AnswerTooLarge,
@@ -123,6 +135,9 @@ impl Upstreams {
             match link.send(request).await {
                 Ok(response) => {
                     let (head, body) = response.into_parts();
+                    if !is_clear(&head.headers) {
+                        return Err(ExchangeFault::Ambiguous);
+                    }
                     let body = link.read(body, answer_bytes_max).await?;
                     self.give_back(&target.pool_key, link);
                     return Ok(Exchange { head, body, attempts });
@@ -211,8 +226,10 @@ impl Link {
     async fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> io::Result<Self> {
         let mut builder = Builder::new();
         builder.max_buf_size(RESPONSE_HEAD_BYTES_MAX);
-        let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
-        Ok(Self { sender, driver: Driver::new(connection) })
+        let meter = Meter::default();
+        let stream = TokioIo::new(Metered::new(stream, meter.clone()));
+        let (sender, connection) = builder.handshake(stream).await.map_err(io::Error::other)?;
+        Ok(Self { sender, driver: Driver::new(connection), meter })
     }
 
     /// Sends the request and waits for the head of the answer.
@@ -220,11 +237,14 @@ impl Link {
         if let Err(fault) = self.driver.until(self.sender.ready()).await {
             return Err(SendFault::Unsent(Box::new(request), fault));
         }
+        self.meter.limit(RESPONSE_START_BYTES_MAX);
         let response = self.driver.hand_over(|| self.sender.try_send_request(request));
-        self.driver.until(response).await.map_err(|mut fault| match fault.take_message() {
+        let response = self.driver.until(response).await.map_err(|mut fault| match fault.take_message() {
             Some(request) => SendFault::Unsent(Box::new(request), fault.into_error()),
             None => SendFault::Sent(fault.into_error()),
-        })
+        });
+        self.meter.lift();
+        response
     }
 
     /// Reads the answer's body: without a copy if it comes in one piece.
@@ -247,16 +267,26 @@ impl Link {
         Ok(if joined.is_empty() { whole } else { joined.freeze() })
     }
 
-    /// Polls the connection once: a close, or bytes that nobody asked for, are seen here.
+    /// Polls the connection once: a close, bytes that nobody asked for, or a request that the upstream answered and did not read are seen here.
     async fn is_open(&mut self) -> bool {
         self.driver.turn().await;
-        !self.driver.has_ended() && !self.sender.is_closed()
+        !self.driver.has_ended() && self.sender.is_ready()
     }
+}
+
+/// Whether an answer's length is told in one way that everybody understands alike: not by a coding that this end does not know, nor twice (RFC 9112 §6.3).
+fn is_clear(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let Some(coding) = codings.next() else { return true };
+    let is_chunked = coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+    is_chunked && codings.next().is_none() && !headers.contains_key(CONTENT_LENGTH)
 }
 
 async fn tcp(at: &At) -> io::Result<TcpStream> {
     let stream = match at {
-        At::Host { host, port } => TcpStream::connect((&**host, *port)).await?,
+        At::Host { host, port, link_local: true } => TcpStream::connect((&**host, *port)).await?,
+        // To the very addresses that were looked at: a second look-up might answer otherwise.
+        At::Host { host, port, link_local: false } => TcpStream::connect(&*names::upstream(host, *port).await?).await?,
         At::Addresses(addresses) => TcpStream::connect(&**addresses).await?,
     };
     stream.set_nodelay(true)?;

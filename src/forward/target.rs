@@ -49,6 +49,8 @@ pub enum At {
         host: Arc<str>,
         /// Port.
         port: u16,
+        /// Whether it may be a link-local address: see [`is_link_local`](super::names::is_link_local).
+        link_local: bool,
     },
     /// To the first of these that can be reached.
     Addresses(Arc<[SocketAddr]>),

@@ -18,17 +18,19 @@ type Fault = (Option<Range<usize>>, String);
 /// Compiles the upstream of a source.
 pub(super) fn target(config: &ForwardConfig, trust: &mut TrustCache) -> Result<Target, Fault> {
     let fault = |message: String| (Some(config.to.span.clone()), message);
+    let link_local = config.link_local;
     match &config.to.value {
         Upstream::Http(url) => {
             let (host, port) = place(url, 80);
-            over(url, "http", Transport::Tcp(At::Host { host, port })).map_err(fault)
+            over(url, "http", link_local, Transport::Tcp(At::Host { host, port, link_local })).map_err(fault)
         }
         Upstream::Https(url) => {
             let (host, port) = place(url, 443);
             let name = ServerName::try_from(host.to_string());
             let name = name.map_err(|_| fault(format!("{host:?} is not a name a certificate can have")))?;
             let config = trust.client_config(&config.trust_roots)?;
-            over(url, "https", Transport::Tls { at: At::Host { host, port }, name, config }).map_err(fault)
+            over(url, "https", link_local, Transport::Tls { at: At::Host { host, port, link_local }, name, config })
+                .map_err(fault)
         }
         Upstream::Unix { socket, path } => {
             let path: Uri = path.parse().map_err(|_| fault(format!("{path:?} is not a path")))?;
@@ -42,7 +44,7 @@ pub(super) fn target(config: &ForwardConfig, trust: &mut TrustCache) -> Result<T
     }
 }
 
-fn over(url: &Uri, scheme: &str, transport: Transport) -> Result<Target, String> {
+fn over(url: &Uri, scheme: &str, link_local: bool, transport: Transport) -> Result<Target, String> {
     let authority = url.authority().map(http::uri::Authority::as_str).unwrap_or_default();
     let path = url.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
     let host = HeaderValue::from_str(authority).map_err(|_| format!("{authority:?} is not a host"))?;
@@ -51,7 +53,14 @@ fn over(url: &Uri, scheme: &str, transport: Transport) -> Result<Target, String>
         Transport::Tls { config, .. } => format!(" {:p}", Arc::as_ptr(config)),
         Transport::Tcp(_) | Transport::Unix(_) => String::new(),
     };
-    Ok(Target { transport, path: Uri::from(path), host, pool_key: Arc::from(format!("{scheme}://{authority}{trust}")) })
+    // Nor does the one that may not go somewhere use the connection of the one that may.
+    let reach = if link_local { " link-local" } else { "" };
+    Ok(Target {
+        transport,
+        path: Uri::from(path),
+        host,
+        pool_key: Arc::from(format!("{scheme}://{authority}{trust}{reach}")),
+    })
 }
 
 fn place(url: &Uri, default_port: u16) -> (Arc<str>, u16) {

@@ -22,6 +22,7 @@ mod floods;
 mod forward;
 mod gateway;
 mod guard;
+mod hostile_upstreams;
 mod limits;
 mod monitor;
 mod policies;

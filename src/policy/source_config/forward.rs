@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use http::Uri;
 
 use super::auth::{SecretPlace, read_place, read_trust_roots};
-use crate::forward::HeaderRules;
+use crate::forward::{HeaderRules, names};
 use crate::policy::table::parse::{Fault, parse_path, parse_url};
 use crate::policy::table::{Bound, Reader, Setting, Spanned};
 
@@ -20,6 +20,8 @@ pub struct ForwardConfig {
     pub headers: Vec<Spanned<String>>,
     /// The secret that signs what is forwarded.
     pub sign: Option<Spanned<SecretPlace>>,
+    /// Whether the upstream may be at a link-local address, where clouds hand out credentials.
+    pub link_local: bool,
     /// Files with the certificates that an `https` upstream's own must lead to; empty: the public ones.
     pub trust_roots: Vec<Spanned<PathBuf>>,
 }
@@ -59,8 +61,24 @@ pub(super) fn read_forward(forward: &mut Reader<'_>) -> Option<ForwardConfig> {
         let fault = Fault::new("trust_roots has no meaning without an https upstream");
         forward.error(forward.key_span("trust_roots"), fault);
     }
+    let link_local = forward.boolean("link_local").is_some_and(|link_local| link_local.value);
+    if let Some(to) = to.as_ref().filter(|to| !link_local && is_link_local(&to.value)) {
+        let fault = Fault::new("the upstream is at a link-local address, or where a cloud hands out credentials");
+        forward.error(Some(to.span.clone()), fault.hint("if it is meant, say link_local = true"));
+    }
     let headers = headers.map(|headers| headers.value).unwrap_or_default();
-    Some(ForwardConfig { to: to?, deadline, headers, sign, trust_roots })
+    Some(ForwardConfig { to: to?, deadline, headers, sign, link_local, trust_roots })
+}
+
+/// Whether an upstream is written as a link-local address. What a name leads to is looked at when a connection is made.
+fn is_link_local(upstream: &Upstream) -> bool {
+    match upstream {
+        Upstream::Http(url) | Upstream::Https(url) => {
+            let host = url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+            host.parse().is_ok_and(names::is_link_local)
+        }
+        Upstream::Unix { .. } => false,
+    }
 }
 
 fn parse_upstream(text: &str, directory: &Path) -> Result<Upstream, Fault> {

@@ -457,6 +457,13 @@ fn upstreams_are_urls_or_sockets() {
             &["5:1: trust_roots has no meaning without an https upstream"],
         ),
     ]);
+    let near = "the upstream is at a link-local address, or where a cloud hands out credentials";
+    for to in
+        ["http://169.254.169.254/x", "https://[fe80::1]/", "http://[::ffff:169.254.0.1]:80", "http://100.100.100.200"]
+    {
+        assert_eq!(check("", &format!("[forward]\nto = '{to}'")).1, [format!("4:6: {near}")], "{to}");
+        assert_eq!(check("", &format!("[forward]\nto = '{to}'\nlink_local = true")).1, Vec::<String>::new(), "{to}");
+    }
     for pattern in ["*", "a b", "authorization", "Connection", "x-forwarded-for", "x-hookward-source"] {
         let found = check("", &format!("[forward]\nto = 'http://a'\nheaders = ['x-ok', '{pattern}']")).1;
         assert_eq!(found.len(), 1, "{pattern}");
