@@ -25,13 +25,14 @@ pub fn with_linear_numbers<R>(options: ValidationOptions<'_, R, Tape>) -> Valida
         .with_keyword("multipleOf", |_, value, _| multiple_of(value))
 }
 
-/// Has the same keywords mean nothing, as in a schema whose metaschema leaves out the vocabulary that they belong to. The
+/// Has keywords of ours, those of [`patterns`](super::patterns) included, mean nothing, as in a schema whose metaschema leaves out the vocabulary that they belong to. The
 /// library leaves them out by itself, but for those that somebody brings along.
-pub(super) fn without_numbers<R>(options: ValidationOptions<'_, R, Tape>) -> ValidationOptions<'_, R, Tape> {
+pub(super) fn without_validation<R>(options: ValidationOptions<'_, R, Tape>) -> ValidationOptions<'_, R, Tape> {
     KEYWORDS.iter().fold(options, |options, keyword| options.with_keyword(*keyword, |_, _, _| Ok(Box::new(Always))))
 }
 
-const KEYWORDS: [&str; 6] = ["const", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"];
+const KEYWORDS: [&str; 7] =
+    ["const", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "pattern"];
 
 type Compiled<'s> = Result<Box<dyn for<'i> Keyword<'i, Tape>>, ValidationError<'s>>;
 
@@ -108,7 +109,7 @@ impl Keyword<'_, Tape> for Always {
 
 impl<'i> Keyword<'i, Tape> for Const {
     fn validate(&self, node: TapeNode<'i>) -> Result<(), ValidationError<'i>> {
-        judged(self.is_valid(node))
+        judged(node, self.is_valid(node))
     }
 
     fn is_valid(&self, node: TapeNode<'i>) -> bool {
@@ -118,7 +119,7 @@ impl<'i> Keyword<'i, Tape> for Const {
 
 impl<'i> Keyword<'i, Tape> for Bound {
     fn validate(&self, node: TapeNode<'i>) -> Result<(), ValidationError<'i>> {
-        judged(self.is_valid(node))
+        judged(node, self.is_valid(node))
     }
 
     fn is_valid(&self, node: TapeNode<'i>) -> bool {
@@ -133,7 +134,7 @@ impl<'i> Keyword<'i, Tape> for Bound {
 
 impl<'i> Keyword<'i, Tape> for MultipleOf {
     fn validate(&self, node: TapeNode<'i>) -> Result<(), ValidationError<'i>> {
-        judged(self.is_valid(node))
+        judged(node, self.is_valid(node))
     }
 
     fn is_valid(&self, node: TapeNode<'i>) -> bool {
@@ -146,6 +147,14 @@ impl<'i> Keyword<'i, Tape> for MultipleOf {
 }
 
 /// Which keyword failed and where is added by the library; more is not said of a payload.
-fn judged(valid: bool) -> Result<(), ValidationError<'static>> {
-    if valid { Ok(()) } else { Err(ValidationError::custom("the value does not fit")) }
+pub(super) fn judged(node: TapeNode<'_>, valid: bool) -> Result<(), ValidationError<'static>> {
+    if valid {
+        return Ok(());
+    }
+    // Whether any is left afterwards is no matter of this one.
+    let _ = node.take(ERROR_LOOKS);
+    Err(ValidationError::custom("the value does not fit"))
 }
+
+/// Looks that take as long as making an error of a keyword of ours.
+const ERROR_LOOKS: u64 = 32;

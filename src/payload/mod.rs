@@ -2,8 +2,8 @@
 //!
 //! This is the `validate` step of a delivery's way: the bytes were received whole and proven to come from the sender, and
 //! now have to mean one thing only. [`document`] reads JSON in one pass into a compact tape of spans over the received
-//! bytes; [`instance`] shows that tape to the schema validator, [`bounds`] calculates with its numbers and [`formats`]
-//! checks its URLs; `express` spares most payloads the validator; [`schema`] holds a source's compiled schemas, and [`declared`] what they
+//! bytes; [`instance`] shows that tape to the schema validator, [`bounds`] calculates with its numbers, [`formats`]
+//! checks its URLs and `patterns` its texts, and [`judging`] counts what that costs; `express` spares most payloads the validator; [`schema`] holds a source's compiled schemas, and [`declared`] what they
 //! declare, which decides what the sanitizer keeps and which names may stand in a log. [`form`] reads the fields of forms.
 //!
 //! **Invariant:** nothing here waits, logs, or copies a body; every later stage looks at the same bytes through spans.
@@ -20,10 +20,12 @@ mod fault;
 pub mod form;
 pub mod formats;
 pub mod instance;
+pub mod judging;
 mod listed;
 mod names;
 pub mod node;
 pub(crate) mod number;
+mod patterns;
 pub mod pointer;
 mod reader;
 mod scan;
