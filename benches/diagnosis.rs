@@ -17,7 +17,9 @@ use hookward::admit::networks::Networks;
 use hookward::admit::{Capacity, Limits};
 use hookward::clock::Clock;
 use hookward::delivery::HostMatch;
+use hookward::forward::names::Names;
 use hookward::forward::request::Protocol;
+use hookward::gateway::confirm::Visits;
 use hookward::gateway::diagnose::Diagnosis;
 use hookward::gateway::{Arrival, Commitment, Gateway, Settings, Shared};
 use hookward::policy::Policy;
@@ -86,8 +88,8 @@ fn gateway(diagnosis: Option<Diagnosis>) -> Arc<Gateway<Answering>> {
         response_bytes_max: 1 << 20,
         trusted_proxies: Networks::default(),
     };
-    let (reload, learning) = (Reload::default(), Semaphore::new(1));
-    let shared = Arc::new(Shared { policy, limits, clock: Clock::system(), settings, reload, learning });
+    let (reload, learning, visits) = (Reload::default(), Semaphore::new(1), Visits::new(Names::system()));
+    let shared = Arc::new(Shared { policy, limits, clock: Clock::system(), settings, reload, learning, visits });
     match diagnosis {
         Some(diagnosis) => Gateway::diagnosing(shared, Answering, telemetry.recorder(), diagnosis),
         None => Gateway::new(shared, Answering, telemetry.recorder()),

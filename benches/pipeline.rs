@@ -20,7 +20,9 @@ use hookward::auth::key::{KeyKind, NamedSecret};
 use hookward::auth::sign::{Unsigned, sign};
 use hookward::clock::Clock;
 use hookward::delivery::HostMatch;
+use hookward::forward::names::Names;
 use hookward::forward::request::Protocol;
+use hookward::gateway::confirm::Visits;
 use hookward::gateway::{Arrival, Commitment, Gateway, Settings, Shared};
 use hookward::policy::Policy;
 use hookward::policy::gateway_config::PoliciesConfig;
@@ -113,6 +115,7 @@ fn gateway() -> Arc<Gateway<Answering>> {
         },
         reload: Reload::default(),
         learning: Semaphore::new(1),
+        visits: Visits::new(Names::system()),
     };
     Gateway::new(Arc::new(shared), Answering, telemetry.expect("telemetry").recorder())
 }

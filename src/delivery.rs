@@ -83,6 +83,7 @@ use crate::admit::claims::{Claim, Reservation};
 use crate::admit::permit::{Permit, Slot};
 use crate::auth::authenticator::{Credentials, presents_nothing};
 use crate::auth::certificate::ClientChain;
+use crate::auth::confirmation::Confirmation;
 use crate::auth::facts::{self, Covered};
 use crate::auth::place::{Body, View};
 use crate::auth::{Head, Proof};
@@ -116,8 +117,35 @@ pub struct Answer {
     pub body: Bytes,
     /// Why, for the log.
     pub why: &'static str,
-    /// The secret that a provider handed over, to be kept.
-    pub learned: Option<Secret>,
+    /// What has to be done before it may go out.
+    pub duty: Option<Duty>,
+    /// The room and the claim of the delivery that it answers, where it came so far.
+    held: Option<Box<Held>>,
+}
+
+/// What has to be done before an answer may go out. Without it the answer would be a lie.
+#[derive(Debug)]
+pub enum Duty {
+    /// A secret that a provider handed over is kept.
+    Keep(Secret),
+    /// A subscription is confirmed by a visit.
+    Confirm(Confirmation),
+}
+
+/// What an accepted delivery holds until it is done.
+#[derive(Debug)]
+struct Held {
+    _slot: Slot,
+    novelty: Novelty,
+}
+
+impl Answer {
+    /// Remembers the delivery that it answers: its repetitions are known then. `now` is monotonic.
+    pub fn commit(&mut self, now: Duration) {
+        if let Some(held) = self.held.take() {
+            held.novelty.commit(now);
+        }
+    }
 }
 
 /// Whether the connection's certificate serves the request's Host.
@@ -220,6 +248,7 @@ pub struct Accepted<'d> {
     routed: Routed<'d>,
     body: Bytes,
     sender: Sender<'d>,
+    at: UnixSeconds,
     slot: Slot,
     novelty: Novelty,
     monitored: Vec<Rejection>,
@@ -234,6 +263,15 @@ enum Novelty {
     Duplicate,
     /// Nothing signed tells one delivery from another, or it is judged offline.
     Unknown,
+}
+
+impl Novelty {
+    fn commit(self, now: Duration) {
+        match self {
+            Self::New(claim) => claim.commit(now),
+            Self::Duplicate | Self::Unknown => {}
+        }
+    }
 }
 
 /// A delivery whose payload fits what the policy says.
@@ -427,7 +465,7 @@ impl<'d> Received<'d> {
                 Err(fault) => doubt(fault)?,
             },
             (Presentation::Missing(fault), _) => {
-                greet::meet(&routed, &self.body)?;
+                greet::meet(&routed, &self.body, now)?;
                 doubt(fault)?
             }
             (Presentation::Refuted(fault), _) => doubt(fault)?,
@@ -477,15 +515,23 @@ impl<'d> Authenticated<'d> {
         };
         let mut monitored = self.monitored;
         monitored.extend(slot.take_monitored());
-        Ok(Accepted { routed: self.routed, body: self.body, sender: self.sender, slot, novelty, monitored })
+        Ok(Accepted {
+            routed: self.routed,
+            body: self.body,
+            sender: self.sender,
+            at: self.at,
+            slot,
+            novelty,
+            monitored,
+        })
     }
 
     /// Takes a recorded delivery on without limits and replay protection.
     #[must_use]
     pub fn accept_offline(self) -> Accepted<'d> {
         let slot = Slot::offline(self.permit);
-        let (sender, monitored) = (self.sender, self.monitored);
-        Accepted { routed: self.routed, body: self.body, sender, slot, novelty: Novelty::Unknown, monitored }
+        let (sender, at, monitored) = (self.sender, self.at, self.monitored);
+        Accepted { routed: self.routed, body: self.body, sender, at, slot, novelty: Novelty::Unknown, monitored }
     }
 
     /// Takes a recorded delivery on without limits, but with replay protection: the records before it count.
@@ -495,8 +541,8 @@ impl<'d> Authenticated<'d> {
     pub fn accept_sequence(self, limits: &Limits, now: Duration) -> Result<Accepted<'d>, Rejection> {
         let novelty = self.claim(limits, now)?;
         let slot = Slot::offline(self.permit);
-        let (sender, monitored) = (self.sender, self.monitored);
-        Ok(Accepted { routed: self.routed, body: self.body, sender, slot, novelty, monitored })
+        let (sender, at, monitored) = (self.sender, self.at, self.monitored);
+        Ok(Accepted { routed: self.routed, body: self.body, sender, at, slot, novelty, monitored })
     }
 
     fn claim(&self, limits: &Limits, now: Duration) -> Result<Novelty, Rejection> {
@@ -539,7 +585,9 @@ impl<'d> Accepted<'d> {
     pub fn validate(mut self) -> Result<Validated<'d>, Ended> {
         let source = self.routed.source;
         let document = if self.routed.json { Some(Document::read(self.body.clone(), source.json)?) } else { None };
-        self.greet_authentic(document.as_ref())?;
+        if let Err(ended) = self.greet_authentic(document.as_ref()) {
+            return Err(self.hold(ended));
+        }
         let (event, delivery_id) = self.find_facts(document.as_ref());
         let rules = &source.event;
         let mut membership = Membership::Unasked;
@@ -562,6 +610,17 @@ impl<'d> Accepted<'d> {
             Some(_) | None => None,
         };
         Ok(Validated { delivery: self, document, event, delivery_id, schema, membership })
+    }
+
+    /// Leaves what the delivery holds to the answer that ends it.
+    fn hold(self, ended: Ended) -> Ended {
+        match ended {
+            Ended::Answered(mut answer) => {
+                answer.held = Some(Box::new(Held { _slot: self.slot, novelty: self.novelty }));
+                Ended::Answered(answer)
+            }
+            Ended::Rejected(_) => ended,
+        }
     }
 
     /// The event's name and the provider's id of the delivery, from one look at the body.
@@ -602,7 +661,7 @@ fn unlisted(source: &Source, event: Option<&str>) -> Result<(), Ended> {
         (Unlisted::Accept, _) => Ok(()),
         (Unlisted::Acknowledge, _) => {
             let (headers, body) = (HeaderMap::new(), source.forward.acknowledgement.clone());
-            Err(Answer { headers, body, why: "event_unlisted", learned: None }.into())
+            Err(Answer { headers, body, why: "event_unlisted", duty: None, held: None }.into())
         }
         (Unlisted::Refuse, None) => Err(Reason::EventMissing.into()),
         (Unlisted::Refuse, Some(_)) => Err(Reason::EventUnlisted.into()),
@@ -626,7 +685,7 @@ impl<'d> Validated<'d> {
     /// # Errors
     /// `sanitizer_refused`.
     pub fn sanitize(self) -> Result<Sanitized<'d>, Rejection> {
-        let Accepted { routed, body, sender, slot, novelty, mut monitored } = self.delivery;
+        let Accepted { routed, body, sender, at: _, slot, novelty, mut monitored } = self.delivery;
         let (body, report) = match &self.document {
             Some(document) => {
                 let declared = self.schema.map(Schema::declared);
@@ -700,9 +759,7 @@ impl<'d> Sanitized<'d> {
 
     /// Remembers the delivery as accepted: its upstream took it. Without this a repetition is a new delivery. `now` is monotonic.
     pub fn commit(self, now: Duration) {
-        if let Novelty::New(claim) = self.novelty {
-            claim.commit(now);
-        }
+        self.novelty.commit(now);
     }
 
     /// The event's name.

@@ -23,7 +23,9 @@ use crate::edge::listen;
 use crate::edge::serve::{Listener, Worker};
 use crate::edge::tls::{self, CertificateStore, Certificates};
 use crate::forward::Upstreams;
+use crate::forward::names::Names;
 use crate::forward::request::Protocol;
+use crate::gateway::confirm::Visits;
 use crate::gateway::diagnose::Diagnosis;
 use crate::gateway::{self, Gateway, Shared};
 use crate::policy::Policy;
@@ -51,6 +53,8 @@ pub struct Startup {
     pub telemetry: Telemetry,
     /// The time.
     pub clock: Clock,
+    /// Where hosts are that a subscription is confirmed at.
+    pub names: Names,
 }
 
 /// A running gateway.
@@ -112,6 +116,7 @@ impl Server {
             settings: request_settings(&startup.edge, startup.trusted_proxies),
             reload: Reload::default(),
             learning: Semaphore::new(1),
+            visits: Visits::new(startup.names),
         });
         let tls = match &store {
             Some(store) => {

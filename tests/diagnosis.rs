@@ -23,7 +23,9 @@ use hookward::auth::scheme::{Algorithm, Encoding, Hash, Scheme, SecretForm, Shap
 use hookward::auth::sign::{Unsigned, sign};
 use hookward::clock::Clock;
 use hookward::delivery::HostMatch;
+use hookward::forward::names::Names;
 use hookward::forward::request::Protocol;
+use hookward::gateway::confirm::Visits;
 use hookward::gateway::diagnose::{Diagnosis, Diagnostician, QUEUE_BYTES_MAX, QUEUE_MAX};
 use hookward::gateway::{Arrival, Commitment, Gateway, Settings, Shared};
 use hookward::policy::gateway_config::PoliciesConfig;
@@ -497,8 +499,8 @@ impl House {
             trusted_proxies: Networks::default(),
         };
         let policy = ArcSwap::from_pointee(policy(&limits));
-        let (reload, learning) = (Reload::default(), Semaphore::new(1));
-        let shared = Arc::new(Shared { policy, limits, clock: clock.clone(), settings, reload, learning });
+        let (reload, learning, visits) = (Reload::default(), Semaphore::new(1), Visits::new(Names::system()));
+        let shared = Arc::new(Shared { policy, limits, clock: clock.clone(), settings, reload, learning, visits });
         let (diagnosis, diagnostician) = Diagnosis::new();
         let gateway = Gateway::diagnosing(shared, Answering, telemetry.recorder(), diagnosis.clone());
         Self { gateway, diagnosis, diagnostician: Some(diagnostician), telemetry, written, clock, clients: 0 }

@@ -11,11 +11,11 @@
 use bytes::Bytes;
 
 use super::certificate::{self, ClientCertificate, ClientChain, Holder};
+use super::confirmation::Confirmation;
 use super::credential::Credential;
-use super::place::{Body, Head, View};
+use super::place::{Body, Head, Place, View};
 use super::scheme::Scheme;
-use super::template::Signer;
-use super::verify::{Proof, Verifier};
+use super::verify::{ChallengeKey, Proof, Verifier};
 use crate::clock::UnixSeconds;
 use crate::reason::Reason;
 use crate::rejection::Rejection;
@@ -114,11 +114,24 @@ impl Authenticator {
         self.methods().any(|method| matches!(method, Method::Connection(_)))
     }
 
-    /// What signs the answers to challenges.
+    /// What signs the answers to challenges; `None` where no secret for that is in force.
     #[must_use]
-    pub fn signer(&self) -> Option<&dyn Signer> {
-        let verifier = self.methods().nth(self.answers).and_then(Method::verifier);
-        verifier.map(|verifier| verifier as &dyn Signer)
+    pub fn challenge_key(&self, now: UnixSeconds) -> Option<ChallengeKey<'_>> {
+        self.methods().nth(self.answers).and_then(Method::verifier)?.challenge_key(now)
+    }
+
+    /// The visit that confirms the subscription which an authentic request asks for, at the URL that stands at `place`.
+    ///
+    /// # Errors
+    /// `handshake_refused` where that is none to be visited, and wherever the request could have been proven without its provider's signature.
+    pub fn confirmation(&self, place: &Place, view: &View<'_>) -> Result<Confirmation, Rejection> {
+        let refused = |expected: String| Rejection::new(Reason::HandshakeRefused).fact("expected", expected);
+        if self.combine == Combine::Any && !self.more.is_empty() {
+            return Err(refused("a source whose senders prove themselves in one way".to_owned()));
+        }
+        let verifier = self.methods().nth(self.answers).and_then(Method::verifier).ok_or(Reason::HandshakeRefused)?;
+        let url = place.read(view).ok().flatten().ok_or_else(|| refused(place.to_string()))?;
+        verifier.confirmation(&url, view)
     }
 
     /// What the head and the connection present for this source.

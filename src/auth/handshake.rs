@@ -38,6 +38,8 @@ pub struct Handshake {
     pub headers: Box<[(HeaderName, Template)]>,
     /// Where the provider hands over the secret it will sign with.
     pub learn: Option<Place>,
+    /// Where the provider names the URL that has to be visited before it is answered.
+    pub confirm: Option<Place>,
 }
 
 /// Whether a handshake has to be authentic.
@@ -134,6 +136,9 @@ impl Handshake {
         let refused = |what: &'static str| Rejection::new(Reason::HandshakeRefused).fact("expected", what);
         if let Some(broken) = self.require.iter().find(|requirement| !requirement.holds(filling)) {
             return Err(Rejection::new(Reason::HandshakeRefused).fact("condition_not_met", broken.value.to_string()));
+        }
+        if self.signs() && filling.signer.is_none() {
+            return Err(refused("a secret in force to answer with"));
         }
         let is_fit = if self.signs() { is_challenge } else { is_echo };
         let templates = self.headers.iter().map(|(_, template)| template);

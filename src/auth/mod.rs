@@ -16,6 +16,7 @@ pub mod authenticator;
 pub mod certificate;
 pub mod code;
 pub mod condition;
+pub mod confirmation;
 pub mod credential;
 pub mod describe;
 pub mod diagnosis;

@@ -62,9 +62,9 @@ pub enum Filter {
     Sha256,
     /// The 64 bytes of its SHA-512.
     Sha512,
-    /// Its HMAC-SHA-1 under the source's first secret; in answers to challenges alone.
+    /// Its HMAC-SHA-1 under the source's first secret in force; in answers to challenges alone.
     HmacSha1,
-    /// Its HMAC-SHA-256 under the source's first secret; in answers to challenges alone.
+    /// Its HMAC-SHA-256 under the source's first secret in force; in answers to challenges alone.
     HmacSha256,
     /// Base 16 in lower case.
     Hex,
@@ -109,7 +109,7 @@ pub struct Filling<'f> {
     pub signer: Option<&'f dyn Signer>,
 }
 
-/// Makes a MAC under a source's first secret, for answers to challenges.
+/// Makes a MAC under a source's first secret that is in force, for answers to challenges.
 pub trait Signer {
     /// The MAC of `message`; `filter` is one of the two HMACs.
     fn mac(&self, filter: &Filter, message: &[u8]) -> Option<Vec<u8>>;

@@ -12,6 +12,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::certificate::{self, Holder};
 use super::code::{Code, Found};
+use super::confirmation::Confirmation;
 use super::credential::{self, Credential, Evidence, OneOrMore, Presented, Timestamp, list_view};
 use super::handshake::is_challenge;
 use super::key::{Key, KeyFault, Mac64, Material, NamedSecret};
@@ -156,6 +157,24 @@ impl Verifier {
         })
     }
 
+    /// The first secret that is in force: one whose time is over is the provider's no more, and what it signs proves nothing to anybody.
+    #[must_use]
+    pub fn challenge_key(&self, now: UnixSeconds) -> Option<ChallengeKey<'_>> {
+        let keys = match &self.method {
+            Method::Schemes(schemes) => &schemes.first()?.keys,
+            Method::Code(_) => return None,
+        };
+        keys.iter().find(|key| key.is_live(now)).map(ChallengeKey)
+    }
+
+    /// The visit that confirms a subscription, see [`Code::confirmation`]; nothing that schemes can say asks for one.
+    pub(super) fn confirmation(&self, url: &str, view: &View<'_>) -> Result<Confirmation, Rejection> {
+        match &self.method {
+            Method::Schemes(_) => Err(Reason::HandshakeRefused.into()),
+            Method::Code(code) => code.confirmation(url, view),
+        }
+    }
+
     /// The preset's name, or `custom`.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -179,16 +198,16 @@ fn describe_when(scheme: &Scheme) -> String {
     scheme.when.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
 }
 
-/// Answers to challenges are signed with the first secret.
-impl Signer for Verifier {
+/// The secret that answers to challenges are signed with. Only [`Verifier::challenge_key`] chooses it.
+#[derive(Debug, Clone, Copy)]
+pub struct ChallengeKey<'k>(&'k Key);
+
+impl Signer for ChallengeKey<'_> {
     fn mac(&self, filter: &Filter, message: &[u8]) -> Option<Vec<u8>> {
-        let first = match &self.method {
-            Method::Schemes(schemes) => schemes.first()?.keys.first()?,
-            Method::Code(_) => return None,
-        };
-        match (filter, &first.material) {
+        let material = &self.0.material;
+        match (filter, material) {
             (Filter::HmacSha1, Material::HmacSha1(_)) | (Filter::HmacSha256, Material::HmacSha256(_)) => {
-                first.material.mac_bytes(message)
+                material.mac_bytes(message)
             }
             (_, _) => None,
         }

@@ -26,6 +26,7 @@ use crate::admit::networks::Networks;
 use crate::admit::{Capacity, Limits};
 use crate::clock::Clock;
 use crate::edge::tls::{CertificateFiles, Certificates};
+use crate::forward::names::Names;
 use crate::policy::gateway_config::{EdgeConfig, PoliciesConfig};
 use crate::policy::load::{self, Loaded};
 use crate::policy::secrets::{Resolved, Resolver, SecretFault};
@@ -174,6 +175,7 @@ fn start(
         limits,
         telemetry,
         clock: Clock::system(),
+        names: Names::system(),
     };
     let port = if std::net::TcpStream::connect(("127.0.0.1", PORT)).is_ok() { 0 } else { PORT };
     Ok((Server::start(startup(port))?, made.certificate))

@@ -146,6 +146,9 @@ fn handshake(preset: &Preset, name: &str) -> String {
     if preset.handshakes.is_empty() {
         return String::new();
     }
+    if preset.handshakes.iter().any(|handshake| handshake.confirm.is_some()) {
+        return "\n[handshake]\nmode = \"forward\"                                 # the app confirms subscriptions; confirm = true instead: the gateway does\n".to_owned();
+    }
     let mut text = "\n[handshake]                                       # the gateway answers the provider's test of this endpoint\n".to_owned();
     text.push_str("mode = \"answer\"                                  # or \"forward\", or \"refuse\"\n");
     if preset.handshakes.iter().any(Handshake::wants_verify_token) {

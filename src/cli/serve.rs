@@ -13,6 +13,7 @@ use crate::admin::{self, Admin};
 use crate::admit::networks::Networks;
 use crate::clock::Clock;
 use crate::edge::tls::Certificates;
+use crate::forward::names::Names;
 use crate::policy::Policy;
 use crate::policy::diagnostic::Styles;
 use crate::policy::gateway_config::{GatewayConfig, ListenConfig, LogFormat, LogLevel, RejectsTarget};
@@ -59,6 +60,7 @@ pub fn run(_arguments: &Arguments, config_file: &Path) -> Result<(), Trouble> {
         limits,
         telemetry: telemetry.clone(),
         clock,
+        names: Names::system(),
     })?;
     for (what, addresses) in [("https", server.https()), ("http", server.http())] {
         for address in addresses {

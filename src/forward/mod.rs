@@ -4,10 +4,11 @@
 //! So spoofed identity headers and hop-by-hop mistakes have no code to live in.
 //!
 //! Reading order: [`target`] (where to), [`headers`] (what may leave), [`sign`] (Standard Webhooks), [`request`] (the request that leaves), [`pool`] (over which connection),
-//! [`answer`] (what the upstream's answer means for the sender).
+//! [`answer`] (what the upstream's answer means for the sender); apart from these [`names`] (where a host is that is no upstream).
 
 pub mod answer;
 pub mod headers;
+pub mod names;
 pub mod pool;
 pub mod request;
 pub mod sign;

@@ -30,7 +30,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tower::Service;
 
-use super::target::{Target, Transport};
+use super::target::{At, Target, Transport};
 use drive::Driver;
 
 /// Idle connections kept for one upstream by one worker.
@@ -198,9 +198,9 @@ enum SendFault {
 impl Link {
     async fn connect(transport: &Transport) -> io::Result<Self> {
         match transport {
-            Transport::Tcp { host, port } => Self::over(tcp(host, *port).await?).await,
-            Transport::Tls { host, port, name, config } => {
-                let stream = tcp(host, *port).await?;
+            Transport::Tcp(at) => Self::over(tcp(at).await?).await,
+            Transport::Tls { at, name, config } => {
+                let stream = tcp(at).await?;
                 let stream = TlsConnector::from(Arc::clone(config)).connect(name.clone(), stream).await?;
                 Self::over(stream).await
             }
@@ -254,8 +254,11 @@ impl Link {
     }
 }
 
-async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect((host, port)).await?;
+async fn tcp(at: &At) -> io::Result<TcpStream> {
+    let stream = match at {
+        At::Host { host, port } => TcpStream::connect((&**host, *port)).await?,
+        At::Addresses(addresses) => TcpStream::connect(&**addresses).await?,
+    };
     stream.set_nodelay(true)?;
     Ok(stream)
 }

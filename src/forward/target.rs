@@ -1,6 +1,7 @@
 //! Where clean deliveries go: an upstream's address, fixed when policies load.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -25,18 +26,11 @@ pub struct Target {
 #[derive(Clone)]
 pub enum Transport {
     /// Plain HTTP/1.1 over TCP.
-    Tcp {
-        /// Name or address.
-        host: Arc<str>,
-        /// Port.
-        port: u16,
-    },
+    Tcp(At),
     /// HTTP/1.1 over TLS.
     Tls {
-        /// Name or address.
-        host: Arc<str>,
-        /// Port.
-        port: u16,
+        /// Where.
+        at: At,
         /// The name its certificate must have.
         name: ServerName<'static>,
         /// Which authorities are trusted.
@@ -44,6 +38,20 @@ pub enum Transport {
     },
     /// Plain HTTP/1.1 over a Unix socket.
     Unix(PathBuf),
+}
+
+/// Where a TCP connection leads.
+#[derive(Clone)]
+pub enum At {
+    /// To a name or an address, which the system looks up for every connection.
+    Host {
+        /// Name or address.
+        host: Arc<str>,
+        /// Port.
+        port: u16,
+    },
+    /// To the first of these that can be reached.
+    Addresses(Arc<[SocketAddr]>),
 }
 
 impl fmt::Debug for Target {

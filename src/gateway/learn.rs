@@ -5,39 +5,38 @@
 use super::draft::Draft;
 use super::{Commitment, Gateway, Upstream};
 use crate::delivery::{Answer, Ended};
-use crate::forward::Forwarded;
 use crate::policy::Source;
 use crate::policy::learn::{self, LearnFault};
 use crate::reason::{Level, Reason};
 use crate::record::DeliveryId;
 use crate::rejection::Rejection;
+use crate::secret::Secret;
 
 impl<U: Upstream> Gateway<U> {
-    /// Keeps the secret that a handshake brought, if it brought one, and puts it in force before the answer goes out: the provider's first
+    /// Keeps the secret that a handshake brought, and puts it in force before the answer goes out: the provider's first
     /// delivery may follow at once.
     pub(super) async fn learn(
         &self,
-        mut answer: Box<Answer>,
+        answer: Box<Answer>,
+        secret: Secret,
         draft: &Draft<'_, U>,
         commitment: &Commitment,
-    ) -> Result<Forwarded, Ended> {
-        let (Some(secret), Some(source)) = (answer.learned.take(), draft.source()) else {
-            return Err((*answer).into());
-        };
-        let Some(file) = source.handshakes.learn.clone() else { return Err(Reason::HandshakeRefused.into()) };
+    ) -> Ended {
+        let kept_in = draft.source().and_then(|source| Some((source, source.handshakes.learn.clone()?)));
+        let Some((source, file)) = kept_in else { return Reason::HandshakeRefused.into() };
         let shared = &self.shared;
         // The semaphore is never closed.
-        let Ok(_turn) = shared.learning.acquire().await else { return Err(Reason::HandshakeRefused.into()) };
+        let Ok(_turn) = shared.learning.acquire().await else { return Reason::HandshakeRefused.into() };
         commitment.commit();
         let now = shared.clock.unix_seconds();
         match tokio::task::spawn_blocking(move || learn::keep(&file, &secret, now)).await {
             Ok(Ok(())) => {
                 self.tell_kept(source, draft);
                 shared.reload.ask().await;
-                Err((*answer).into())
+                Ended::Answered(answer)
             }
-            Ok(Err(fault)) => Err(self.not_kept(&fault, source).into()),
-            Err(_panicked) => Err(Reason::Panic.into()),
+            Ok(Err(fault)) => self.not_kept(&fault, source).into(),
+            Err(_panicked) => Reason::Panic.into(),
         }
     }
 

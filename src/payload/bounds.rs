@@ -25,6 +25,11 @@ pub fn with_linear_numbers<R>(options: ValidationOptions<'_, R, Tape>) -> Valida
         .with_keyword("multipleOf", |_, value, _| multiple_of(value))
 }
 
+/// Has `const` mean nothing, as in draft 4, which does not have it.
+pub(super) fn without_const<R>(options: ValidationOptions<'_, R, Tape>) -> ValidationOptions<'_, R, Tape> {
+    options.with_keyword("const", |_, _, _| Ok(Box::new(Always)))
+}
+
 /// Has keywords of ours, those of [`patterns`](super::patterns) included, mean nothing, as in a schema whose metaschema leaves out the vocabulary that they belong to. The
 /// library leaves them out by itself, but for those that somebody brings along.
 pub(super) fn without_validation<R>(options: ValidationOptions<'_, R, Tape>) -> ValidationOptions<'_, R, Tape> {

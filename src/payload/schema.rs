@@ -19,7 +19,7 @@ mod yaml;
 use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::json::Json;
@@ -27,9 +27,9 @@ use jsonschema::{Draft, PatternOptions, Registry, Uri, ValidationError, Validato
 use serde_json::{Value, json};
 
 use self::files::{Library, path_of, uri_of};
-use self::retrieve::{Origin, Referenced, draft_of, refuse_many_patterns, speaks_draft_4};
+use self::retrieve::{Origin, Referenced, Spoken, draft_of, refuse_many_patterns};
 pub use self::store::{Formats, Store};
-use super::bounds::{with_linear_numbers, without_validation};
+use super::bounds::{with_linear_numbers, without_const, without_validation};
 use super::declared::{Declared, Membership, Place, Standing};
 use super::express::{Express, Fit};
 use super::formats::{with_fast_templates, with_fast_uris};
@@ -129,8 +129,9 @@ impl Schema {
             return Err(SchemaFault::draft(root["$schema"].as_str().unwrap_or_default()));
         }
         refuse_many_patterns(root)?;
-        let draft_4 = Arc::new(AtomicBool::new(speaks_draft_4(root)));
-        let referenced = Referenced::new(origin, draft_of(root), Arc::clone(&draft_4));
+        let spoken = Arc::new(Spoken::default());
+        spoken.hear(root, draft_of(root));
+        let referenced = Referenced::new(origin, draft_of(root), Arc::clone(&spoken));
         let registry = Registry::new()
             .retriever(referenced)
             .draft(draft_of(root))
@@ -145,7 +146,11 @@ impl Schema {
         } else {
             without_validation(options)
         };
-        let options = if draft_4.load(Ordering::Relaxed) { options } else { with_fast_templates(options) };
+        let options = match (spoken.draft_4.load(Ordering::Relaxed), spoken.later.load(Ordering::Relaxed)) {
+            (true, false) => without_const(options),
+            (true, true) => options,
+            (false, _) => with_fast_templates(options),
+        };
         let validator = options
             .with_registry(&registry)
             .with_base_uri(uri)
@@ -524,6 +529,11 @@ impl Scope {
     /// Until draft 7 a `$ref` hides everything beside it.
     pub(super) fn reference_stands_alone(&self) -> bool {
         matches!(self.draft, Draft::Draft4 | Draft::Draft6 | Draft::Draft7)
+    }
+
+    /// Before draft 6 `const` is a word like any other, and asks nothing.
+    pub(super) fn has_const(&self) -> bool {
+        self.draft != Draft::Draft4
     }
 }
 

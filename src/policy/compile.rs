@@ -1,6 +1,7 @@
 //! One source: what a person typed, completed by its preset, becomes a [`Source`]. All findings go to the diagnostics.
 
 mod combined;
+mod handshakes;
 mod keys;
 
 use std::collections::{BTreeSet, HashMap};
@@ -13,7 +14,6 @@ use http::HeaderName;
 use sha2::{Digest as _, Sha256};
 
 use self::combined::Combined;
-use self::keys::parameters;
 use super::diagnostic::{Diagnostic, Diagnostics, SourceFile};
 use super::patterns::Patterns;
 use super::preset::{self, Preset, Signing};
@@ -22,9 +22,7 @@ use super::source::{
     self, ContentTypes, EventRules, ForwardRules, HandshakeRules, Methods, Mode, OnDuplicate, PayloadKind, ReplayRule,
     Source, Unlisted,
 };
-use super::source_config::{
-    AuthMethod, HandshakeMode, LimitConfig, MediaType, MethodConfig, PayloadWord, SourceConfig,
-};
+use super::source_config::{AuthMethod, LimitConfig, MediaType, MethodConfig, PayloadWord, SourceConfig};
 use super::table::Spanned;
 use super::table::parse::nearest;
 use super::{tls, upstream};
@@ -35,7 +33,6 @@ use crate::admit::rate::Rate;
 use crate::admit::source::{RateMode, SourceRules};
 use crate::auth::code::CodeKind;
 use crate::auth::facts::Covered;
-use crate::auth::handshake::ProofNeeded;
 use crate::auth::key::KeyKind;
 use crate::auth::place::Place;
 use crate::auth::scheme::Scheme;
@@ -458,52 +455,6 @@ impl Compiler<'_, '_> {
             let hint = "a quarter of [edge] buffered_bytes_max is for one client: raise that".to_owned();
             self.error_with(config.body_bytes_max.span.clone(), message, hint);
         }
-    }
-
-    /// What the gateway answers itself. `None` if something is wrong.
-    fn handshakes(&mut self, config: &SourceConfig, combined: &Combined<'_>) -> Option<HandshakeRules> {
-        let mut list = Vec::new();
-        for (count, (_, one)) in combined.with_handshakes().enumerate() {
-            if count > 0 {
-                let message = format!("provider {:?} has handshakes, as one before it has", one.proving.name());
-                self.error_with(one.auth.span.clone(), message, "make it a source of its own".to_owned());
-                return None;
-            }
-            let parameters = parameters(one.auth);
-            let given = |name: &str| parameters.get(name).copied();
-            for handshake in one.proving.preset().into_iter().flat_map(|preset| &preset.handshakes) {
-                // A missing parameter is reported with the schemes.
-                list.push(handshake.resolve(&given).ok()?);
-            }
-        }
-        let Some(written) = &config.handshake else {
-            return Some(HandshakeRules { list, ..HandshakeRules::default() });
-        };
-        let mode = written.mode.as_ref().map_or(HandshakeMode::Answer, |mode| mode.value);
-        if list.is_empty() {
-            let message = format!("provider {:?} has no handshake", combined.name());
-            self.error(written.span.clone(), message);
-            return None;
-        }
-        let forwards = mode == HandshakeMode::Forward;
-        if forwards && list.iter().any(|handshake| handshake.proof == ProofNeeded::None) {
-            let span = written.mode.as_ref().map(|mode| mode.span.clone());
-            let message = "the provider's handshake proves nothing, so it cannot be forwarded".to_owned();
-            self.error_with(span, message, "use \"answer\" or \"refuse\"".to_owned());
-            return None;
-        }
-        let learns = list.iter().any(|handshake| handshake.learn.is_some());
-        if let Some(learn) = written.learn_secret.as_ref().filter(|_| !learns) {
-            let message = format!("provider {:?} hands over no secret", combined.name());
-            self.error(Some(learn.span.clone()), message);
-            return None;
-        }
-        let verify_token = match &written.verify_token {
-            Some(place) => self.resolve(place, KeyKind::Secret).ok()?,
-            None => None,
-        };
-        let learn = written.learn_secret.as_ref().map(|path| path.value.clone());
-        Some(HandshakeRules { list, verify_token, mode, learn })
     }
 }
 

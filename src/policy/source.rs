@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderName, Method};
+use rustls::ClientConfig;
 
+use crate::admit::networks::Networks;
 use crate::admit::source::SourceLimits;
 use crate::admit::trickle::Trickle;
 use crate::auth::Authenticator;
@@ -202,6 +204,17 @@ pub struct HandshakeRules {
     pub mode: HandshakeMode,
     /// Where a secret that the provider hands over is kept; absent: it is not taken.
     pub learn: Option<PathBuf>,
+    /// How subscriptions are confirmed; absent: not by the gateway.
+    pub confirm: Option<ConfirmRules>,
+}
+
+/// How the gateway visits the URL that confirms a subscription.
+#[derive(Debug)]
+pub struct ConfirmRules {
+    /// Where its host may be, besides the public internet.
+    pub networks: Networks,
+    /// Which authorities its certificate may come from.
+    pub client: Arc<ClientConfig>,
 }
 
 impl HandshakeRules {

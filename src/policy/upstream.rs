@@ -10,7 +10,7 @@ use rustls::pki_types::ServerName;
 use super::source_config::{ForwardConfig, Upstream};
 use super::tls::TrustCache;
 use crate::forward::Target;
-use crate::forward::target::Transport;
+use crate::forward::target::{At, Transport};
 
 /// Where a fault is and what it is.
 type Fault = (Option<Range<usize>>, String);
@@ -21,14 +21,14 @@ pub(super) fn target(config: &ForwardConfig, trust: &mut TrustCache) -> Result<T
     match &config.to.value {
         Upstream::Http(url) => {
             let (host, port) = place(url, 80);
-            over(url, "http", Transport::Tcp { host, port }).map_err(fault)
+            over(url, "http", Transport::Tcp(At::Host { host, port })).map_err(fault)
         }
         Upstream::Https(url) => {
             let (host, port) = place(url, 443);
             let name = ServerName::try_from(host.to_string());
             let name = name.map_err(|_| fault(format!("{host:?} is not a name a certificate can have")))?;
             let config = trust.client_config(&config.trust_roots)?;
-            over(url, "https", Transport::Tls { host, port, name, config }).map_err(fault)
+            over(url, "https", Transport::Tls { at: At::Host { host, port }, name, config }).map_err(fault)
         }
         Upstream::Unix { socket, path } => {
             let path: Uri = path.parse().map_err(|_| fault(format!("{path:?} is not a path")))?;
@@ -49,7 +49,7 @@ fn over(url: &Uri, scheme: &str, transport: Transport) -> Result<Target, String>
     let trust = match &transport {
         // Two sources may trust different roots for one address: their connections are not shared.
         Transport::Tls { config, .. } => format!(" {:p}", Arc::as_ptr(config)),
-        Transport::Tcp { .. } | Transport::Unix(_) => String::new(),
+        Transport::Tcp(_) | Transport::Unix(_) => String::new(),
     };
     Ok(Target { transport, path: Uri::from(path), host, pool_key: Arc::from(format!("{scheme}://{authority}{trust}")) })
 }

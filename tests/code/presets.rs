@@ -26,8 +26,8 @@ fn every_kind_has_one_preset_that_says_what_schemes_say() {
     for (word, kind) in CODES {
         let (preset, _) = kinds.iter().find(|(_, found)| found == kind).unwrap();
         assert_eq!(preset.name, *word);
-        let labels: Vec<_> =
-            preset.lines().into_iter().map(|line| line.label).filter(|label| *label != "and").collect();
+        let is_of_all = |label: &&str| !["and", "handshake"].contains(label);
+        let labels: Vec<_> = preset.lines().into_iter().map(|line| line.label).filter(is_of_all).collect();
         assert_eq!(labels, LABELS, "{word}");
         assert!(preset.lines().iter().all(|line| !line.text.is_empty()), "{word}");
         assert_ne!(kind.has_secrets(), kind.has_public_keys(), "{word}");
@@ -92,7 +92,8 @@ fn a_policy_is_told_what_its_provider_has_no_use_for() {
         (format!("{paypal}\n{webhook}"), None),
         (paypal.to_owned(), Some("parameter `webhook_id` is not given")),
         (format!("{paypal}\ntrust_roots = [{{ file = 'none.pem' }}]\n{webhook}"), Some("cannot read")),
-        (format!("{sns}\n{topic}"), None),
+        (format!("{sns}\n{topic}\n[handshake]\nmode = 'forward'"), None),
+        (format!("{sns}\n{topic}"), Some("a request to confirm a subscription goes to the app")),
         (sns.to_owned(), Some("any topic of any AWS account")),
         (format!("{sns}\n{roots}\n{topic}"), Some("trust_roots are for providers")),
         (adyen.to_owned(), None),

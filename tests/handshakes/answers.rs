@@ -316,6 +316,26 @@ fn azure_event_grid_validates_with_its_code() {
 }
 
 #[test]
+fn azure_event_grid_asks_whether_it_may_send_cloudevents() {
+    let site = Site::new("azure-event-grid", "", "");
+    let ask = Delivery::bare("OPTIONS", &format!("/p?code={SECRET}"));
+    let ask = ask.header("webhook-request-origin", "eventgrid.azure.net");
+    let answer = site.send(&ask);
+    assert_eq!((answer.status, answer.header("webhook-allowed-origin")), (200, Some("eventgrid.azure.net")));
+    assert_eq!(answer.header("webhook-allowed-rate"), None, "nobody asked for one");
+    let answer = site.send(&ask.clone().header("webhook-request-rate", "120"));
+    assert_eq!((answer.status, answer.header("webhook-allowed-rate")), (200, Some("120")));
+    let without = Delivery { target: "/p".to_owned(), ..ask.clone() };
+    check(
+        &site,
+        vec![
+            refused("without its code", without, 401, "credential_missing"),
+            refused("no origin", ask.without("webhook-request-origin"), 403, "handshake_refused"),
+        ],
+    );
+}
+
+#[test]
 fn cloudevents_asks_whether_an_origin_may_send() {
     let site = Site::new("cloudevents", "", "");
     let ask = Delivery::bare("OPTIONS", "/p").header("webhook-request-origin", "eventemitter.example.com");

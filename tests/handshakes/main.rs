@@ -15,6 +15,9 @@
 mod support;
 
 mod answers;
+#[path = "../code/certificates.rs"]
+mod certificates;
+mod confirming;
 mod exposure;
 mod learning;
 mod oracle;

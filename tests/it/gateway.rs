@@ -1,8 +1,9 @@
 //! One good delivery from TLS to the app: what arrives, what does not, and what comes back.
 
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::future::ready;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -264,6 +265,44 @@ fn behind_a_trusted_proxy_its_word_on_the_client_counts_and_nobody_elses_gets_in
     assert_eq!(stranger.record("address_refused").peer.as_deref(), Some("127.0.0.1"));
 }
 
+/// A delivery as the gateway takes it in process.
+fn request(delivery: &Delivery) -> Request<Full<Bytes>> {
+    let mut request = Request::post(&delivery.target);
+    for (name, value) in &delivery.headers {
+        request = request.header(name, value);
+    }
+    request.body(Full::from(delivery.body.clone())).unwrap()
+}
+
+/// From this machine.
+fn local() -> Arrival {
+    Arrival { peer: ([127, 0, 0, 1], 1).into(), protocol: Protocol::Https, host: HostMatch::Served }
+}
+
+/// An app on the same machine is woken once for all of it, not for each.
+#[tokio::test]
+async fn what_came_together_is_judged_before_the_first_of_it_is_sent() {
+    let house = House::with("stripe", &stripe(&App::start(), "")).start();
+    let happened = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::clone(&happened);
+    let upstream = service_fn(move |_: Outbound| {
+        told.lock().unwrap().push("sent");
+        let head = Response::new(()).into_parts().0;
+        ready(Ok::<_, ExchangeFault>(Exchange { head, body: Bytes::new(), attempts: 1 }))
+    });
+    let gateway = Gateway::new(Arc::clone(house.shared()), upstream, house.server().telemetry().recorder());
+    let deliver = |delivery: &Delivery| Detachable::new(Arc::clone(&gateway), request(delivery), local());
+    let good = deliver(&Delivery::stripe("{}", NOW));
+    let stale = deliver(&Delivery::stripe("{}", NOW - 3_600));
+    let (good, stale) = tokio::join!(good, async {
+        let answer = stale.await;
+        happened.lock().unwrap().push("judged");
+        answer
+    });
+    assert_eq!((good.unwrap().status().as_u16(), stale.unwrap().status().as_u16()), (200, 401));
+    assert_eq!(*happened.lock().unwrap(), ["judged", "sent"]);
+}
+
 /// A gateway of which a defect met one delivery, which was then sent again.
 async fn after_a_panic() -> Running {
     let house = House::with("stripe", &stripe(&App::start(), "")).start();
@@ -280,19 +319,12 @@ async fn after_a_panic() -> Running {
     let contained = CatchPanicLayer::custom(|_cause| reply::panicked());
     let mut service =
         ServiceBuilder::new().layer(contained).service(service_fn(move |request: Request<Full<Bytes>>| {
-            let arrival =
-                Arrival { peer: ([127, 0, 0, 1], 1).into(), protocol: Protocol::Https, host: HostMatch::Served };
-            let delivery = Detachable::new(Arc::clone(&gateway), request, arrival);
+            let delivery = Detachable::new(Arc::clone(&gateway), request, local());
             async move { delivery.await as Result<Reply, Infallible> }
         }));
     let delivery = Delivery::stripe("{}", NOW);
     for (name, status) in [("panics", 500), ("sent again", 200)] {
-        let mut request = Request::post(&delivery.target);
-        for (name, value) in &delivery.headers {
-            request = request.header(name, value);
-        }
-        let request = request.body(Full::from(delivery.body.clone())).unwrap();
-        let answer = service.ready().await.unwrap().call(request).await.unwrap();
+        let answer = service.ready().await.unwrap().call(request(&delivery)).await.unwrap();
         assert_eq!(answer.status(), status, "{name}");
         let body = answer.into_body().collect().await.unwrap().to_bytes();
         assert!(!String::from_utf8_lossy(&body).contains("a defect"), "{name}");

@@ -15,6 +15,7 @@ use hookward::auth::sign::{Unsigned, sign};
 use hookward::cli::cert;
 use hookward::clock::Clock;
 use hookward::edge::tls::{CertificateFiles, Certificates};
+use hookward::forward::names::Names;
 use hookward::policy::diagnostic::Styles;
 use hookward::policy::gateway_config::{EdgeConfig, PoliciesConfig};
 use hookward::policy::load::{self, Loaded};
@@ -176,6 +177,7 @@ impl House {
             limits,
             telemetry: telemetry.unwrap(),
             clock,
+            names: Names::system(),
         })
         .unwrap();
         fs::write(folder.path().join("app"), app.to_string()).unwrap();

@@ -3,7 +3,10 @@
 //! Fields are joined by line ends without escapes. Only `Message` may hold one here, so that every signed text has one reading: a publisher
 //! could otherwise write a message that reads as another one with an id of his choice.
 //!
-//! **Invariant:** nothing is fetched: neither the certificate nor `SubscribeURL`.
+//! A `SubscribeURL` is visited only where the policy says so (`[handshake] confirm`), and only if it is the one that the signed topic and token make: what
+//! is visited is put together here, and the sender's URL has to be equal to it.
+//!
+//! **Invariant:** nothing is fetched to prove a message: its certificate is the policy's.
 
 use std::borrow::Cow;
 
@@ -12,6 +15,7 @@ use http::HeaderName;
 use super::certificate::{self, Certificate, RsaHash};
 use super::keys;
 use super::{About, CheckedWith, Code, Found, Settings, malformed, missing, object};
+use crate::auth::confirmation::Confirmation;
 use crate::auth::describe::Deliveries;
 use crate::auth::facts::Covered;
 use crate::auth::key::{KeyFault, KeyKind, NamedSecret};
@@ -56,6 +60,11 @@ const OF_NOTIFICATION: &[&str] = &["Message", "MessageId", "Subject", "Timestamp
 
 /// The signed fields of a message that asks for a confirmation.
 const OF_CONFIRMATION: &[&str] = &["Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"];
+
+/// A topic (256 characters for its name) and a token together: both are some hundred characters long.
+const SIGNED_CHARS_MAX: usize = 2_048;
+
+const SUBSCRIBE_URL: &str = "https://sns.REGION.amazonaws.com/?Action=ConfirmSubscription&TopicArn=…&Token=…, of the message's own topic, its region and its token";
 
 /// Set where a subscription wants bodies without the envelope, and with it without the signature.
 static RAW_DELIVERY: HeaderName = HeaderName::from_static("x-amz-sns-rawdelivery");
@@ -143,6 +152,20 @@ impl Code for AwsSns {
             stale_from: None,
         })
     }
+
+    fn confirmation(&self, url: &str, view: &View<'_>) -> Result<Confirmation, Rejection> {
+        let message = object(view)?;
+        let (topic, token) = (text(message, "TopicArn")?, text(message, "Token")?);
+        self.require_topic(message)?;
+        let visit = visit(&topic, &token).filter(|(host, target)| {
+            url.strip_prefix("https://").and_then(|url| url.strip_prefix(&**host)) == Some(target)
+        });
+        visit.and_then(|(host, target)| Confirmation::new(&host, &target, &topic)).ok_or_else(|| {
+            Rejection::new(Reason::HandshakeRefused)
+                .fact("condition_not_met", "json:/SubscribeURL")
+                .fact("expected", SUBSCRIBE_URL)
+        })
+    }
 }
 
 impl AwsSns {
@@ -154,6 +177,26 @@ impl AwsSns {
         }
         Err(Rejection::new(Reason::CredentialMismatch).fact("condition_not_met", "json:/TopicArn"))
     }
+}
+
+/// Host, and path with query, of the visit that confirms a subscription to this topic: those of the topic's own region.
+fn visit(topic: &str, token: &str) -> Option<(String, String)> {
+    let ["arn", partition, "sns", region, account, name] = *topic.split(':').collect::<Vec<_>>() else { return None };
+    let domain = match partition {
+        "aws" | "aws-us-gov" => "amazonaws.com",
+        "aws-cn" => "amazonaws.com.cn",
+        _other => return None,
+    };
+    let is_region = region.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    let is_account = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
+    let is_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    let is_token = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if !(is_region && is_account && is_name && is_token) || topic.len() + token.len() > SIGNED_CHARS_MAX {
+        return None;
+    }
+    let host = format!("sns.{region}.{domain}");
+    self::region(&host)?;
+    Some((host, format!("/?Action=ConfirmSubscription&TopicArn={topic}&Token={token}")))
 }
 
 /// What is signed of a message of this type.

@@ -7,13 +7,14 @@
 //!
 //! **Invariant:** as everywhere in `auth`: no IO, no clock, no log, and no answer by a bool.
 //!
-//! **Invariant:** what depends on a sender's URL (a certificate) is looked up in the policy. Nothing is fetched.
+//! **Invariant:** what depends on a sender's URL (a certificate) is looked up in the policy. Nothing is fetched to prove a delivery.
 
 use std::collections::HashMap;
 use std::fmt;
 
 use http::HeaderName;
 
+use super::confirmation::Confirmation;
 use super::describe::{self, Deliveries, Line};
 use super::facts::{self, Covered};
 use super::key::{KeyFault, NamedSecret};
@@ -49,6 +50,15 @@ pub trait Code: fmt::Debug + Send + Sync {
     /// # Errors
     /// `credential_*`, `timestamp_*`, `secret_expired`.
     fn verify<'k>(&'k self, view: &View<'_>, now: UnixSeconds) -> Result<Found<'k>, Rejection>;
+
+    /// The visit by which the subscription is confirmed that a request asks for, which was verified before; `url` is what its provider's preset
+    /// says to be visited.
+    ///
+    /// # Errors
+    /// `handshake_refused` where it is no URL of the provider, or not of this subscription.
+    fn confirmation(&self, _url: &str, _view: &View<'_>) -> Result<Confirmation, Rejection> {
+        Err(Reason::HandshakeRefused.into())
+    }
 }
 
 /// What a delivery was proven by.

@@ -5,6 +5,7 @@ use http::Method;
 use super::sent::Sent;
 use super::{NOW, secret, verifier};
 use crate::auth::handshake::{Answered, Handshake};
+use crate::auth::key::NamedSecret;
 use crate::auth::template::{Filling, Signer};
 use crate::auth::verify::Challenges;
 use crate::policy::preset;
@@ -21,14 +22,25 @@ fn handshakes(name: &str) -> Vec<Handshake> {
 
 /// What a request is answered; `None` if it is no handshake.
 fn answer(name: &str, sent: &Sent, verify_token: Option<&str>) -> Option<Result<Answered, Reason>> {
+    answer_with(name, sent, verify_token, &[secret("only", KEY)])
+}
+
+/// The same of a source with these secrets.
+fn answer_with(
+    name: &str,
+    sent: &Sent,
+    verify_token: Option<&str>,
+    secrets: &[NamedSecret],
+) -> Option<Result<Answered, Reason>> {
     let handshakes = handshakes(name);
     let scheme = &preset::find(name).unwrap().signing.schemes()[0];
-    let verifier = verifier(name, scheme, &[secret("only", KEY)]);
+    let verifier = verifier(name, scheme, secrets);
+    let key = verifier.challenge_key(NOW);
     sent.look(|view| {
         let handshake = handshakes.iter().find(|handshake| handshake.is(view))?;
         let filling = Filling {
             verify_token: verify_token.map(str::as_bytes),
-            signer: Some(&verifier as &dyn Signer),
+            signer: key.as_ref().map(|key| key as &dyn Signer),
             ..Filling::of(*view)
         };
         Some(handshake.answer(&filling).map_err(|rejection| rejection.reason()))
@@ -98,6 +110,28 @@ fn what_is_signed_is_a_short_word() {
     }
     assert!(handshakes("x-twitter").iter().any(Handshake::signs_for_strangers));
     assert!(!handshakes("meta").iter().any(Handshake::signs_for_strangers));
+}
+
+#[test]
+fn a_challenge_is_answered_with_the_first_secret_in_force() {
+    let ask = get("/?crc_token=challenge");
+    let until = |expires, text| NamedSecret { expires: Some(expires), ..secret(text, text) };
+    let (old, new) = ("the-old-secret-of-the-source", "the-new-secret-of-the-source");
+    let told = |secrets: &[NamedSecret]| {
+        let answered = answer_with("x-twitter", &ask, None, secrets).unwrap();
+        answered.map(|answered| String::from_utf8(answered.body.to_vec()).unwrap())
+    };
+    let (by_old, by_new) = (told(&[secret("old", old)]), told(&[secret("new", new)]));
+    assert_ne!(by_old, by_new);
+    let rows = [
+        ("both", vec![secret("old", old), secret("new", new)], &by_old),
+        ("in its last second", vec![until(NOW + 1, old), secret("new", new)], &by_old),
+        ("once it is over", vec![until(NOW, old), secret("new", new)], &by_new),
+        ("all are over", vec![until(NOW, old), until(NOW - 1, new)], &Err(Reason::HandshakeRefused)),
+    ];
+    for (name, secrets, expected) in rows {
+        assert_eq!(told(&secrets), *expected, "{name}");
+    }
 }
 
 /// What a stranger got signed as a challenge is not taken as a delivery's signature.

@@ -143,6 +143,8 @@ impl<'r> Reader<'r> {
                     test.format = value.as_str().and_then(Format::named);
                     test.format.is_some()
                 }
+                // Whether it asks anything depends on what else there is: the validator says.
+                "const" if !scope.has_const() => false,
                 "pattern" => {
                     rare.patterns.push(self.references.pattern(value.as_str().unwrap_or_default())?);
                     value.is_string()

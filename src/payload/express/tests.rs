@@ -35,7 +35,8 @@ fn what_is_understood_is_judged_and_nothing_else() {
     let closed = json!({"type": "object", "properties": {"a": {"type": "integer"}, "b": {}}, "additionalProperties": false, "required": ["a"]});
     let either = json!({"oneOf": [{"type": "null"}, closed, {"type": ["string", "boolean"]}]});
     let draft_7 = "http://json-schema.org/draft-07/schema#";
-    let rows: [Row<'_>; 23] = [
+    let draft_4 = "http://json-schema.org/draft-04/schema#";
+    let rows: [Row<'_>; 25] = [
         ("anything", json!(true), &[("1", Declared), ("{}", Declared), ("{\"a\":1}", Fits), ("[1]", Fits)]),
         ("nothing", json!(false), &[("1", Unsure)]),
         (
@@ -151,6 +152,16 @@ fn what_is_understood_is_judged_and_nothing_else() {
             ],
         ),
         ("one value", json!({"const": "a"}), &[("\"a\"", Declared), ("\"b\"", Unsure)]),
+        (
+            "one value, of a draft that does not know the word",
+            json!({"$schema": draft_4, "properties": {"a": {"const": "a"}}}),
+            &[(r#"{"a":"a"}"#, Unsure), (r#"{"b":"a"}"#, Fits)],
+        ),
+        (
+            "alternatives that only such a word would tell apart",
+            json!({"$schema": draft_4, "oneOf": [{"const": null}, {"type": ["string", "null"]}]}),
+            &[("\"x\"", Unsure), ("null", Unsure)],
+        ),
         (
             "bounds",
             json!({"minimum": 1, "exclusiveMaximum": 3, "minLength": 1, "maxLength": 2, "minItems": 1, "maxProperties": 1}),

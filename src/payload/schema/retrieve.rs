@@ -24,13 +24,37 @@ pub(super) struct Referenced {
     origin: Origin,
     /// Of the schema's own file, for files that do not say theirs.
     draft: Draft,
-    /// Set where a file has anything of draft 4 in it.
-    draft_4: Arc<AtomicBool>,
+    spoken: Arc<Spoken>,
+}
+
+/// The drafts of a schema, of the files that it refers to, and of their parts. A keyword of our own is not told the draft of the subschema that
+/// it stands in. So what draft 4 does not have is left out where there is nothing else, and where drafts are mixed `const` is
+/// asked of parts in draft 4, too: that refuses more than draft 4 would, never less.
+#[derive(Default)]
+pub(super) struct Spoken {
+    pub(super) draft_4: AtomicBool,
+    pub(super) later: AtomicBool,
+}
+
+impl Spoken {
+    /// Notes the drafts of a schema and of all that is in it; `outer` is that of what does not say its own.
+    pub(super) fn hear(&self, schema: &Value, outer: Draft) {
+        match schema {
+            Value::Object(members) => {
+                let own = outer.detect(schema);
+                let heard = if own == Draft::Draft4 { &self.draft_4 } else { &self.later };
+                heard.store(true, Ordering::Relaxed);
+                members.values().for_each(|member| self.hear(member, own));
+            }
+            Value::Array(elements) => elements.iter().for_each(|element| self.hear(element, outer)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
 }
 
 impl Referenced {
-    pub(super) fn new(origin: Origin, draft: Draft, draft_4: Arc<AtomicBool>) -> Self {
-        Self { origin, draft, draft_4 }
+    pub(super) fn new(origin: Origin, draft: Draft, spoken: Arc<Spoken>) -> Self {
+        Self { origin, draft, spoken }
     }
 
     /// The library only checks the schema it is given against its metaschema, not the files that one refers to.
@@ -58,9 +82,7 @@ impl Retrieve for Referenced {
             Origin::Store(store) => store.get(uri.as_str()).cloned().ok_or(OUTSIDE)?,
         };
         let schema = if openapi::is_document(&schema) { openapi::opened(schema)? } else { schema };
-        if speaks_draft_4(&schema) {
-            self.draft_4.store(true, Ordering::Relaxed);
-        }
+        self.spoken.hear(&schema, self.draft);
         match self.check(&schema) {
             Ok(()) => Ok(schema),
             Err(fault) => Err(format!("{} at \"{}\"", fault.message, fault.location.unwrap_or_default()).into()),
@@ -108,17 +130,6 @@ const PATTERNS_OF_NAMES_MAX: usize = 1_024;
 /// The draft that a schema's `$schema` says, 2020-12 if it says nothing.
 pub(super) fn draft_of(schema: &Value) -> Draft {
     Draft::Draft202012.detect(schema)
-}
-
-/// Whether some part of a schema says that it is of draft 4.
-pub(super) fn speaks_draft_4(schema: &Value) -> bool {
-    match schema {
-        Value::Object(members) => {
-            Draft::Draft202012.detect(schema) == Draft::Draft4 || members.values().any(speaks_draft_4)
-        }
-        Value::Array(elements) => elements.iter().any(speaks_draft_4),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
-    }
 }
 
 const OUTSIDE: &str = "a reference may only lead to files below the schema directory, nothing is fetched";

@@ -52,6 +52,42 @@ fn each_draft_is_read_as_it_is_meant() {
     }
 }
 
+/// Draft 4 does not have the word. Where it stands beside another draft it is asked all the same, which no alternative may be chosen by.
+#[test]
+fn const_means_nothing_where_its_draft_does_not_have_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let draft_4 = "http://json-schema.org/draft-04/schema#";
+    let part = json!({"definitions": {"a": {"const": "a"}}, "properties": {"a": {"$ref": "#/definitions/a"}}});
+    std::fs::write(directory.path().join("part.json"), part.to_string()).expect("a file");
+    let schemas = [
+        json!({"const": "a"}),
+        json!({"type": "string", "const": "a", "minLength": 1}),
+        json!({"properties": {"const": {"const": 1}}, "required": ["const"]}),
+        json!({"oneOf": [{"const": null}, {"type": ["string", "null"]}]}),
+        json!({"anyOf": [{"const": 1}, {"not": {}}]}),
+        json!({"not": {"const": "a"}}),
+        json!({"enum": ["a", "b"], "const": "a"}),
+    ];
+    let payloads = [r#""a""#, r#""b""#, "null", "1", r#"{"const":2}"#, "{}"];
+    for mut value in schemas {
+        value["$schema"] = draft_4.into();
+        let ours = schema(&value);
+        for text in payloads {
+            let payload = serde_json::from_str(text).expect("the case is JSON");
+            assert_eq!(
+                ours.check(&read(text)).is_ok(),
+                jsonschema::draft4::is_valid(&value, &payload),
+                "{text}: {value}"
+            );
+        }
+    }
+    let value = json!({"$schema": draft_4, "allOf": [{"$ref": "part.json"}]});
+    let file = Schema::from_value(&value, directory.path()).expect("a file of the same draft");
+    assert!(file.check(&read(r#"{"a":"b"}"#)).is_ok());
+    let later = json!({"$schema": "http://json-schema.org/draft-07/schema#", "definitions": {"old": {"$id": "https://example.com/old", "$schema": draft_4, "const": "a"}}, "items": {"const": "a"}});
+    assert!(schema(&later).check(&read(r#"["b"]"#)).is_err(), "a part of draft 4 takes the word from nobody");
+}
+
 #[test]
 fn a_format_means_nothing_where_its_draft_does_not_have_it() {
     let directory = tempfile::tempdir().expect("a directory");

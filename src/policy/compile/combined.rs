@@ -17,7 +17,7 @@ use crate::policy::source_config::{AuthMethod, CertificateConfig, MethodConfig, 
 
 /// Every method of a source.
 pub(super) struct Combined<'s> {
-    combine: Combine,
+    pub(super) combine: Combine,
     pub(super) list: Vec<One<'s>>,
 }
 

@@ -34,6 +34,7 @@ fn read_handshake(one: &mut Reader<'_>) -> Option<Handshake> {
             .collect::<Option<Vec<_>>>()
     });
     let learn = one.parsed("learn", parse_place);
+    let confirm = one.parsed("confirm", parse_place);
     Some(Handshake {
         when: when?.value.into(),
         proof: proof.map_or(ProofNeeded::Required, |proof| proof.value),
@@ -48,6 +49,7 @@ fn read_handshake(one: &mut Reader<'_>) -> Option<Handshake> {
             None => Box::default(),
         },
         learn: learn.map(|learn| learn.value),
+        confirm: confirm.map(|confirm| confirm.value),
     })
 }
 

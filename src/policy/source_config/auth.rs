@@ -7,12 +7,14 @@ use std::collections::HashSet;
 use std::ops::Range;
 use std::path::PathBuf;
 
+use ipnet::IpNet;
+
 use crate::auth::authenticator::Combine;
 use crate::auth::scheme::Scheme;
 use crate::clock::UnixSeconds;
-use crate::policy::gateway_config::parse_host_name;
+use crate::policy::gateway_config::{NETWORKS_MAX, parse_host_name};
 use crate::policy::scheme::read_schemes;
-use crate::policy::table::parse::{Fault, parse_path};
+use crate::policy::table::parse::{Fault, parse_network, parse_path};
 use crate::policy::table::{Reader, Spanned};
 
 /// `[auth]`: one method, or several as `[[auth.method]]`.
@@ -100,6 +102,12 @@ pub struct HandshakeConfig {
     pub mode: Option<Spanned<HandshakeMode>>,
     /// Where a secret that the provider hands over is kept.
     pub learn_secret: Option<Spanned<PathBuf>>,
+    /// Whether the gateway confirms subscriptions, by a visit of the URL that the provider names.
+    pub confirm: Option<Spanned<bool>>,
+    /// Networks where that URL may lead besides the public internet.
+    pub networks: Option<Spanned<Vec<Spanned<IpNet>>>>,
+    /// Files with the certificates that its host's own must lead to; empty: the public ones.
+    pub trust_roots: Vec<Spanned<PathBuf>>,
     /// Where the table stands.
     pub span: Option<Range<usize>>,
 }
@@ -312,10 +320,18 @@ fn parse_credential(text: &str) -> Result<SecretPlace, Fault> {
 }
 
 pub(super) fn read_handshake(handshake: &mut Reader<'_>) -> HandshakeConfig {
+    let confirm = handshake.boolean("confirm");
+    if !confirm.as_ref().is_some_and(|confirm| confirm.value) {
+        handshake.refuse(&["networks", "trust_roots"], "has no meaning without confirm = true");
+    }
+    let networks = handshake.list("networks", NETWORKS_MAX, parse_network);
     HandshakeConfig {
         verify_token: handshake.table("verify_token", read_place).flatten(),
         mode: handshake.one_of("mode", HANDSHAKE_MODES),
         learn_secret: handshake.path("learn_secret"),
+        confirm,
+        networks,
+        trust_roots: read_trust_roots(handshake),
         span: handshake.span(),
     }
 }

@@ -11,6 +11,7 @@ pub(crate) mod house;
 mod request;
 pub(crate) mod serve;
 mod site;
+pub(crate) mod sns;
 
 use std::time::{Duration, Instant};
 

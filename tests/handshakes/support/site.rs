@@ -46,9 +46,20 @@ impl Site {
 
     /// The same, or what is wrong with the policy.
     pub(crate) fn with(provider: &str, auth: &str, rest: &str) -> Result<Self, String> {
+        Self::at(House::new(), &[], provider, auth, rest)
+    }
+
+    /// The same with a gateway that is prepared otherwise, and with these files beside the policy.
+    pub(crate) fn at(
+        house: House,
+        files: &[(&str, &str)],
+        provider: &str,
+        auth: &str,
+        rest: &str,
+    ) -> Result<Self, String> {
         let folder = TempDir::with_prefix("hookward-test-").unwrap();
         let key = hex::encode(signing_key().public_key().as_ref());
-        for (name, text) in [("secret", SECRET), ("token", VERIFY_TOKEN), ("key", &key)] {
+        for (name, text) in [("secret", SECRET), ("token", VERIFY_TOKEN), ("key", &key)].iter().chain(files) {
             fs::write(folder.path().join(name), text).unwrap();
         }
         let app = App::start();
@@ -62,7 +73,7 @@ impl Site {
             app.to("/app")
         );
         fs::write(folder.path().join("p.toml"), policy).unwrap();
-        let site = Self { gateway: House::new().start(), app, folder };
+        let site = Self { gateway: house.start(), app, folder };
         site.load()?;
         Ok(site)
     }

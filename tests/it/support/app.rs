@@ -19,7 +19,8 @@ use super::eventually;
 /// An app, on a thread of its own.
 #[derive(Clone)]
 pub(crate) struct App {
-    address: SocketAddr,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
     state: Arc<State>,
 }
 

@@ -14,6 +14,7 @@ use hookward::admit::{Capacity, Limits};
 use hookward::cli::cert;
 use hookward::clock::Clock;
 use hookward::edge::tls::{CertificateFiles, Certificates};
+use hookward::forward::names::Names;
 use hookward::gateway::Shared;
 use hookward::policy::Policy;
 use hookward::policy::diagnostic::Styles;
@@ -61,6 +62,8 @@ pub(crate) struct House {
     files: BTreeMap<PathBuf, String>,
     edge: EdgeConfig,
     clock: Clock,
+    /// Where hosts are that a subscription is confirmed at; nowhere, if nobody says.
+    pub(crate) names: Names,
     certificates: Vec<Vec<String>>,
     plain: Option<Networks>,
     format: Format,
@@ -99,6 +102,7 @@ impl House {
             files: BTreeMap::new(),
             edge: EdgeConfig { workers: Some(1), drain_time: Duration::from_secs(5), ..EdgeConfig::default() },
             clock: Clock::manual(NOW),
+            names: Names::fixed([]),
             certificates: vec![vec!["localhost".to_owned()]],
             plain: None,
             format: Format::Json,
@@ -177,6 +181,7 @@ impl House {
             limits,
             telemetry: telemetry.clone(),
             clock: self.clock,
+            names: self.names,
         })
         .unwrap();
         let (address, plain) = (server.https()[0], server.http().first().copied());
