@@ -1,6 +1,7 @@
 //! `hookward schema`: from recorded requests to schemas, and whether they still fit.
 
 pub mod check;
+pub mod drift;
 pub mod infer;
 
 use std::io::Write;
@@ -23,6 +24,8 @@ pub struct Arguments {
 pub enum Task {
     /// Propose a schema that fits recorded requests
     Infer(infer::Arguments),
+    /// List what is new, missing or changed in recorded requests or the rejected log
+    Drift(drift::Arguments),
     /// Load schema files as the gateway would, and say what is wrong with them
     Check(check::Arguments),
 }
@@ -34,6 +37,7 @@ pub enum Task {
 pub fn run(arguments: &Arguments, config: &Path, out: &mut impl Write) -> Result<(), Trouble> {
     match &arguments.task {
         Task::Infer(arguments) => infer::run(arguments, config, out),
+        Task::Drift(arguments) => drift::run(arguments, config, out),
         Task::Check(arguments) => check::run(arguments, out),
     }
 }

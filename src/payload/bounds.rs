@@ -30,13 +30,14 @@ pub(super) fn without_const<R>(options: ValidationOptions<'_, R, Tape>) -> Valid
     options.with_keyword("const", |_, _, _| Ok(Box::new(Always)))
 }
 
-/// Has the same keywords mean nothing, as in a schema whose metaschema leaves out the vocabulary that they belong to. The
+/// Has keywords of ours, those of [`expressions`](super::expressions) included, mean nothing, as in a schema whose metaschema leaves out the vocabulary that they belong to. The
 /// library leaves them out by itself, but for those that somebody brings along.
-pub(super) fn without_numbers<R>(options: ValidationOptions<'_, R, Tape>) -> ValidationOptions<'_, R, Tape> {
+pub(super) fn without_validation<R>(options: ValidationOptions<'_, R, Tape>) -> ValidationOptions<'_, R, Tape> {
     KEYWORDS.iter().fold(options, |options, keyword| options.with_keyword(*keyword, |_, _, _| Ok(Box::new(Always))))
 }
 
-const KEYWORDS: [&str; 6] = ["const", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"];
+const KEYWORDS: [&str; 7] =
+    ["const", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "pattern"];
 
 type Compiled<'s> = Result<Box<dyn for<'i> Keyword<'i, Tape>>, ValidationError<'s>>;
 
@@ -113,7 +114,7 @@ impl Keyword<'_, Tape> for Always {
 
 impl<'i> Keyword<'i, Tape> for Const {
     fn validate(&self, node: TapeNode<'i>) -> Result<(), ValidationError<'i>> {
-        judged(self.is_valid(node))
+        judged(node, self.is_valid(node))
     }
 
     fn is_valid(&self, node: TapeNode<'i>) -> bool {
@@ -123,7 +124,7 @@ impl<'i> Keyword<'i, Tape> for Const {
 
 impl<'i> Keyword<'i, Tape> for Bound {
     fn validate(&self, node: TapeNode<'i>) -> Result<(), ValidationError<'i>> {
-        judged(self.is_valid(node))
+        judged(node, self.is_valid(node))
     }
 
     fn is_valid(&self, node: TapeNode<'i>) -> bool {
@@ -138,7 +139,7 @@ impl<'i> Keyword<'i, Tape> for Bound {
 
 impl<'i> Keyword<'i, Tape> for MultipleOf {
     fn validate(&self, node: TapeNode<'i>) -> Result<(), ValidationError<'i>> {
-        judged(self.is_valid(node))
+        judged(node, self.is_valid(node))
     }
 
     fn is_valid(&self, node: TapeNode<'i>) -> bool {
@@ -151,6 +152,14 @@ impl<'i> Keyword<'i, Tape> for MultipleOf {
 }
 
 /// Which keyword failed and where is added by the library; more is not said of a payload.
-fn judged(valid: bool) -> Result<(), ValidationError<'static>> {
-    if valid { Ok(()) } else { Err(ValidationError::custom("the value does not fit")) }
+pub(super) fn judged(node: TapeNode<'_>, valid: bool) -> Result<(), ValidationError<'static>> {
+    if valid {
+        return Ok(());
+    }
+    // Whether any is left afterwards is no matter of this one.
+    let _ = node.take(ERROR_LOOKS);
+    Err(ValidationError::custom("the value does not fit"))
 }
+
+/// Looks that take as long as making an error of a keyword of ours.
+const ERROR_LOOKS: u64 = 32;

@@ -20,14 +20,15 @@ mod cost;
 mod graph;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use self::cost::FanOut;
 pub use self::cost::PAYLOAD_DEPTH_MAX;
 use self::graph::{Graph, Subschema, SubschemaId, by_name};
+use super::expressions::Pattern;
 use super::listed::Listed;
 use super::names::fingerprint;
 use super::node::Key;
-use super::schema::{Pattern, References, SchemaFault};
+use super::schema::{References, SchemaFault};
 
 /// Distinct sets of subschemas that one schema may have. GitHub's schema of all its events has 310.
 const PLACES_MAX: usize = 16_384;
@@ -41,9 +42,9 @@ const PATTERNS_EXACT_MAX: usize = 6;
 #[derive(Debug)]
 pub struct Declared {
     places: Box<[Row]>,
-    patterns: Box<[Pattern]>,
+    patterns: Box<[Arc<Pattern>]>,
     root: Place,
-    fan_out: FanOut,
+    looks_a_name: u64,
 }
 
 /// The subschemas that apply to one value, as a number. It means something only to the [`Declared`] it came from.
@@ -84,9 +85,11 @@ impl Declared {
     /// deeply, or if the schema has more subschemas or places than the bounds of this module.
     pub(super) fn compile(references: &References<'_>) -> Result<Self, SchemaFault> {
         let graph = Graph::read(references)?;
-        let fan_out = FanOut::of(&graph)?;
+        let order = graph.innermost_first()?;
+        cost::refuse_dear(&graph, &order)?;
+        let looks_a_name = cost::looks_a_name(&graph, &order)?;
         let (places, root) = Table::build(&graph)?;
-        Ok(Self { places, patterns: graph.patterns.into(), root, fan_out })
+        Ok(Self { places, patterns: graph.patterns.into(), root, looks_a_name })
     }
 
     /// Where a payload's root stands.
@@ -138,10 +141,10 @@ impl Declared {
         row.prefix.get(index).copied().unwrap_or(row.items)
     }
 
-    /// How often one value of a payload `depth` containers deep can be visited when all its errors are collected.
+    /// How often one member's name is looked at where most is said of names.
     #[must_use]
-    pub fn visits_max(&self, depth: usize) -> u64 {
-        self.fan_out.at(depth)
+    pub const fn looks_a_name(&self) -> u64 {
+        self.looks_a_name
     }
 
     /// How many places there are: what a schema costs in memory grows with it.
@@ -179,8 +182,8 @@ struct Patterned {
 }
 
 impl Patterned {
-    fn value(&self, patterns: &[Pattern], name: &str) -> Option<Place> {
-        let matches = |&&pattern: &&u32| patterns[pattern as usize].matches(name);
+    fn value(&self, patterns: &[Arc<Pattern>], name: &str) -> Option<Place> {
+        let matches = |&&pattern: &&u32| patterns[pattern as usize].looked_up(name) == Some(true);
         if self.exact.is_empty() {
             return self.patterns.iter().find(matches).map(|_| self.any);
         }
@@ -240,7 +243,7 @@ impl<'g> Table<'g> {
         let mut names = Vec::new();
         for (name, positions) in by_name(&members) {
             let saying: Vec<&Subschema> = positions.iter().map(|&position| members[position]).collect();
-            let matched = |pattern: u32| self.graph.patterns[pattern as usize].matches(name);
+            let matched = |pattern: u32| self.graph.patterns[pattern as usize].looked_up(name) == Some(true);
             let value = self.place(&value_subschemas(&saying, Some(name), matched))?;
             names.push((name, value));
             self.entries += 1;

@@ -15,9 +15,11 @@
 mod compile;
 mod text;
 
+use std::sync::Arc;
+
 use self::text::{Format, Values};
+use super::expressions::Pattern;
 use super::listed::Listed;
-use super::schema::Pattern;
 use super::{Document, Kind, Node};
 
 /// How many steps may be taken for each value, name and piece of a text, before the validator is asked instead. One or two
@@ -81,7 +83,7 @@ struct Rare {
     /// Of each list, one has to apply, and of some of them not two.
     alternatives: Vec<Box<[TestId]>>,
     values: Option<Values>,
-    patterns: Vec<Pattern>,
+    patterns: Vec<Arc<Pattern>>,
     characters: Bounds,
     members: Bounds,
     elements: Bounds,

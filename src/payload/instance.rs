@@ -15,6 +15,7 @@ use jsonschema::types::JsonType;
 use serde_json::{Number, Value};
 
 use super::equality;
+use super::judging::Judging;
 use super::names::{Lookup, fingerprint};
 use super::node::{Elements, Key, Members, Node};
 use super::number::Decimal;
@@ -33,14 +34,11 @@ pub enum TapeNode<'a> {
     Name(&'a str),
 }
 
-/// A value together with its document's text.
-///
-/// The text was checked to be UTF-8 before and is checked once more for each validation, in one fast sweep: remembering it
-/// beside the bytes it borrows from would need unsafe code, and checking each string takes longer.
+/// A value together with the judgement that looks at it. Once that has used up its looks, no value is of any kind.
 #[derive(Clone, Copy)]
 pub struct TapeValue<'a> {
     node: Node<'a>,
-    text: &'a str,
+    of: &'a Judging<'a>,
 }
 
 /// A name of a schema, prepared for lookups.
@@ -48,15 +46,6 @@ pub struct TapeValue<'a> {
 pub struct PreparedKey {
     name: Box<str>,
     fingerprint: u32,
-}
-
-impl Tape {
-    /// The node to validate for a value of a document.
-    #[must_use]
-    pub fn node(node: Node<'_>) -> TapeNode<'_> {
-        let text = simdutf8::basic::from_utf8(node.document().source()).unwrap_or_default();
-        TapeNode::Value(TapeValue { node, text })
-    }
 }
 
 impl Json for Tape {
@@ -97,8 +86,8 @@ impl<'a> jsonschema::json::Node<'a, Tape> for TapeNode<'a> {
 
     fn as_number(&self) -> Option<TapeNumber<'a>> {
         let value = self.of_kind(Kind::Number)?;
-        let text = value.text.get(value.node.span())?;
-        Some(TapeNumber { text, written_as_integer: value.node.is_written_as_integer() })
+        let text = value.of.text().get(value.node.span())?;
+        Some(TapeNumber { text, written_as_integer: value.node.is_written_as_integer(), of: value.of })
     }
 
     fn as_boolean(&self) -> Option<bool> {
@@ -114,10 +103,11 @@ impl<'a> jsonschema::json::Node<'a, Tape> for TapeNode<'a> {
     }
 
     fn is_string(&self) -> bool {
-        self.kind() == Kind::String
+        self.look() && self.kind() == Kind::String
     }
 
     fn json_type(&self) -> JsonType {
+        self.look();
         match self.kind() {
             Kind::Null => JsonType::Null,
             Kind::Bool => JsonType::Boolean,
@@ -163,6 +153,27 @@ impl<'a> jsonschema::json::Node<'a, Tape> for TapeNode<'a> {
 }
 
 impl<'a> TapeNode<'a> {
+    pub(super) const fn of(judging: &'a Judging<'a>, node: Node<'a>) -> Self {
+        Self::Value(TapeValue { node, of: judging })
+    }
+
+    /// Takes so many looks; whether they were left. A name has none.
+    pub(super) fn take(&self, looks: u64) -> bool {
+        match self {
+            Self::Value(value) => value.of.take(looks),
+            Self::Name(_) => false,
+        }
+    }
+
+    /// Takes a look, if there is one left. Names have been paid for by those who listed them.
+    #[inline]
+    fn look(&self) -> bool {
+        match self {
+            Self::Value(value) => value.of.take(1),
+            Self::Name(_) => true,
+        }
+    }
+
     fn kind(&self) -> Kind {
         match self {
             Self::Value(value) => value.node.kind(),
@@ -170,9 +181,10 @@ impl<'a> TapeNode<'a> {
         }
     }
 
+    #[inline]
     fn of_kind(&self, kind: Kind) -> Option<TapeValue<'a>> {
         match self {
-            Self::Value(value) if value.node.kind() == kind => Some(*value),
+            Self::Value(value) if self.look() && value.node.kind() == kind => Some(*value),
             Self::Value(_) | Self::Name(_) => None,
         }
     }
@@ -180,19 +192,19 @@ impl<'a> TapeNode<'a> {
 
 impl<'a> TapeValue<'a> {
     const fn at(self, node: Node<'a>) -> TapeNode<'a> {
-        TapeNode::Value(Self { node, text: self.text })
+        TapeNode::Value(Self { node, of: self.of })
     }
 
     #[inline]
     fn string(self) -> Option<Cow<'a, str>> {
         let entry = self.node.entry();
-        if entry.kind() != Kind::String {
+        if entry.kind() != Kind::String || !self.of.take_text(entry.span().len()) {
             return None;
         }
         if entry.mark() {
-            return escaped_string(self.node);
+            return escaped_string(self);
         }
-        inside(self.text, entry).map(Cow::Borrowed)
+        inside(self.of.text(), entry).map(Cow::Borrowed)
     }
 
     #[inline]
@@ -201,14 +213,14 @@ impl<'a> TapeValue<'a> {
         if entry.mark() {
             return key.name();
         }
-        Cow::Borrowed(inside(self.text, entry).unwrap_or_default())
+        Cow::Borrowed(inside(self.of.text(), entry).unwrap_or_default())
     }
 }
 
-/// Apart from the way that almost every string takes.
+/// Apart from the way that almost every string takes, and dearer.
 #[cold]
-fn escaped_string(node: Node<'_>) -> Option<Cow<'_, str>> {
-    node.as_str()
+fn escaped_string(value: TapeValue<'_>) -> Option<Cow<'_, str>> {
+    if value.of.take_text(2 * value.node.span().len()) { value.node.as_str() } else { None }
 }
 
 /// What stands between the quotes of a string.
@@ -273,6 +285,9 @@ impl<'a> Iterator for TapeMembers<'a> {
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let member = self.members.next()?;
+        if !self.of.of.take_name(member.key.entry().span().len()) {
+            return None;
+        }
         Some((self.of.name(member.key), self.of.at(member.value)))
     }
 }
@@ -294,7 +309,8 @@ impl<'a> Array<'a, Tape> for TapeArray<'a> {
     }
 
     fn is_unique(&self) -> bool {
-        equality::all_differ(self.0.node.elements())
+        // Half the bytes: a short number or text takes as long as a look does.
+        self.0.of.take(1 + self.0.node.span().len() as u64 / 2) && equality::all_differ(self.0.node.elements())
     }
 }
 
@@ -309,7 +325,8 @@ impl<'a> Iterator for TapeElements<'a> {
     type Item = TapeNode<'a>;
 
     fn next(&mut self) -> Option<TapeNode<'a>> {
-        self.elements.next().map(|node| self.of.at(node))
+        let node = self.elements.next()?;
+        self.of.of.take(1).then(|| self.of.at(node))
     }
 }
 
@@ -318,12 +335,14 @@ impl<'a> Iterator for TapeElements<'a> {
 pub struct TapeNumber<'a> {
     text: &'a str,
     written_as_integer: bool,
+    of: &'a Judging<'a>,
 }
 
 impl<'a> TapeNumber<'a> {
-    /// What the number is worth.
+    /// What the number is worth; zero once no looks are left.
     pub(super) fn decimal(self) -> Decimal<'a> {
-        Decimal::parse(self.text)
+        let text = if self.of.take_text(DECIMAL_BYTES + self.text.len()) { self.text } else { "0" };
+        Decimal::parse(text)
     }
 
     fn equals(self, other: &Number) -> bool {
@@ -333,6 +352,9 @@ impl<'a> TapeNumber<'a> {
         }
     }
 }
+
+/// As long as a text whose looks take the time that calculating with a short number does.
+const DECIMAL_BYTES: usize = 64;
 
 impl JsonNumber for TapeNumber<'_> {
     fn as_u64(&self) -> Option<u64> {
@@ -389,7 +411,8 @@ mod tests {
         let schema: Value = serde_json::from_str(schema).unwrap();
         let on_tape = with_linear_numbers(jsonschema::options_for::<Tape>()).build(&schema).unwrap();
         let document = document(payload);
-        let node = Tape::node(document.root());
+        let judging = Judging::new(&document, 0);
+        let node = judging.root();
         assert_eq!(on_tape.is_valid(node), expected, "{payload} against {schema}");
         assert_eq!(on_tape.validate(node).is_ok(), expected, "{payload} against {schema}, with an error");
         assert_eq!(on_tape.iter_errors(node).next().is_none(), expected, "{payload} against {schema}, with all errors");
@@ -441,7 +464,7 @@ mod tests {
             let schema: Value = serde_json::from_str(&format!(r#"{{"items":{{{keyword}}}}}"#)).unwrap();
             let validator = with_linear_numbers(jsonschema::options_for::<Tape>()).build(&schema).unwrap();
             for payload in [&many, &long] {
-                assert!(validator.is_valid(Tape::node(document(payload).root())), "{keyword}");
+                assert!(validator.is_valid(Judging::new(&document(payload), 0).root()), "{keyword}");
             }
         }
     }
@@ -477,7 +500,8 @@ mod tests {
             json!({ "properties": { "a": { "type": "null" }, "b": { "const": 1 }, "c": { "uniqueItems": true } } });
         let validator = with_linear_numbers(jsonschema::options_for::<Tape>()).build(&schema).unwrap();
         let document = document(r#"{"a":"hush","b":{"hush":"hush"},"c":["hush","hush"]}"#);
-        let node = Tape::node(document.root());
+        let judging = Judging::new(&document, 0);
+        let node = judging.root();
         assert_eq!(validator.iter_errors(node).count(), 3);
         for error in validator.iter_errors(node) {
             assert!(!format!("{error} {error:?}").contains("hush"), "{error}");
@@ -489,10 +513,11 @@ mod tests {
     fn each_value_has_an_identity_of_its_own() {
         use jsonschema::json::Node as _;
         let document = document(r#"{"a":[],"b":{"c":[]}}"#);
-        let root = Tape::node(document.root());
-        let a = Tape::node(document.pointer("/a").unwrap());
+        let judging = Judging::new(&document, 0);
+        let root = judging.root();
+        let a = TapeNode::of(&judging, document.pointer("/a").unwrap());
         let again = root.as_object().unwrap().get(&Tape::prepare_key("a")).unwrap();
-        let inner = Tape::node(document.pointer("/b/c").unwrap());
+        let inner = TapeNode::of(&judging, document.pointer("/b/c").unwrap());
         assert_eq!(a.identity(), again.identity());
         assert_ne!(a.identity(), root.identity());
         assert_ne!(a.identity(), inner.identity());

@@ -11,40 +11,39 @@
 //!   places in the schema leave this file, with every name masked that the schema itself does not have.
 
 mod files;
+mod openapi;
+mod retrieve;
 mod store;
+mod yaml;
 
 use std::borrow::Cow;
-use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::json::Json;
-use jsonschema::{Draft, PatternOptions, Registry, Retrieve, Uri, ValidationError, Validator};
+use jsonschema::{Draft, PatternOptions, Registry, Uri, ValidationError, Validator};
 use serde_json::{Value, json};
 
 use self::files::{Library, path_of, uri_of};
+use self::retrieve::{Origin, Referenced, Spoken, draft_of, refuse_many_patterns};
 pub use self::store::{Formats, Store};
-use super::bounds::{with_linear_numbers, without_const, without_numbers};
+use super::bounds::{with_linear_numbers, without_const, without_validation};
 use super::declared::{Declared, Membership, Place, Standing};
 use super::express::{Express, Fit};
+use super::expressions::{BAD_PATTERN, PROGRAM_BYTES_MAX, Pattern, Patterns, STATES_BYTES_MAX, with_tables};
 use super::formats::{with_fast_templates, with_fast_uris};
 use super::instance::Tape;
+use super::judging::Judging;
 use super::{Document, JsonLimits, Kind, Node};
 use crate::reason::Reason;
 use crate::rejection::{Fact, Rejection};
 
 /// Errors reported for one payload.
 const ERRORS_MAX: usize = 16;
-/// Bytes of a compiled pattern, and of the cache its automaton may use while it runs.
-const PATTERN_BYTES_MAX: usize = 1 << 20;
 /// Characters of an error text of the library that a [`SchemaFault`] quotes.
 const MESSAGE_CHARS_MAX: usize = 300;
-/// How many evaluations collecting errors may take at most. A payload that fits is judged without that bound: there the
-/// validator remembers outcomes.
-const EXPLAINED_MAX: u64 = 1 << 17;
-
 /// A compiled schema. Cheap to clone: all clones share one.
 #[derive(Debug, Clone)]
 pub struct Schema(Arc<Compiled>);
@@ -71,21 +70,35 @@ pub struct SchemaFault {
 impl Schema {
     /// Reads and compiles the schema in `file`, of draft 4, 6, 7, 2019-09 or 2020-12 as its `$schema` says, 2020-12 if it
     /// says nothing. A `$ref` to another file is relative to `file` and has to stay inside `directory`. An absolute `$id`
-    /// makes the references beside it absolute too; those only lead to what the files themselves hold.
+    /// makes the references beside it absolute too; those only lead to what the files themselves hold. Behind a `#`, `file`
+    /// may name a place in a file, as in `api.yaml#/components/schemas/Push`: then the schema is what stands there.
     ///
     /// # Errors
     ///
-    /// A fault if a file cannot be read, is too large, is not JSON or not a valid schema of its draft, refers to anything
-    /// outside `directory`, has a pattern that a linear engine cannot run (look-around, back-references), or could nest
-    /// too deeply when it is evaluated.
+    /// A fault if a file cannot be read, is too large, is not JSON (or YAML, where its name says so) or not a valid schema
+    /// of its draft, is an OpenAPI document of which no place is named, refers to anything outside `directory`, has a
+    /// pattern that a linear engine cannot run (look-around, back-references), or could nest too deeply when it is
+    /// evaluated.
     pub fn load(file: &Path, directory: &Path) -> Result<Self, SchemaFault> {
         let library = Library::open(directory)?;
-        let path = file.canonicalize().map_err(|error| SchemaFault::unreadable(file, &error))?;
+        let (file, place) = files::split_place(file);
+        let path = file.canonicalize().map_err(|error| SchemaFault::unreadable(&file, &error))?;
         let Ok(relative) = path.strip_prefix(&library.directory) else {
             return Err(SchemaFault::new(format!("\"{}\" is outside \"{}\"", file.display(), directory.display())));
         };
-        let root = library.read(relative).map_err(SchemaFault::new)?;
-        Self::compile(&root, &uri_of(relative), Origin::Directory(library), Formats::Asserted)
+        let uri = uri_of(relative);
+        let whole = library.read(relative).map_err(SchemaFault::new)?;
+        let Some(place) = place else {
+            if openapi::is_document(&whole) {
+                return Err(SchemaFault::new(WHICH_COMPONENT.to_owned()));
+            }
+            return Self::compile(&whole, &uri, &uri, Origin::Directory(library), Formats::Asserted);
+        };
+        let mut root = json!({ "$ref": format!("{uri}#{place}") });
+        if let Some(draft) = whole.get("$schema") {
+            root["$schema"] = draft.clone();
+        }
+        Self::compile(&root, files::NOWHERE, &uri, Origin::Directory(library), Formats::Asserted)
     }
 
     /// Compiles `schema` as if it stood in a file of `directory`.
@@ -94,8 +107,8 @@ impl Schema {
     ///
     /// As [`Schema::load`].
     pub fn from_value(schema: &Value, directory: &Path) -> Result<Self, SchemaFault> {
-        let library = Library::open(directory)?;
-        Self::compile(schema, &uri_of(Path::new("schema.json")), Origin::Directory(library), Formats::Asserted)
+        let (library, uri) = (Library::open(directory)?, uri_of(Path::new("schema.json")));
+        Self::compile(schema, &uri, &uri, Origin::Directory(library), Formats::Asserted)
     }
 
     /// Compiles `schema` with nothing around it but what is in `store`: no policy does, a conformance suite does.
@@ -104,28 +117,35 @@ impl Schema {
     ///
     /// As [`Schema::load`], where `store` stands for the directory.
     pub fn in_store(schema: &Value, store: Store) -> Result<Self, SchemaFault> {
-        let formats = store.formats;
-        Self::compile(schema, &uri_of(Path::new("schema.json")), Origin::Store(store), formats)
+        let (formats, uri) = (store.formats, uri_of(Path::new("schema.json")));
+        Self::compile(schema, &uri, &uri, Origin::Store(store), formats)
     }
 
-    fn compile(root: &Value, uri: &str, origin: Origin, formats: Formats) -> Result<Self, SchemaFault> {
+    /// `root` is what stands at `uri`; places in `file` are shown without its name.
+    fn compile(root: &Value, uri: &str, file: &str, origin: Origin, formats: Formats) -> Result<Self, SchemaFault> {
         if draft_of(root) == Draft::Unknown
             && let Origin::Directory(_) = origin
         {
             return Err(SchemaFault::draft(root["$schema"].as_str().unwrap_or_default()));
         }
+        refuse_many_patterns(root)?;
         let spoken = Arc::new(Spoken::default());
         spoken.hear(root, draft_of(root));
-        let referenced = Referenced { origin, draft: draft_of(root), spoken: Arc::clone(&spoken) };
+        let referenced = Referenced::new(origin, draft_of(root), Arc::clone(&spoken));
         let registry = Registry::new()
             .retriever(referenced)
             .draft(draft_of(root))
             .add(uri, root)
             .and_then(jsonschema::RegistryBuilder::prepare)
             .map_err(|error| SchemaFault::reference(&error))?;
-        let references = References { registry: &registry, uri };
+        let patterns = Arc::new(Patterns::default());
+        let references = References { registry: &registry, uri, patterns: &patterns };
         let options = with_fast_uris(jsonschema::options_for::<Tape>());
-        let options = if references.calculates(root) { with_linear_numbers(options) } else { without_numbers(options) };
+        let options = if references.calculates(root) {
+            with_tables(with_linear_numbers(options), &patterns)
+        } else {
+            without_validation(options)
+        };
         let options = match (spoken.draft_4.load(Ordering::Relaxed), spoken.later.load(Ordering::Relaxed)) {
             (true, false) => without_const(options),
             (true, true) => options,
@@ -135,7 +155,7 @@ impl Schema {
             .with_registry(&registry)
             .with_base_uri(uri)
             .offline()
-            .with_pattern_options(linear_patterns())
+            .with_pattern_options(patterns_of_names())
             .with_content_media_type("application/json", is_json)
             .should_validate_formats(formats == Formats::Asserted)
             .build(root)
@@ -143,7 +163,7 @@ impl Schema {
         // First what refuses references that lead back to themselves.
         let declared = Declared::compile(&references)?;
         let express = Express::compile(&references)?;
-        Ok(Self(Arc::new(Compiled { express, validator, declared, uri: uri.to_owned() })))
+        Ok(Self(Arc::new(Compiled { express, validator, declared, uri: file.to_owned() })))
     }
 
     /// What the schema declares.
@@ -162,12 +182,11 @@ impl Schema {
     /// closest one follow. The fact is missing where finding the errors could take long.
     pub fn check(&self, document: &Document) -> Result<Membership, Rejection> {
         let fit = self.express_fit(document);
-        debug_assert!(fit == Fit::Unsure || self.is_valid(document), "invariant: what passes the express way is valid");
+        debug_assert!(fit == Fit::Unsure || self.may_fit(document), "invariant: what passes the express way is valid");
         match fit {
             Fit::Declared => Ok(Membership::Declared),
             Fit::Fits => Ok(Membership::Unasked),
-            Fit::Unsure if self.is_valid(document) => Ok(Membership::Unasked),
-            Fit::Unsure => Err(self.mismatch(document)),
+            Fit::Unsure => self.check_the_long_way(document).map(|()| Membership::Unasked),
         }
     }
 
@@ -177,7 +196,12 @@ impl Schema {
     ///
     /// As [`Schema::check`].
     pub fn check_the_long_way(&self, document: &Document) -> Result<(), Rejection> {
-        if self.is_valid(document) { Ok(()) } else { Err(self.mismatch(document)) }
+        let judging = self.judging(document);
+        let fits = self.0.validator.is_valid(judging.root());
+        if judging.is_used_up() {
+            return Err(Rejection::new(Reason::SchemaMismatch).hint(HINT_UNEXPLAINED));
+        }
+        if fits { Ok(()) } else { Err(self.mismatch(document, &judging.of_errors())) }
     }
 
     /// What is known without asking the validator.
@@ -185,43 +209,58 @@ impl Schema {
         self.0.express.as_ref().map_or(Fit::Unsure, |express| express.judge(document))
     }
 
-    fn is_valid(&self, document: &Document) -> bool {
-        self.0.validator.is_valid(Tape::node(document.root()))
+    /// Whether the validator takes it, or does not come to an end.
+    fn may_fit(&self, document: &Document) -> bool {
+        let judging = self.judging(document);
+        self.0.validator.is_valid(judging.root()) || judging.is_used_up()
+    }
+
+    fn judging<'d>(&self, document: &'d Document) -> Judging<'d> {
+        Judging::new(document, self.declared().looks_a_name())
     }
 
     #[cold]
-    fn mismatch(&self, document: &Document) -> Rejection {
-        let (values, depth) = extent(document.root());
-        if self.declared().visits_max(depth).saturating_mul(values) > EXPLAINED_MAX {
+    fn mismatch(&self, document: &Document, judging: &Judging<'_>) -> Rejection {
+        let Some(misses) = self.explain(document, judging) else {
             return Rejection::new(Reason::SchemaMismatch).hint(HINT_UNEXPLAINED);
-        }
-        let mut rows = Vec::new();
-        let mut only_additional = true;
-        for error in self.0.validator.iter_errors(Tape::node(document.root())).take(ERRORS_MAX) {
-            only_additional &= matches!(keyword(&error), "additionalProperties" | "unevaluatedProperties");
-            self.add_rows(document, &error, &mut rows);
-        }
+        };
+        let only_additional =
+            misses.iter().all(|miss| matches!(&*miss.keyword, "additionalProperties" | "unevaluatedProperties"));
+        let rows = misses.into_iter().map(Miss::row).collect();
         let rejection = Rejection::new(Reason::SchemaMismatch).fact("errors", Fact::Rows(rows));
         if only_additional { rejection.hint(HINT_ADDITIONAL) } else { rejection }
     }
 
-    /// Adds a row for `error`, and for what is wrong with the closest alternative where none fits.
-    fn add_rows(&self, document: &Document, error: &ValidationError<'_>, rows: &mut Vec<Row>) {
-        if rows.len() == ERRORS_MAX {
+    /// What of a payload does not fit: the first 16, or `None` where finding them takes too long.
+    #[must_use]
+    pub fn misses(&self, document: &Document) -> Option<Vec<Miss>> {
+        self.explain(document, &self.judging(document).of_errors())
+    }
+
+    fn explain(&self, document: &Document, judging: &Judging<'_>) -> Option<Vec<Miss>> {
+        let mut misses = Vec::new();
+        for error in self.0.validator.iter_errors(judging.root()).take(ERRORS_MAX) {
+            self.add_misses(document, &error, &mut misses);
+        }
+        (!judging.is_used_up()).then_some(misses)
+    }
+
+    /// Adds what `error` says, and what is wrong with the closest alternative where none fits.
+    fn add_misses(&self, document: &Document, error: &ValidationError<'_>, misses: &mut Vec<Miss>) {
+        if misses.len() == ERRORS_MAX {
             return;
         }
-        let mut row = vec![
-            ("pointer", Fact::from(self.masked_pointer(document, error.instance_path().as_str()))),
-            ("keyword", Fact::from(keyword(error).to_owned())),
-            ("schema", Fact::from(self.place_of(error))),
-        ];
-        if let ValidationErrorKind::Required { property: Value::String(property) } = error.kind() {
-            row.push(("property", Fact::from(property.clone())));
-        }
-        rows.push(row);
+        let property = if let ValidationErrorKind::Required { property: Value::String(property) } = error.kind() {
+            Some(property.clone())
+        } else {
+            None
+        };
+        let (keyword, schema) = (keyword(error).to_owned(), self.place_of(error));
+        let miss = Miss { keyword, schema, property, ..Miss::default() };
+        misses.push(self.located(document, error.instance_path().as_str(), miss));
         if let ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } = error.kind() {
             for inner in closest(error, context) {
-                self.add_rows(document, inner, rows);
+                self.add_misses(document, inner, misses);
             }
         }
     }
@@ -233,18 +272,23 @@ impl Schema {
         format!("{}#{}", file.unwrap_or_default(), error.schema_path().as_str())
     }
 
-    /// `pointer` into `document`, with `*` for every name that is not in the schema's own text. The payload is walked
+    /// `miss` with its place in `document`, where `pointer` leads, with `*` for every name that is not in the schema's own text. The payload is walked
     /// along, because only there an index can be told from a name that is made of digits.
-    fn masked_pointer(&self, document: &Document, pointer: &str) -> String {
-        let mut masked = String::with_capacity(pointer.len());
+    fn located(&self, document: &Document, pointer: &str, mut miss: Miss) -> Miss {
         let mut here = Some((document.root(), self.declared().root()));
         for segment in pointer.split('/').skip(1) {
+            let is_index = here.is_some_and(|(node, _)| node.kind() == Kind::Array);
             let step = here.and_then(|(node, place)| self.step(node, place, segment));
-            masked.push('/');
-            masked.push_str(step.as_ref().map_or("*", |(_, shown)| shown));
+            let shown = step.as_ref().map_or("*", |(_, shown)| shown);
+            for (pointer, shown) in [(&mut miss.pointer, shown), (&mut miss.place, if is_index { "*" } else { shown })]
+            {
+                pointer.push('/');
+                pointer.push_str(shown);
+            }
             here = step.map(|(next, _)| next);
         }
-        masked
+        miss.found = here.map(|(node, _)| node.kind());
+        miss
     }
 
     /// One step down: what lies there, and the segment as it may be shown. `None` hides it and all below.
@@ -271,15 +315,8 @@ impl Schema {
 const HINT_ADDITIONAL: &str = "the schema itself refuses members that it does not list; where they are harmless, remove \
                                additionalProperties from it and let [sanitize] unknown_fields = \"drop\" remove them";
 
-const HINT_UNEXPLAINED: &str = "the payload does not fit its schema; where is not said, because with a payload of this \
-                                size and alternatives that overlap in the schema, finding out could take long";
-
-/// How many values there are in `node`, itself included, and how many containers stand in one another.
-fn extent(node: Node<'_>) -> (u64, usize) {
-    let inner = node.elements().chain(node.members().map(|member| member.value)).map(extent);
-    let (values, depth) = inner.fold((1, 0), |(values, depth), inner| (values + inner.0, depth.max(inner.1)));
-    (values, depth + usize::from(matches!(node.kind(), Kind::Array | Kind::Object)))
-}
+const HINT_UNEXPLAINED: &str = "judging a payload of this size by all alternatives of the schema, or finding out where it does not fit, takes too \
+                                long; fewer alternatives in one another, or a `const` that tells them apart, help";
 
 impl SchemaFault {
     pub(super) const fn new(message: String) -> Self {
@@ -297,7 +334,15 @@ impl SchemaFault {
         }
         let bad_pattern = matches!(error.kind(), ValidationErrorKind::Format { format } if format == "regex");
         let message = if bad_pattern { BAD_PATTERN.to_owned() } else { operator_text(&error.to_string()) };
-        Self { message, location: Some(error.instance_path().as_str().to_owned()) }
+        // What a keyword of ours refuses has the other path alone.
+        let own = matches!(error.kind(), ValidationErrorKind::Custom { .. });
+        let path = if own { error.schema_path() } else { error.instance_path() };
+        Self { message, location: Some(path.as_str().to_owned()) }
+    }
+
+    /// The same of a schema that stands at `pointer` of its file.
+    fn below(self, pointer: &str) -> Self {
+        Self { location: self.location.map(|location| format!("{pointer}{location}")), ..self }
     }
 
     fn draft(specification: &str) -> Self {
@@ -318,7 +363,30 @@ impl SchemaFault {
     }
 }
 
-type Row = Vec<(&'static str, Fact)>;
+/// One thing that does not fit, without a value or an undeclared name of the payload.
+#[derive(Debug, Clone, Default)]
+pub struct Miss {
+    /// Where in the payload, as a JSON Pointer.
+    pub pointer: String,
+    /// The same with `*` for every element.
+    pub place: String,
+    /// The keyword that it does not fit.
+    pub keyword: String,
+    /// The keyword's place in the schema.
+    pub schema: String,
+    /// The member that is missing, for `required`.
+    pub property: Option<String>,
+    /// The kind of the value that stands there.
+    pub found: Option<Kind>,
+}
+
+impl Miss {
+    fn row(self) -> Vec<(&'static str, Fact)> {
+        let texts = [("pointer", self.pointer), ("keyword", self.keyword), ("schema", self.schema)];
+        let property = self.property.map(|property| ("property", property));
+        texts.into_iter().chain(property).map(|(name, text)| (name, Fact::from(text))).collect()
+    }
+}
 
 /// The keyword that a value does not fit; where it is a subschema that is just `false`, the keyword that says so.
 fn keyword<'e>(error: &'e ValidationError<'_>) -> &'e str {
@@ -353,36 +421,15 @@ fn operator_text(message: &str) -> String {
     first.chain(letters).take(MESSAGE_CHARS_MAX).collect()
 }
 
-fn linear_patterns() -> PatternOptions<jsonschema::Regex> {
-    PatternOptions::regex().size_limit(PATTERN_BYTES_MAX).dfa_size_limit(PATTERN_BYTES_MAX)
+/// Those of `patternProperties`, which the library runs itself. Each has a small table, or is refused soon after; see [`Patterns`].
+fn patterns_of_names() -> PatternOptions<jsonschema::Regex> {
+    PatternOptions::regex().size_limit(PROGRAM_BYTES_MAX).dfa_size_limit(STATES_BYTES_MAX)
 }
 
 /// `contentMediaType: application/json` by our own reader; the library's would take the sender's text through `serde_json`.
 fn is_json(text: &str) -> bool {
     let limits = JsonLimits { depth_max: 64, nodes_max: 65_536, members_max: 10_000 };
     Document::read(bytes::Bytes::copy_from_slice(text.as_bytes()), limits).is_ok()
-}
-
-/// A pattern of `patternProperties`, with exactly the meaning that the validator gives it.
-#[derive(Debug)]
-pub(super) struct Pattern(Validator<Tape>);
-
-impl Pattern {
-    /// # Errors
-    ///
-    /// A fault if the linear engine cannot run it or it grows too large.
-    pub(super) fn compile(text: &str) -> Result<Self, SchemaFault> {
-        jsonschema::options_for::<Tape>()
-            .offline()
-            .with_pattern_options(linear_patterns())
-            .build(&json!({ "pattern": text }))
-            .map(Self)
-            .map_err(|error| SchemaFault::invalid(&error))
-    }
-
-    pub(super) fn matches(&self, name: &str) -> bool {
-        Tape::with_string_node(&mut (), name, |node| self.0.is_valid(node))
-    }
 }
 
 /// A format such as `date-time`, with exactly the meaning that the validator gives it.
@@ -415,6 +462,7 @@ impl Format {
 pub(super) struct References<'r> {
     registry: &'r Registry<'r>,
     uri: &'r str,
+    patterns: &'r Patterns,
 }
 
 /// What a reference in a subschema is relative to, and the draft it is written in.
@@ -455,6 +503,16 @@ impl<'r> References<'r> {
         Ok(Scope { base: base.map_err(|error| SchemaFault::reference(&error))?, draft, entered: false })
     }
 
+    /// The pattern `text`, with exactly the meaning that the validator gives it.
+    pub(super) fn pattern(&self, text: &str) -> Result<Arc<Pattern>, SchemaFault> {
+        self.patterns.pattern(text)
+    }
+
+    /// The same of member names.
+    pub(super) fn pattern_of_names(&self, text: &str) -> Result<Arc<Pattern>, SchemaFault> {
+        self.patterns.pattern_of_names(text)
+    }
+
     /// What `reference` leads to.
     pub(super) fn follow(&self, scope: &Scope, reference: &str) -> Result<(&'r Value, Scope), SchemaFault> {
         self.lookup((*scope.base).clone(), reference)
@@ -479,87 +537,8 @@ impl Scope {
     }
 }
 
-/// Where the schemas are that a schema refers to.
-enum Origin {
-    /// Below a directory, as with every policy.
-    Directory(Library),
-    /// In memory.
-    Store(Store),
-}
-
-/// The schemas a schema refers to, as the library asks for them.
-struct Referenced {
-    origin: Origin,
-    /// Of the schema's own file, for files that do not say theirs.
-    draft: Draft,
-    spoken: Arc<Spoken>,
-}
-
-/// The drafts of a schema, of the files that it refers to, and of their parts. A keyword of our own is not told the draft of the subschema that
-/// it stands in. So what draft 4 does not have is left out where there is nothing else, and where drafts are mixed `const` is
-/// asked of parts in draft 4, too: that refuses more than draft 4 would, never less.
-#[derive(Default)]
-struct Spoken {
-    draft_4: AtomicBool,
-    later: AtomicBool,
-}
-
-impl Spoken {
-    /// Notes the drafts of a schema and of all that is in it; `outer` is that of what does not say its own.
-    fn hear(&self, schema: &Value, outer: Draft) {
-        match schema {
-            Value::Object(members) => {
-                let own = outer.detect(schema);
-                let heard = if own == Draft::Draft4 { &self.draft_4 } else { &self.later };
-                heard.store(true, Ordering::Relaxed);
-                members.values().for_each(|member| self.hear(member, own));
-            }
-            Value::Array(elements) => elements.iter().for_each(|element| self.hear(element, outer)),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-        }
-    }
-}
-
-impl Retrieve for Referenced {
-    fn retrieve(&self, uri: &Uri<String>) -> Result<Value, Box<dyn Error + Send + Sync>> {
-        let schema = match &self.origin {
-            Origin::Directory(library) => {
-                let path = path_of(uri.as_str()).ok_or(OUTSIDE)?;
-                library.read(Path::new(&path))?
-            }
-            Origin::Store(store) => store.get(uri.as_str()).cloned().ok_or(OUTSIDE)?,
-        };
-        self.spoken.hear(&schema, self.draft);
-        let draft = self.draft.detect(&schema);
-        let metaschema = METASCHEMAS.iter().find(|(of, _)| *of == draft);
-        match metaschema.map_or(Ok(()), |(_, validate)| validate(&schema)).map_err(|error| SchemaFault::invalid(&error))
-        {
-            Ok(()) => Ok(schema),
-            Err(fault) => Err(format!("{} at \"{}\"", fault.message, fault.location.unwrap_or_default()).into()),
-        }
-    }
-}
-
-type Metaschema = fn(&Value) -> Result<(), ValidationError<'_>>;
-
-/// The library only checks the schema it is given against its metaschema, not the files that one refers to.
-const METASCHEMAS: [(Draft, Metaschema); 5] = [
-    (Draft::Draft4, jsonschema::draft4::meta::validate),
-    (Draft::Draft6, jsonschema::draft6::meta::validate),
-    (Draft::Draft7, jsonschema::draft7::meta::validate),
-    (Draft::Draft201909, jsonschema::draft201909::meta::validate),
-    (Draft::Draft202012, jsonschema::draft202012::meta::validate),
-];
-
-/// The draft that a schema's `$schema` says, 2020-12 if it says nothing.
-fn draft_of(schema: &Value) -> Draft {
-    Draft::Draft202012.detect(schema)
-}
-
-const BAD_PATTERN: &str = "the pattern is not a regular expression that runs in linear time and bounded memory: \
-                           look-around and back-references do not";
 const DRAFTS: &str = "expected that of draft 4, 6, 7, 2019-09 or 2020-12";
-const OUTSIDE: &str = "a reference may only lead to files below the schema directory, nothing is fetched";
+const WHICH_COMPONENT: &str = "an OpenAPI document is no schema, name one in it: FILE#/components/schemas/NAME";
 
 #[cfg(test)]
 mod tests;

@@ -46,7 +46,7 @@ fn two_events() -> tempfile::TempDir {
 
 #[test]
 fn help_of_the_tasks_reads_as_it_should() {
-    for task in ["infer", "check"] {
+    for task in ["infer", "drift", "check"] {
         let ran = schema(Path::new("."), &[task, "--help"]);
         assert_eq!(ran.code, 0, "{task}: {}", ran.err);
         insta::assert_snapshot!(format!("help_schema_{task}"), ran.out);
@@ -130,4 +130,73 @@ fn a_schema_that_the_gateway_would_refuse_is_named_with_its_place() {
     assert_eq!(schema(folder.path(), &["check", "policies/up.json"]).code, 1);
     assert_eq!(schema(folder.path(), &["check", "--directory", ".", "policies/up.json"]).code, 0);
     assert_eq!(schema(folder.path(), &["check", "nowhere.json"]).code, 1);
+}
+
+const SCHEMA: &str =
+    r#"{"required":["ref"],"properties":{"ref":{"type":"string","maxLength":5},"size":{"type":"integer"}}}"#;
+
+/// The folder of two events, with a policy that has a schema for one of them.
+fn compared(records: &[String]) -> tempfile::TempDir {
+    let folder = folder(records);
+    let policy = format!("{POLICY}[event.schema]\npush = \"push.json\"\n");
+    fs::write(folder.path().join("policies/github.toml"), policy).unwrap();
+    fs::write(folder.path().join("policies/push.json"), SCHEMA).unwrap();
+    folder
+}
+
+fn push(body: &str) -> String {
+    record("/hooks/github", "push", body)
+}
+
+#[test]
+fn what_drifted_is_listed_by_event() {
+    let folder = compared(&[
+        push(r#"{"ref":"main","size":1}"#),
+        push(r#"{"ref":"s3nt1nel","size":"s3nt1nel","sender":{"login":"s3nt1nel"}}"#),
+        push(r#"{"size":2,"sender":null}"#),
+        record("/hooks/github", "star", r#"{"zen":"s3nt1nel"}"#),
+    ]);
+    let ran = schema(folder.path(), &["drift", "records.jsonl"]);
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    assert!(!ran.out.contains("s3nt1nel") && !ran.err.contains("s3nt1nel"), "{}{}", ran.out, ran.err);
+    insta::assert_snapshot!("schema_drift", ran.out);
+    let ran = schema(folder.path(), &["drift", "--json", "--event", "push", "records.jsonl"]);
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    let line: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((&line["samples"], &line["misses"], &line["listed"]), (&3.into(), &2.into(), &true.into()));
+    let found: Vec<_> = line["findings"].as_array().unwrap().iter().map(|found| &found["drift"]).collect();
+    assert_eq!(found, ["new", "missing", "changed", "changed"]);
+}
+
+#[test]
+fn drift_says_by_its_exit_code_whether_there_is_any() {
+    let log = |reason: &str, errors: &str| {
+        format!(
+            "{{\"ts\":\"2026-11-23T14:03:05.123456Z\",\"delivery\":\"1\",\"source\":\"github\",\"stage\":\"validate\",\"reason\":\"{reason}\",\
+             \"status\":200,\"blame\":\"sender\",\"event\":\"push\",\"detail\":{{{errors}}},\"suppressed\":0,\"effect\":\"monitored\"}}\n"
+        )
+    };
+    let missed = log(
+        "schema_mismatch",
+        r##""errors":[{"pointer":"/size","keyword":"type","schema":"#/properties/size/type"}]"##,
+    );
+    let rows: [(&str, String, i32, &str); 7] = [
+        ("none", push(r#"{"ref":"main"}"#), 0, "github push: 1 sample, no drift\n"),
+        ("a new member", push(r#"{"ref":"main","a":1}"#), 1, "new      /a  number  1 of 1"),
+        ("no schema", record("/hooks/github", "star", "{}"), 1, "github star: 1 sample, no schema\n"),
+        ("a log", missed, 1, "changed  /size    1 of 1  type #/properties/size/type"),
+        ("a log of something else", log("json_malformed", ""), 1, ""),
+        ("no sample", String::new(), 1, ""),
+        ("no strict JSON", push(r#"{"ref":"main","ref":"main"}"#), 1, ""),
+    ];
+    for (name, text, code, expected) in rows {
+        let folder = compared(&[text]);
+        let ran = schema(folder.path(), &["drift", "records.jsonl"]);
+        assert_eq!(ran.code, code, "{name}: {}{}", ran.out, ran.err);
+        assert!(ran.out.contains(expected), "{name}: {}", ran.out);
+        assert_eq!(ran.err.contains("no sample to compare"), expected.is_empty(), "{name}: {}", ran.err);
+    }
+    let folder = folder(&[push("{}")]);
+    let ran = schema(folder.path(), &["drift", "records.jsonl"]);
+    assert!(ran.err.contains("source \"github\" has no [event.schema]"), "{}", ran.err);
 }

@@ -92,7 +92,7 @@ pub fn run(arguments: &Arguments, config: &Path, out: &mut impl Write) -> Result
 }
 
 /// The policies, without their secrets, and their folder.
-fn load(config: &Path) -> Result<(Policy, PathBuf), Trouble> {
+pub(super) fn load(config: &Path) -> Result<(Policy, PathBuf), Trouble> {
     let setup = Setup::read(config, &NoSecrets);
     if setup.policy.is_none() || setup.loaded.diagnostics.has_errors() {
         setup.report(&mut anstream::stderr().lock())?;
@@ -121,14 +121,8 @@ struct Groups<'a> {
 
 impl<'a> Groups<'a> {
     fn new(arguments: &'a Arguments, policy: Option<&'a Policy>, formats: Formats) -> Result<Self, Trouble> {
-        let mut source = None;
-        if let (Some(name), Some(policy)) = (&arguments.source, policy) {
-            source = policy.source(name);
-            if source.is_none() {
-                let names: Vec<_> = policy.sources().iter().map(|source| &*source.name).collect();
-                return Err(Trouble::Other(format!("no source {name:?}; there are: {}", names.join(", "))));
-            }
-        }
+        let wanted = arguments.source.as_deref();
+        let source = policy.map(|policy| wanted_source(policy, wanted)).transpose()?.flatten();
         Ok(Self { arguments, policy, source, formats, found: BTreeMap::new() })
     }
 
@@ -145,18 +139,10 @@ impl<'a> Groups<'a> {
 
     /// Adds a sample to its schema, if it belongs to any. The error says why it is left out.
     fn add(&mut self, sample: &Sample) -> Result<(), String> {
-        let source = match (sample.origin, self.policy, self.source) {
-            (Origin::Record, Some(policy), wanted) => {
-                let source = policy.route(sample.head.uri.path());
-                let source = source.ok_or_else(|| format!("no source has the path {:?}", sample.head.uri.path()))?;
-                if wanted.is_some_and(|wanted| wanted.name != source.name) {
-                    return Ok(());
-                }
-                Some(source)
-            }
-            (Origin::Body, Some(_), None) => return Err("a body without a head: --source says whose it is".to_owned()),
-            (Origin::Body, Some(_), wanted) => wanted,
-            (Origin::Record | Origin::Body, None, _) => None,
+        let source = match self.policy.map(|policy| source_of(sample, policy, self.source)).transpose()? {
+            Some(None) => return Ok(()),
+            Some(source) => source,
+            None => None,
         };
         // Handshakes and checks of whether somebody listens have no body.
         if sample.body.is_empty() {
@@ -185,8 +171,33 @@ impl<'a> Groups<'a> {
     }
 }
 
+/// The source that samples have to be of, if one is named.
+pub(super) fn wanted_source<'p>(policy: &'p Policy, name: Option<&str>) -> Result<Option<&'p Source>, Trouble> {
+    let Some(name) = name else { return Ok(None) };
+    let found = policy.source(name);
+    let names = || policy.sources().iter().map(|source| &*source.name).collect::<Vec<_>>().join(", ");
+    found.map(Some).ok_or_else(|| Trouble::Other(format!("no source {name:?}; there are: {}", names())))
+}
+
+/// The source that a sample is of; `None` if another one is wanted. The error says why it has none.
+pub(super) fn source_of<'p>(
+    sample: &Sample,
+    policy: &'p Policy,
+    wanted: Option<&'p Source>,
+) -> Result<Option<&'p Source>, String> {
+    match (sample.origin, wanted) {
+        (Origin::Record, wanted) => {
+            let path = sample.head.uri.path();
+            let source = policy.route(path).ok_or_else(|| format!("no source has the path {path:?}"))?;
+            Ok(Some(source).filter(|source| wanted.is_none_or(|wanted| wanted.name == source.name)))
+        }
+        (Origin::Body, Some(wanted)) => Ok(Some(wanted)),
+        (Origin::Body, None) => Err("a body without a head: --source says whose it is".to_owned()),
+    }
+}
+
 /// Shows every sample of a file to `visit`.
-fn read_samples(path: &Path, visit: impl FnMut(usize, Result<Sample, String>)) -> Result<(), Trouble> {
+pub(super) fn read_samples(path: &Path, visit: impl FnMut(usize, Result<Sample, String>)) -> Result<(), Trouble> {
     let fault = |source| Trouble::File { path: path.to_owned(), source };
     let file: Box<dyn BufRead> = if path == Path::new("-") {
         Box::new(io::stdin().lock())

@@ -1,13 +1,13 @@
 //! What judging a payload may cost, worked out when the schema is loaded: a schema is the operator's, but the payload that
 //! makes it expensive is the sender's.
 //!
-//! Two figures matter. *Nesting*: the validator recurses, and must not reach the end of a worker's stack. *Fan-out*: where
-//! alternatives overlap (`oneOf` of two objects with the same member) one value is visited once for every way that leads to
-//! it, which doubles with each level. The validator remembers the outcome for recursive references while it only answers
-//! yes or no, but not while it collects errors; there the fan-out decides whether errors are collected at all.
+//! *Nesting*: the validator recurses, and must not reach the end of a worker's stack. *Fan-out*: where alternatives overlap (`oneOf` of two objects
+//! with the same member) one value is visited once for every way that leads to it, which doubles with each level; a schema that multiplies so by
+//! itself is a mistake. What a payload makes of a schema that is loaded is counted while it is judged, see [`judging`](super::super::judging).
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::super::expressions::too_large_for_names;
 use super::super::schema::SchemaFault;
 use super::graph::{Graph, Subschema, SubschemaId, by_name};
 
@@ -20,40 +20,61 @@ const FAN_OUT_MAX: u64 = 65_536;
 /// Edges of the graph in which the fan-out is worked out.
 const EDGES_MAX: usize = 4_194_304;
 
-/// How often one value can be visited, by the payload's depth; what is deeper costs what the last entry says.
-#[derive(Debug)]
-pub(super) struct FanOut(Box<[u64]>);
+/// # Errors
+///
+/// A fault if evaluation could nest too deeply, or alternatives multiply beyond what can be evaluated.
+pub(super) fn refuse_dear(graph: &Graph, order: &[SubschemaId]) -> Result<(), SchemaFault> {
+    let nesting = refuse_deep_nesting(graph, order)?;
+    let ways = Ways::read(graph, order)?;
+    if nesting == Nesting::Recursive {
+        // There the validator remembers outcomes.
+        return Ok(());
+    }
+    let mut visits = vec![1_u64; ways.branches.len()];
+    for _ in 0..=PAYLOAD_DEPTH_MAX {
+        let deeper: Vec<u64> = ways.branches.iter().map(|branches| branches.visits(&visits)).collect();
+        let settled = deeper == visits;
+        visits = deeper;
+        if settled {
+            break;
+        }
+    }
+    if visits.first().is_some_and(|most| *most > FAN_OUT_MAX) {
+        return Err(SchemaFault::new(format!(
+            "alternatives in alternatives lead to one value in more than {FAN_OUT_MAX} ways"
+        )));
+    }
+    Ok(())
+}
 
-impl FanOut {
-    /// # Errors
-    ///
-    /// A fault if evaluation could nest too deeply, or alternatives multiply beyond what can be evaluated.
-    pub(super) fn of(graph: &Graph) -> Result<Self, SchemaFault> {
-        let order = graph.innermost_first()?;
-        let nesting = refuse_deep_nesting(graph, &order)?;
-        let ways = Ways::read(graph, &order)?;
-        let mut visits = vec![1_u64; ways.branches.len()];
-        let mut by_depth = Vec::new();
-        for _ in 0..=PAYLOAD_DEPTH_MAX {
-            let deeper: Vec<u64> = ways.branches.iter().map(|branches| branches.visits(&visits)).collect();
-            let settled = deeper == visits;
-            visits = deeper;
-            by_depth.push(visits[0]);
-            if settled {
-                break;
+/// How often a member's name is looked at where most is said of names.
+///
+/// # Errors
+///
+/// A fault if a pattern of names has no table: what it costs could not be counted.
+pub(super) fn looks_a_name(graph: &Graph, order: &[SubschemaId]) -> Result<u64, SchemaFault> {
+    let position = positions(graph, order);
+    let mut most = 0_u64;
+    for subschema in &graph.subschemas {
+        let mut looks = subschema.patterns.len() as u64;
+        for (id, count) in subschema.names.map(|id| graph.evaluated_with(id, &position)).unwrap_or_default() {
+            looks = looks.saturating_add(count);
+            if let Some(pattern) = &graph.subschemas[id as usize].simulated {
+                return Err(too_large_for_names(pattern));
             }
         }
-        match by_depth.last() {
-            Some(&most) if most > FAN_OUT_MAX && nesting == Nesting::EndsByItself => Err(SchemaFault::new(format!(
-                "alternatives in alternatives lead to one value in more than {FAN_OUT_MAX} ways"
-            ))),
-            _ => Ok(Self(by_depth.into())),
-        }
+        most = most.max(looks);
     }
+    Ok(most)
+}
 
-    pub(super) fn at(&self, depth: usize) -> u64 {
-        self.0.get(depth).or(self.0.last()).copied().unwrap_or(1)
+/// The place of each subschema in `order`.
+fn positions(graph: &Graph, order: &[SubschemaId]) -> Vec<usize> {
+    let mut position = vec![0; graph.subschemas.len()];
+    for (index, &id) in order.iter().enumerate() {
+        position[id as usize] = index;
     }
+    position
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -136,10 +157,7 @@ impl Entries {
 
 impl Ways {
     fn read(graph: &Graph, order: &[SubschemaId]) -> Result<Self, SchemaFault> {
-        let mut position = vec![0; graph.subschemas.len()];
-        for (index, &id) in order.iter().enumerate() {
-            position[id as usize] = index;
-        }
+        let position = positions(graph, order);
         let mut entries = Entries { ids: HashMap::from([(0, 0)]), waiting: vec![0] };
         let mut branches = Vec::new();
         let mut edges = 0;
@@ -185,7 +203,9 @@ impl Graph {
             let mut ways = BTreeMap::new();
             for position in positions {
                 let (subschema, count) = (subschemas[position], here[position].1);
-                let matched = |pattern: u32| name.is_none_or(|name| self.patterns[pattern as usize].matches(name));
+                let matched = |pattern: u32| {
+                    name.is_none_or(|name| self.patterns[pattern as usize].looked_up(name) == Some(true))
+                };
                 let listed: Vec<SubschemaId> = subschema.value(name, matched).collect();
                 let additional = if listed.is_empty() { subschema.additional.schema() } else { None };
                 add(&mut ways, listed.into_iter().chain(additional).chain(subschema.unevaluated.schema()), count);

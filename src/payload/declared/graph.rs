@@ -4,11 +4,13 @@
 //! payload may cost by the module beside it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use serde_json::{Map, Value};
 
-use super::super::schema::{Pattern, References, SchemaFault, Scope};
+use super::super::expressions::Pattern;
+use super::super::schema::{References, SchemaFault, Scope};
 
 /// Subschemas that one schema, with all files it refers to, may have.
 const SUBSCHEMAS_MAX: usize = 262_144;
@@ -19,7 +21,7 @@ pub(super) type SubschemaId = u32;
 /// All subschemas of a schema, with references resolved.
 pub(super) struct Graph {
     pub(super) subschemas: Vec<Subschema>,
-    pub(super) patterns: Vec<Pattern>,
+    pub(super) patterns: Vec<Arc<Pattern>>,
 }
 
 /// One subschema: what it lists itself, and which others apply to the same value.
@@ -31,6 +33,10 @@ pub(super) struct Subschema {
     pub(super) dynamic: Vec<SubschemaId>,
     /// Subschemas that are evaluated on the same value, or its member names, but declare nothing.
     pub(super) aside: Vec<SubschemaId>,
+    /// Of those, the one that judges member names.
+    pub(super) names: Option<SubschemaId>,
+    /// The pattern of a text, where it has no table.
+    pub(super) simulated: Option<Box<str>>,
     pub(super) properties: BTreeMap<Box<str>, SubschemaId>,
     pub(super) required: Vec<Box<str>>,
     pub(super) patterns: Vec<(u32, SubschemaId)>,
@@ -157,7 +163,7 @@ struct Reader<'r> {
     /// Subschemas by their address: one JSON value is one subschema, however many references lead to it.
     ids: HashMap<usize, SubschemaId>,
     waiting: Vec<(&'r Value, Scope)>,
-    patterns: Vec<Pattern>,
+    patterns: Vec<Arc<Pattern>>,
     pattern_ids: HashMap<&'r str, u32>,
     anchors: HashMap<Anchor, Vec<SubschemaId>>,
     dynamic_references: Vec<(SubschemaId, Anchor)>,
@@ -204,6 +210,11 @@ impl<'r> Reader<'r> {
             return Ok(read);
         }
         self.read_combinators(keywords, &scope, &mut read);
+        if let Some(Value::String(pattern)) = keywords.get("pattern")
+            && !self.references.pattern(pattern)?.has_table()
+        {
+            read.simulated = Some(pattern.as_str().into());
+        }
         self.read_members(keywords, &scope, &mut read)?;
         self.read_elements(keywords, &scope, &mut read);
         for container in ["$defs", "definitions"] {
@@ -255,6 +266,7 @@ impl<'r> Reader<'r> {
         for keyword in ["not", "propertyNames"] {
             read.aside.extend(keywords.get(keyword).map(|schema| self.id(schema, scope)));
         }
+        read.names = keywords.get("propertyNames").map(|schema| self.id(schema, scope));
     }
 
     fn read_members(
@@ -305,7 +317,7 @@ impl<'r> Reader<'r> {
             return Ok(id);
         }
         let id = u32::try_from(self.patterns.len()).unwrap_or(u32::MAX);
-        self.patterns.push(Pattern::compile(text)?);
+        self.patterns.push(self.references.pattern_of_names(text)?);
         self.pattern_ids.insert(text, id);
         Ok(id)
     }

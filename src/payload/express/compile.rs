@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::text::{Format, Values};
 use super::{Express, Kinds, Listing, Members, Rare, Rest, Test, TestId};
 use crate::payload::listed::Listed;
-use crate::payload::schema::{Pattern, References, SchemaFault, Scope};
+use crate::payload::schema::{References, SchemaFault, Scope};
 
 /// Keywords that ask nothing of a value, in any draft. `tsAdditionalProperties` is a word of GitHub's schemas that means
 /// nothing to a validator.
@@ -146,7 +146,7 @@ impl<'r> Reader<'r> {
                 // Whether it asks anything depends on what else there is: the validator says.
                 "const" if !scope.has_const() => false,
                 "pattern" => {
-                    rare.patterns.push(Pattern::compile(value.as_str().unwrap_or_default())?);
+                    rare.patterns.push(self.references.pattern(value.as_str().unwrap_or_default())?);
                     value.is_string()
                 }
                 _ => SAYS_NOTHING.contains(&&**keyword) || rare.read(keyword, value),

@@ -1,10 +1,12 @@
 //! What is asked of strings, and of values that a schema lists one by one.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::{Bounds, Kinds};
+use crate::payload::expressions::Pattern;
 use crate::payload::formats::{is_uri, is_uri_template};
-use crate::payload::schema::Pattern;
 use crate::payload::{Kind, Node};
 
 /// A format whose meaning is known here.
@@ -90,13 +92,13 @@ fn two_digits(text: &[u8], at: usize) -> u8 {
 }
 
 /// Whether a string has a length within these bounds, and all patterns match it.
-pub(super) fn admits(node: Node<'_>, patterns: &[Pattern], characters: Bounds) -> bool {
+pub(super) fn admits(node: Node<'_>, patterns: &[Arc<Pattern>], characters: Bounds) -> bool {
     if patterns.is_empty() && characters.is_everything() {
         return true;
     }
     let Some(text) = node.as_str() else { return false };
     (characters.is_everything() || characters.admit_count(text.chars().count()))
-        && patterns.iter().all(|pattern| pattern.matches(&text))
+        && patterns.iter().all(|pattern| pattern.looked_up(&text) == Some(true))
 }
 
 /// The values that `enum` or `const` lists, as far as they are strings, booleans and `null`.

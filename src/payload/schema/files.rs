@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::{SchemaFault, operator_text};
+use super::{SchemaFault, operator_text, yaml};
 use crate::payload::{Document, JsonLimits};
 use crate::rejection::{Fact, Rejection};
 
@@ -27,6 +27,8 @@ const FILE_LIMITS: JsonLimits = JsonLimits { depth_max: 128, nodes_max: 1 << 20,
 /// Where the files are for the library: nothing else has this URI scheme, so that a reference to `file:` or `https:` can
 /// never be mistaken for one of ours.
 const SCHEME: &str = "hookward-schema:///";
+/// Where a schema stands that is no file: nothing can be read there.
+pub(super) const NOWHERE: &str = SCHEME;
 
 /// The files below one directory, as the library asks for them.
 pub(super) struct Library {
@@ -51,6 +53,10 @@ impl Library {
             return Err("a reference has to stay inside the schema directory, this is a link out of it".to_owned());
         }
         let text = self.read_bounded(&path)?;
+        if path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
+            let text = std::str::from_utf8(&text).map_err(|_| "it is not UTF-8".to_owned())?;
+            return yaml::read(text, FILE_LIMITS);
+        }
         // Our own reader first: `serde_json` keeps the last of two members with one name, and a rule would be lost silently.
         if let Err(rejection) = Document::read(text.clone(), FILE_LIMITS) {
             return Err(fault_of(&rejection));
@@ -78,6 +84,14 @@ impl Library {
     }
 }
 
+/// A file, and the place in it that is named behind a `#`, as a URI's fragment (RFC 3986 §3.5).
+pub(super) fn split_place(file: &Path) -> (PathBuf, Option<String>) {
+    match file.to_str().and_then(|text| text.split_once('#')) {
+        Some((file, place)) => (file.into(), Some(encoded(place.as_bytes(), b"-._~/!$&'()*+,;=:@?%"))),
+        None => (file.to_owned(), None),
+    }
+}
+
 fn fault_of(rejection: &Rejection) -> String {
     let offset = rejection.detail().iter().find(|(name, _)| *name == "offset");
     match offset {
@@ -93,20 +107,21 @@ pub(super) fn path_of(uri: &str) -> Option<String> {
 
 /// The URI of the file at `relative` in the schema directory.
 pub(super) fn uri_of(relative: &Path) -> String {
-    let mut uri = SCHEME.to_owned();
-    for (index, component) in relative.components().enumerate() {
-        if index > 0 {
-            uri.push('/');
-        }
-        for &byte in component.as_os_str().as_encoded_bytes() {
-            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-                uri.push(char::from(byte));
-            } else {
-                let _ = write!(uri, "%{byte:02X}");
-            }
+    let segments = relative.components().map(|component| encoded(component.as_os_str().as_encoded_bytes(), b"-._~"));
+    format!("{SCHEME}{}", segments.collect::<Vec<_>>().join("/"))
+}
+
+/// Text with everything encoded but letters, digits and `plain` (RFC 3986 §2.1).
+fn encoded(text: &[u8], plain: &[u8]) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for &byte in text {
+        if byte.is_ascii_alphanumeric() || plain.contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            let _ = write!(encoded, "%{byte:02X}");
         }
     }
-    uri
+    encoded
 }
 
 /// A URI's path as text (RFC 3986 §2.1). `None` if it is not UTF-8, or hides a separator or NUL.

@@ -365,11 +365,148 @@ fn what_is_wrong_with_a_schema_is_said_with_its_place() {
 }
 
 #[test]
+fn patterns_of_member_names_are_bounded_in_number() {
+    let with = |count: usize| -> Value {
+        let patterns: serde_json::Map<_, _> = (0..count).map(|index| (format!("^x{index}"), json!(true))).collect();
+        json!({"items": {"patternProperties": patterns}})
+    };
+    for (count, loads) in [(1_023, true), (1_024, true), (1_025, false)] {
+        assert_eq!(Schema::from_value(&with(count), &std::env::temp_dir()).is_ok(), loads, "{count}");
+    }
+}
+
+/// A schema whose alternatives are cheap for nearly every payload: counted is what this one makes of it.
+#[test]
+fn a_payload_that_would_take_long_is_refused_and_says_why() {
+    let alternatives: Vec<_> =
+        (0..500).map(|kind| json!({"properties": {"a": {"const": kind}}, "required": ["a"]})).collect();
+    let schema = schema(&json!({"items": {"oneOf": alternatives}}));
+    for (count, fits) in [(10, true), (20_000, false)] {
+        let text = format!("[{}]", vec!["{\"a\":499}"; count].join(","));
+        let judged = schema.check(&read(&text));
+        assert_eq!(judged.is_ok(), fits, "{count}");
+        if let Err(rejection) = judged {
+            assert_eq!((rejection.next_step(), rejection.detail().len()), (HINT_UNEXPLAINED, 0));
+            assert!(schema.misses(&read(&text)).is_none());
+        }
+    }
+}
+
+#[test]
 fn embedded_json_is_judged_by_the_own_reader() {
     let schema =
         schema(&json!({"$schema": "http://json-schema.org/draft-07/schema#", "contentMediaType": "application/json"}));
     let cases = [(r#""{\"a\":1}""#, true), (r#""{\"a\":1""#, false), (r#""{\"a\":1,\"a\":2}""#, false), ("1", true)];
     for (text, fits) in cases {
         assert_eq!(schema.check(&read(text)).is_ok(), fits, "{text}");
+    }
+}
+
+const OPENAPI: &str = "\
+openapi: 3.1.0
+info: {title: Hooks, version: '1'}
+paths:
+  /push:
+    post: {responses: {200: {description: taken}}}
+components:
+  schemas:
+    Push:
+      type: object
+      required: [ref, user]
+      properties:
+        ref: {type: string, maxLength: 5}
+        user: {$ref: '#/components/schemas/User'}
+        note: {$ref: 'notes.yml#/Note'}
+    User: {type: object, properties: {login: {type: [string, 'null'], format: password}}, additionalProperties: false}
+    With.dots-and_more: {type: integer}
+";
+
+#[test]
+fn a_component_of_an_openapi_document_is_a_schema() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).expect("a file");
+    write("api.yaml", OPENAPI);
+    write("notes.yml", "Note: {type: string, maxLength: 2}\n");
+    let as_json = yaml::read(OPENAPI, JsonLimits::default()).expect("it is YAML").to_string();
+    write("api.json", &as_json);
+    write("beside.json", r#"{"properties": {"a": {"$ref": "api.yaml#/components/schemas/User"}}}"#);
+    let load = |name: &str| Schema::load(&directory.path().join(name), directory.path());
+    let cases: [(&str, &[&str]); 6] = [
+        (r#"{"ref":"main","user":{"login":null},"note":"ab"}"#, &[]),
+        (r#"{"ref":"main","user":{},"more":1}"#, &[]),
+        (r#"{"user":{}}"#, &[" required #/components/schemas/Push/required ref"]),
+        (r#"{"ref":"longer","user":{}}"#, &["/ref maxLength #/components/schemas/Push/properties/ref/maxLength"]),
+        (
+            r#"{"ref":"main","user":{"secret":1}}"#,
+            &["/user additionalProperties #/components/schemas/User/additionalProperties"],
+        ),
+        (r#"{"ref":"main","user":{},"note":"abc"}"#, &["/note maxLength notes.yml#/Note/maxLength"]),
+    ];
+    for file in ["api.yaml", "api.json"] {
+        let schema = load(&format!("{file}#/components/schemas/Push")).expect("a component");
+        for (text, expected) in cases {
+            assert_eq!(errors(&schema, text), expected, "{file} {text}");
+        }
+        let schema = load(&format!("{file}#/components/schemas/With.dots-and_more")).expect("a component");
+        assert_eq!(
+            errors(&schema, "true"),
+            ["type #/components/schemas/With.dots-and_more/type"].map(|row| format!(" {row}"))
+        );
+    }
+    let beside = load("beside.json").expect("a schema that refers to a component");
+    assert_eq!(
+        errors(&beside, r#"{"a":{"b":1}}"#),
+        ["/a additionalProperties api.yaml#/components/schemas/User/additionalProperties"]
+    );
+}
+
+#[test]
+fn a_place_in_any_schema_file_can_be_named() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).expect("a file");
+    write(
+        "old.json",
+        r##"{"$schema": "http://json-schema.org/draft-04/schema#", "definitions": {
+            "small thing": {"maximum": 5, "exclusiveMaximum": true}, "named": {"id": "#here", "type": "null"}}}"##,
+    );
+    let load = |name: &str| Schema::load(&directory.path().join(name), directory.path());
+    let schema = load("old.json#/definitions/small thing").expect("a definition");
+    assert_eq!(errors(&schema, "4"), [""; 0]);
+    assert_eq!(errors(&schema, "5"), [" maximum #/definitions/small thing/maximum"]);
+    assert_eq!(errors(&load("old.json#here").expect("an anchor"), "1"), [" type #/definitions/named/type"]);
+}
+
+#[test]
+fn what_is_wrong_with_an_openapi_document_is_said() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).expect("a file");
+    write("api.yaml", OPENAPI);
+    write("old.yaml", &OPENAPI.replace("3.1.0", "3.0.3"));
+    write("swagger.json", r#"{"swagger": "2.0", "definitions": {"Push": {}}}"#);
+    write("dialect.yaml", &format!("jsonSchemaDialect: http://json-schema.org/draft-07/schema#\n{OPENAPI}"));
+    write("own.yaml", &format!("jsonSchemaDialect: https://spec.openapis.org/oas/3.1/dialect/base\n{OPENAPI}"));
+    write("wrong.yaml", &OPENAPI.replace("maxLength: 5", "maxLength: five"));
+    write("alias.yaml", "openapi: 3.1.0\na: &a [1]\nb: *a\n");
+    write("outside.yaml", &OPENAPI.replace("notes.yml", "https://example.com/notes.yml"));
+    let cases = [
+        ("api.yaml", Some("name one in it")),
+        ("swagger.json", Some("name one in it")),
+        ("api.yaml#/components/schemas/None", Some("/components/schemas/None")),
+        ("old.yaml#/components/schemas/Push", Some("\"3.0.3\", only since 3.1 they are JSON Schema")),
+        ("swagger.json#/definitions/Push", Some("\"2.0\", only since 3.1")),
+        ("dialect.yaml#/components/schemas/User", Some("jsonSchemaDialect is")),
+        ("own.yaml#/components/schemas/User", None),
+        ("wrong.yaml#/components/schemas/User", Some("at \"/components/schemas/Push/properties/ref/maxLength\"")),
+        ("alias.yaml#/components/schemas/User", Some("an alias is not followed, a schema refers by $ref (line 3")),
+        ("outside.yaml#/components/schemas/Push", Some("nothing is fetched")),
+        ("none.yaml#/components/schemas/Push", Some("cannot read")),
+    ];
+    for (name, expected) in cases {
+        let loaded = Schema::load(&directory.path().join(name), directory.path());
+        match (loaded, expected) {
+            (Ok(_), None) => {}
+            (Err(found), Some(expected)) if found.message.contains(expected) => {}
+            (found, _) => panic!("{name}: expected {expected:?}, got {found:?}"),
+        }
     }
 }
