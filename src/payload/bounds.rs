@@ -81,18 +81,24 @@ impl Is {
 }
 
 /// `minimum`, `maximum` and their exclusive kin; where draft 4 has a boolean, the keyword beside it does the work.
-#[expect(clippy::unnecessary_wraps, reason = "the library asks for a result")]
 fn bound(value: &Value, is: Is) -> Compiled<'_> {
-    Ok(Limit::new(value).map_or_else(|| Box::new(Always) as _, |limit| Box::new(Bound { limit, is }) as _))
+    match Limit::new(value) {
+        Some(limit) => Ok(Box::new(Bound { limit, is })),
+        None if value.is_boolean() => Ok(Box::new(Always)),
+        None => Err(ValidationError::custom(NO_NUMBER)),
+    }
 }
 
 fn multiple_of(value: &Value) -> Compiled<'_> {
-    let Some(limit) = Limit::new(value) else { return Ok(Box::new(Always)) };
+    let limit = Limit::new(value).ok_or_else(|| ValidationError::custom(NO_NUMBER))?;
     if Decimal::parse("0").is_multiple_of(&Decimal::parse(&limit.text)).is_none() {
         return Err(ValidationError::custom("multipleOf is zero or has more than 19 digits"));
     }
     Ok(Box::new(MultipleOf(limit)))
 }
+
+/// Metaschemas say so as well, but not of a schema that stands where they know of none.
+const NO_NUMBER: &str = "a bound of a number is no number";
 
 struct Always;
 struct Const(Value);

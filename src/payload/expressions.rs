@@ -151,16 +151,16 @@ pub(super) fn with_tables<'o, R>(
         text.len() <= REGEX_BYTES_MAX && jsonschema_regex::is_valid_ecma_regex(text)
     });
     options.with_keyword("pattern", move |_, value, _| {
-        let pattern = value.as_str().map(|text| patterns.pattern(text));
-        match pattern.transpose() {
+        let Some(text) = value.as_str() else { return Err(ValidationError::schema(NO_TEXT.to_owned())) };
+        match patterns.pattern(text) {
             Ok(pattern) => Ok(Box::new(Matching(pattern))),
             Err(fault) => Err(ValidationError::schema(fault.message)),
         }
     })
 }
 
-/// `pattern`; the metaschema has refused what is no text.
-struct Matching(Option<Arc<Pattern>>);
+/// `pattern`.
+struct Matching(Arc<Pattern>);
 
 impl<'i> Keyword<'i, Tape> for Matching {
     fn validate(&self, node: TapeNode<'i>) -> Result<(), ValidationError<'i>> {
@@ -168,10 +168,7 @@ impl<'i> Keyword<'i, Tape> for Matching {
     }
 
     fn is_valid(&self, node: TapeNode<'i>) -> bool {
-        match (&self.0, node.as_string()) {
-            (Some(pattern), Some(text)) => pattern.matches(&text, node),
-            (Some(_) | None, None) | (None, Some(_)) => true,
-        }
+        node.as_string().is_none_or(|text| self.0.matches(&text, node))
     }
 }
 
@@ -181,6 +178,8 @@ pub(super) fn too_large_for_names(pattern: &str) -> SchemaFault {
 
 pub(super) const BAD_PATTERN: &str = "the pattern is not a regular expression that runs in linear time and bounded memory: \
                                       look-around and back-references do not";
+/// Metaschemas say so as well, but not of a schema that stands where they know of none.
+const NO_TEXT: &str = "a pattern is no text";
 const TOO_MANY: &str = "the patterns take too much memory together";
 const TOO_LARGE_FOR_NAMES: &str = "too large a pattern for the names of members; shorter repetitions and fewer classes of letters help, and \\b \
                                    cannot stand in it";

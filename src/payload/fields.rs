@@ -118,7 +118,9 @@ impl Fields {
     /// Another body in the same spelling.
     fn again(&self, body: Bytes) -> Option<Self> {
         let list = self.spelling.fields(&body, self.list.len()).ok()?;
-        Some(Self { spelling: self.spelling.clone(), body, list })
+        let again = Self { spelling: self.spelling.clone(), body, list };
+        again.refuse_aliases().ok()?;
+        Some(again)
     }
 
     /// Whether these are the members of an object, in their order.

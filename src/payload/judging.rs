@@ -9,9 +9,11 @@ use std::cell::Cell;
 use super::document::Document;
 use super::instance::TapeNode;
 
-/// Looks at a payload of up to [`BYTES`] bytes; a longer one may take more in proportion. One takes about 30 ns.
+/// Looks at a payload of up to [`BYTES`] bytes; a longer one may take more in proportion, and so may one of many values, up to a bound. One takes about 30 ns.
 const LOOKS: u64 = 1_000_000;
 const BYTES: u64 = 1 << 20;
+const LOOKS_A_VALUE: u64 = 6;
+const LOOKS_OF_VALUES_MAX: u64 = 1_600_000;
 /// How much longer a look takes while errors are collected.
 const ERRORS_COST: u64 = 4;
 /// What one look may read of a text, in bytes.
@@ -35,7 +37,8 @@ impl<'d> Judging<'d> {
     pub fn new(document: &'d Document, looks_a_name: u64) -> Self {
         let source = document.source();
         let text = simdutf8::basic::from_utf8(source).unwrap_or_default();
-        let looks = LOOKS.max(LOOKS.saturating_mul(source.len() as u64) / BYTES);
+        let of_values = (document.entry_count() as u64).saturating_mul(LOOKS_A_VALUE).min(LOOKS_OF_VALUES_MAX);
+        let looks = LOOKS.max(LOOKS.saturating_mul(source.len() as u64) / BYTES).max(of_values);
         Self { document, text, left: Cell::new(looks), name: looks_a_name }
     }
 

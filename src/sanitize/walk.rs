@@ -246,7 +246,7 @@ impl<'d> Walk<'d> {
         let Judged { member, renamed, at, is_named } = judged;
         let mut standing = self.declared.map_or(Standing::Open(place), |declared| declared.member(place, member.key));
         if let Some(rule) = self.fate(at, member.value) {
-            let is_shown = is_named || matches!(standing, Standing::Listed(_));
+            let is_shown = is_named && renamed.is_none() || matches!(standing, Standing::Listed(_));
             let shown = is_shown.then_some(member.key);
             self.report.add(rule, || Path::Name(path, shown).pointer());
             return Ok(Verdict::Drop);
@@ -338,7 +338,7 @@ fn live(wanted: Text, document: &Document) -> Text {
         live.html = Html::Keep;
     }
     // Behind markup that goes there may be a formula.
-    let as_written = live.characters.is_nothing() && live.html != Html::Strip;
+    let as_written = live.characters.is_nothing() && live.html == Html::Keep;
     if wanted.formula != Formula::Keep && as_written && !formula::may_be_in(document) {
         live.formula = Formula::Keep;
     }

@@ -6,6 +6,7 @@
 
 mod codings;
 mod forms;
+mod judged;
 mod lines;
 mod multipart;
 

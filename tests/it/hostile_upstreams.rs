@@ -123,6 +123,8 @@ fn a_redirect_is_not_followed() {
 /// A port on which each connection is given to `serve`, with its number.
 fn listen(serve: impl Fn(usize, TcpStream) + Clone + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    // So that what is not read here soon stays with the sender.
+    socket2::SockRef::from(&listener).set_recv_buffer_size(4096).unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
         for (number, stream) in listener.incoming().enumerate() {
@@ -182,7 +184,7 @@ fn a_connection_on_which_a_request_was_answered_unread_is_not_used_again() {
     let policy = format!("body_bytes_max = 8_388_608\n{}", policy(&to, ""));
     let gateway = House::with("github", &policy).start();
     for number in ["0", "1"] {
-        let body = format!("\"{}\"", number.repeat(4 << 20));
+        let body = format!("\"{}\"", number.repeat(7 << 20));
         let answer = gateway.connect().send(&Delivery::github("push", &body));
         assert_eq!((answer.status, answer.text()), (200, number));
     }

@@ -1,0 +1,68 @@
+//! What schema and sanitizer make of bodies that were chosen to slip by.
+
+use crate::{House, SCHEMA, load};
+
+const JSON: &str = "application/json";
+const FORM: &str = "application/x-www-form-urlencoded";
+const TYPES: &str = "content_types = ['application/x-www-form-urlencoded', 'application/json']";
+
+/// Where some markup is escaped and some goes, what stands behind that which goes is judged as well.
+#[test]
+fn a_formula_behind_markup_is_found_whatever_other_rules_do_with_markup() {
+    let house = House::new(
+        TYPES,
+        "[sanitize]\nhtml = 'strip'\nformula = 'escape'\n[[sanitize.rule]]\nat = '/bio'\nhtml = 'escape'\n",
+    );
+    assert_eq!(house.told(JSON, r#"{"n":"<b></b>=1+1"}"#), Ok(r#"{"n":"'=1+1"}"#.to_owned()));
+    assert_eq!(house.told(JSON, r#"{"n":"1+1"}"#), Ok(r#"{"n":"1+1"}"#.to_owned()));
+}
+
+/// An edit must not make of two names what apps take for one.
+#[test]
+fn an_edited_form_is_judged_as_strictly_as_a_received_one() {
+    let house = House::new(TYPES, "[sanitize]\nzero_width = 'drop'\n");
+    let zero_width = "%E2%80%8B";
+    let edited = |name: &str| house.told(FORM, format!("amount_usd=1&{name}=999"));
+    assert_eq!(edited(&format!("amount{zero_width}.usd")), Err("sanitizer_refused"));
+    assert_eq!(edited(&format!("{zero_width}+amount_usd")), Err("sanitizer_refused"));
+    assert_eq!(edited(&format!("amount{zero_width}.eur")), Ok("amount_usd=1&amount.eur=999".to_owned()));
+}
+
+#[test]
+fn an_operator_in_brackets_is_one() {
+    let house = House::new(TYPES, "[sanitize]\noperator_keys = 'refuse'\n");
+    for (content_type, body, expected) in [
+        (FORM, "password[$ne]=x", Err("sanitizer_refused")),
+        (FORM, "a[b][%24gt]=x", Err("sanitizer_refused")),
+        (FORM, "password[ne]=x&price[$]=1&a$b=2", Ok(())),
+        (JSON, r#"{"a\u005b$ne]":1}"#, Err("sanitizer_refused")),
+        (JSON, r#"{"a":"[$ne]"}"#, Ok(())),
+    ] {
+        assert_eq!(house.told(content_type, body).map(|_| ()), expected, "{body}");
+    }
+}
+
+/// The metaschema judges files, and knows of no schema where an unknown keyword stands.
+#[test]
+fn a_keyword_that_means_nothing_does_not_load_wherever_the_schema_stands() {
+    for (schema, loads) in [
+        (r#"{"x":{"minimum":5,"multipleOf":0.01,"pattern":"a"}}"#, true),
+        (r#"{"x":{"minimum":"5"}}"#, false),
+        (r#"{"x":{"exclusiveMaximum":[]}}"#, false),
+        (r#"{"x":{"multipleOf":"0.01"}}"#, false),
+        (r#"{"x":{"pattern":5}}"#, false),
+    ] {
+        let (policy, report) = load(TYPES, "[event.schema]\n'*' = 'schema.json#/x'\n", schema);
+        assert_eq!(policy.is_some(), loads, "{schema}: {report}");
+    }
+}
+
+/// A body of as many values as there may be is no attack yet.
+#[test]
+fn many_values_under_a_schema_of_a_few_keywords_are_judged_to_the_end() {
+    let schema = r#"{"items":{"type":"integer","minimum":0,"maximum":999,"multipleOf":1}}"#;
+    let house = House::with_schema(TYPES, SCHEMA, schema);
+    let numbers = |last: &str| format!("[{}{last}]", "100,".repeat(240_000));
+    assert!(house.told(JSON, numbers("999")).is_ok());
+    assert_eq!(house.told(JSON, numbers("1000")).unwrap_err(), "schema_mismatch");
+}
