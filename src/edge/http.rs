@@ -88,7 +88,9 @@ where
             biased;
             ended = &mut served => ended,
             () = connection.called() => {
-                if connection.activity.is_idle() && !drains {
+                // Not as soon as it is idle: the library may hold what is left of a body that nobody read, and that must not be taken for a request.
+                // After a while of idling it has left it behind, or closed.
+                if connection.activity.should_rest() && !drains {
                     break;
                 }
                 // The guard may have something to say: the library is asked again.

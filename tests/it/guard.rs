@@ -165,6 +165,33 @@ fn what_came_before_a_refused_head_is_answered_first_and_what_comes_after_it_is_
     assert_eq!(gateway.record("framing_refused").status, Some(400));
 }
 
+/// The library is let go of only after it left such a body behind.
+#[test]
+fn a_body_that_nobody_reads_is_not_taken_for_a_request() {
+    let inside = push().bytes();
+    let length = inside.len();
+    let head = format!(
+        "POST /unknown HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\ncontent-length: {length}\r\n\r\n"
+    );
+    let bytes = [head.as_bytes(), &inside].concat();
+    let rows = [
+        ("the last of its connection", 1, bytes.clone(), 0),
+        ("a refused head behind it", 9, [&bytes[..], &edited("content-type:", "content-type :")].concat(), 1),
+    ];
+    for (name, requests_max, bytes, refused) in rows {
+        let app = App::start();
+        let house = House::with("github", &github(&app, ""));
+        let gateway = house.edge(|edge| edge.requests_per_connection_max = requests_max).start();
+        let mut connection = gateway.connect();
+        connection.write(&bytes);
+        assert_eq!(connection.answer().status, 404, "{name}");
+        let more: Vec<_> = std::iter::from_fn(|| connection.try_answer()).map(|answer| answer.status).collect();
+        assert_eq!(more, vec![400; refused], "{name}");
+        assert!(app.taken().is_empty(), "{name}");
+        assert_eq!(refusals(&gateway, "framing_refused"), refused as u64, "{name}");
+    }
+}
+
 /// How a client begins that is then silent.
 type Begin = fn(&Running) -> Connection;
 
