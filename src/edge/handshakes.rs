@@ -1,13 +1,18 @@
 //! TLS handshakes under way, in the whole process.
 //!
 //! Whoever opens connections and says nothing keeps a place for as long as a handshake may take. Were others to wait for one, a few hundred silent
-//! connections every five seconds would keep everybody out. So nobody waits: one too many ends the one that has taken longest. A client that means it is done
-//! after a round trip or two, and is among the oldest only where the flood brings hundreds in that time.
+//! connections every five seconds would keep everybody out. So nobody waits: one too many ends those that have taken longest. A client that means it is done
+//! after a round trip or two, so the young are spared, also where hundreds of genuine clients come back at once; the caps on connections bound how many
+//! they can be.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::connection::Connection;
+
+/// How long a handshake is spared.
+const YOUNG: Duration = Duration::from_secs(1);
 
 /// All handshakes, the oldest first. Its lock is taken when one begins and when it ends.
 #[derive(Debug)]
@@ -19,7 +24,8 @@ pub struct Handshakes {
 #[derive(Debug, Default)]
 struct UnderWay {
     next: u64,
-    connections: BTreeMap<u64, Arc<Connection>>,
+    /// Since when, and which.
+    connections: BTreeMap<u64, (Duration, Arc<Connection>)>,
 }
 
 /// A handshake's place; given back on drop.
@@ -37,17 +43,20 @@ impl Handshakes {
         Arc::new(Self { max, under_way: Mutex::default() })
     }
 
-    /// A place for one more. If all are taken, the connection that has had its place longest is [out of time](Connection::end_of_time).
-    pub fn enter(self: &Arc<Self>, connection: &Arc<Connection>) -> Shaking {
+    /// A place for one more. While all are taken, the connection that has had its place longest is [out of time](Connection::end_of_time), unless it is
+    /// young. `now` is monotonic.
+    pub fn enter(self: &Arc<Self>, connection: &Arc<Connection>, now: Duration) -> Shaking {
         let mut under_way = self.lock();
-        if under_way.connections.len() >= self.max
-            && let Some((_, oldest)) = under_way.connections.pop_first()
+        while under_way.connections.len() >= self.max
+            && let Some(oldest) = under_way.connections.first_entry()
+            && now.saturating_sub(oldest.get().0) >= YOUNG
         {
-            oldest.end_of_time();
+            let (_, connection) = oldest.remove();
+            connection.end_of_time();
         }
         let number = under_way.next;
         under_way.next += 1;
-        under_way.connections.insert(number, Arc::clone(connection));
+        under_way.connections.insert(number, (now, Arc::clone(connection)));
         Shaking { handshakes: Arc::clone(self), number }
     }
 
@@ -69,18 +78,25 @@ mod tests {
     use crate::forward::request::Protocol;
 
     #[test]
-    fn one_too_many_ends_the_oldest_and_who_is_done_is_none() {
-        let connections: Vec<_> = (0..5)
+    fn one_too_many_ends_the_oldest_but_not_the_young_and_who_is_done_is_none() {
+        let connections: Vec<_> = (0..7)
             .map(|port| Arc::new(Connection::new(([192, 0, 2, 1], port).into(), Protocol::Https, Clock::manual(0))))
             .collect();
+        let ended = || connections.iter().map(|connection| connection.is_out_of_time()).collect::<Vec<_>>();
         let handshakes = Handshakes::new(2);
-        let mut places: Vec<_> = connections[..2].iter().map(|connection| handshakes.enter(connection)).collect();
+        let enter = |number: usize, now| handshakes.enter(&connections[number], now);
+        let start = Duration::from_secs(100);
+        let mut places = vec![enter(0, start), enter(1, start)];
         drop(places.remove(0));
-        places.push(handshakes.enter(&connections[2]));
-        assert!(connections.iter().all(|connection| !connection.is_out_of_time()), "two at a time");
-        places.push(handshakes.enter(&connections[3]));
-        places.push(handshakes.enter(&connections[4]));
-        let ended: Vec<_> = connections.iter().map(|connection| connection.is_out_of_time()).collect();
-        assert_eq!(ended, [false, true, true, false, false]);
+        places.push(enter(2, start));
+        assert_eq!(ended(), [false; 7], "two at a time");
+        places.push(enter(3, start + Duration::from_millis(999)));
+        assert_eq!(ended(), [false; 7], "all are young");
+        places.push(enter(4, start + YOUNG));
+        assert_eq!(ended(), [false, true, true, false, false, false, false], "as many as are too many");
+        places.push(enter(5, start + 2 * YOUNG));
+        assert_eq!(ended(), [false, true, true, true, false, false, false]);
+        places.push(enter(6, start + 2 * YOUNG));
+        assert_eq!(ended(), [false, true, true, true, true, false, false]);
     }
 }

@@ -160,7 +160,7 @@ impl Worker {
         store: &Arc<CertificateStore>,
         connection: &Arc<Connection>,
     ) -> Result<(), Rejection> {
-        let place = self.handshakes.enter(connection);
+        let place = self.handshakes.enter(connection, self.gateway.shared().clock.monotonic());
         let handshake = async {
             let (stream, certificate) = tls::accept(socket, config, store).await?;
             io::Result::Ok((Box::new(stream), certificate))
