@@ -6,7 +6,9 @@
 //!
 //! All of it is plain synchronous code on borrowed data. Waiting (for the body, for the upstream) happens between the steps, in `gateway`.
 //!
-//! **Invariant:** the earlier fault wins, cheapest and least revealing first, in the order in which this file reads.
+//! The types stand here; `prove`, `accept` and `judge` have the steps from one to the next.
+//!
+//! **Invariant:** the earlier fault wins, cheapest and least revealing first, in the order in which those files read.
 //!
 //! # What does not compile
 //!
@@ -64,38 +66,33 @@
 //! }
 //! ```
 
+mod accept;
 mod clean;
 mod greet;
 mod head;
+mod judge;
+mod prove;
 
 use std::borrow::Cow;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use http::HeaderMap;
 use http::request::Parts;
-use http::{HeaderMap, StatusCode};
 
-use self::head::{check_host, coding, content_type, cut, duplicated, has_no_content, reading};
-use crate::admit::Limits;
-use crate::admit::claims::{Claim, Reservation};
+pub(crate) use self::head::format;
+use crate::admit::claims::Claim;
 use crate::admit::permit::{Permit, Slot};
-use crate::auth::authenticator::{Credentials, presents_nothing};
-use crate::auth::certificate::ClientChain;
+use crate::auth::Proof;
+use crate::auth::authenticator::Credentials;
 use crate::auth::confirmation::Confirmation;
-use crate::auth::facts::{self, Covered};
-use crate::auth::place::{Body, View};
-use crate::auth::{Head, Proof};
+use crate::auth::facts::Covered;
 use crate::clock::UnixSeconds;
-use crate::header::{self, Duplicated};
 use crate::payload::coding::Coding;
-use crate::payload::content_type::ContentType;
 use crate::payload::declared::Membership;
 use crate::payload::schema::Schema;
-use crate::payload::{Document, Format, Payload};
-use crate::policy::source::{Mode, OnDuplicate, SignedContent, Unlisted};
-use crate::policy::{Policy, Source};
+use crate::payload::{Format, Payload};
+use crate::policy::Source;
 use crate::reason::Reason;
 use crate::rejection::Rejection;
 use crate::sanitize::Report;
@@ -324,372 +321,6 @@ pub struct Event<'d> {
     /// Whether somebody who captured a delivery could change it.
     pub covered: Covered,
 }
-
-impl<'d> Routed<'d> {
-    /// Finds the source of a request.
-    ///
-    /// # Errors
-    /// `header_malformed`, `header_duplicated`, `host_mismatch`, `unknown_source`, `method_not_allowed`,
-    /// `unsupported_media_type`, `content_encoding_refused`, in this order.
-    pub fn find(policy: &'d Policy, head: &'d Parts, host: HostMatch) -> Result<Self, Rejection> {
-        check_host(head)?;
-        for name in [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LENGTH] {
-            header::single(&head.headers, &name).map_err(|Duplicated| duplicated(&name))?;
-        }
-        if host == HostMatch::Misdirected {
-            return Err(Reason::HostMismatch.into());
-        }
-        let source = policy.route(head.uri.path()).ok_or(Reason::UnknownSource)?;
-        for name in &source.single_headers {
-            header::single(&head.headers, name).map_err(|Duplicated| duplicated(name))?;
-        }
-        let purpose = if source.methods.contains(&head.method) { Purpose::Delivery } else { Purpose::Handshake };
-        if purpose == Purpose::Handshake && !source.handshakes.takes(&head.method) {
-            return Err(Rejection::new(Reason::MethodNotAllowed).fact("allowed", source.allowed()));
-        }
-        let content_type = content_type(head)?;
-        if purpose == Purpose::Handshake {
-            return Ok(Self { source, head, reading: Reading::Not, coding: None, purpose });
-        }
-        if !source.content_types.contains(content_type.media_type()) && !has_no_content(head) {
-            return Err(unsupported(content_type));
-        }
-        let coding = coding(source, head)?;
-        let reading = match reading(source, content_type) {
-            // A schema that some requests slip past would be no schema.
-            Reading::Refused(_) if has_no_content(head) && !source.reads_payload() => Reading::Not,
-            reading @ (Reading::Not | Reading::As(_) | Reading::Refused(_)) => reading,
-        };
-        if let Reading::Refused(hint) = reading
-            && !source.handshakes.has_some_without_proof()
-        {
-            return Err(unsupported(content_type).hint(hint));
-        }
-        Ok(Self { source, head, reading, coding, purpose })
-    }
-
-    /// The source.
-    #[must_use]
-    pub const fn source(&self) -> &'d Source {
-        self.source
-    }
-
-    /// Reads the credential from the head; no byte of the body is buffered for a request without one.
-    ///
-    /// # Errors
-    /// `credential_*` and `timestamp_*` as far as they can be told without the body; `unsupported_media_type` where a handshake might have had
-    /// this media type.
-    pub fn present(self, permit: Permit, now: UnixSeconds) -> Result<Presented<'d>, Rejection> {
-        if let Reading::Refused(hint) = self.reading {
-            return Err(unsupported(content_type(self.head)?).hint(hint));
-        }
-        let credential = match &self.source.authenticator {
-            Some(authenticator) => match authenticator.read(self.auth_head(), self.client_chain(), now) {
-                Ok(credentials) => Presentation::Credentials(credentials),
-                Err(fault) if presents_nothing(fault.reason()) && self.may_be_met_later() => {
-                    match self.admit_stranger(now) {
-                        Ok(()) => Presentation::Missing(fault),
-                        Err(fault) => self.refute(fault)?,
-                    }
-                }
-                Err(fault) => self.refute(fault)?,
-            },
-            None => Presentation::Unasked,
-        };
-        Ok(Presented { routed: self, permit, credential })
-    }
-
-    /// A request that cannot be authentic ends here, unless that is only monitored.
-    fn refute(&self, fault: Rejection) -> Result<Presentation<'d>, Rejection> {
-        match self.source.modes.auth {
-            Mode::Enforce => Err(fault),
-            Mode::Monitor => Ok(Presentation::Refuted(fault)),
-        }
-    }
-
-    /// The body without its coding, if it has one.
-    fn decoded(&self, body: Bytes, body_bytes_max: usize) -> Result<Bytes, Rejection> {
-        let Some(coding) = self.coding else { return Ok(body) };
-        let decoded = coding.decoded(&body, body_bytes_max)?;
-        if decoded.is_empty() && self.reading != Reading::Not { Err(Reason::BodyEmpty.into()) } else { Ok(decoded) }
-    }
-
-    /// What the connection showed in its handshake; the edge puts it to the request.
-    fn client_chain(&self) -> Option<&'d ClientChain> {
-        self.head.extensions.get::<Arc<ClientChain>>().map(|chain| &**chain)
-    }
-
-    fn auth_head(&self) -> Head<'d> {
-        Head {
-            method: &self.head.method,
-            uri: &self.head.uri,
-            headers: &self.head.headers,
-            public_url: self.source.public_url.as_deref(),
-        }
-    }
-}
-
-impl<'d> Presented<'d> {
-    /// The longest body this delivery may have, in bytes; less where nothing was presented.
-    #[must_use]
-    pub fn body_bytes_max(&self) -> usize {
-        let of_source = self.routed.source.body_bytes_max;
-        match self.credential {
-            Presentation::Missing(_) if self.routed.source.modes.auth == Mode::Enforce => {
-                of_source.min(CHALLENGE_BODY_BYTES_MAX)
-            }
-            Presentation::Missing(_)
-            | Presentation::Refuted(_)
-            | Presentation::Credentials(_)
-            | Presentation::Unasked => of_source,
-        }
-    }
-
-    /// How many bytes a received body of so many may take besides, in bytes: where it is compressed.
-    #[must_use]
-    pub fn decoded_bytes_max(&self, received: usize) -> usize {
-        self.routed.coding.map_or(0, |_| Coding::decoded_bytes_max(received, self.body_bytes_max()))
-    }
-
-    /// Takes the whole body, decoded if the sender's proof covers it so.
-    ///
-    /// # Errors
-    /// `body_too_large`; `body_empty` where the payload is read; `decoding_failed`.
-    pub fn receive(mut self, mut body: Bytes) -> Result<Received<'d>, Rejection> {
-        if body.len() > self.body_bytes_max() {
-            return Err(Rejection::new(Reason::BodyTooLarge).fact("body_bytes_max", self.body_bytes_max()));
-        }
-        if !body.is_empty() && has_no_content(self.routed.head) {
-            return Err(Rejection::new(Reason::UnsupportedMediaType).fact("content_type", ""));
-        }
-        if body.is_empty() && self.routed.reading != Reading::Not {
-            return Err(Reason::BodyEmpty.into());
-        }
-        if self.routed.source.signed_content == SignedContent::Decoded {
-            let body_bytes_max = self.body_bytes_max();
-            body = self.routed.decoded(body, body_bytes_max)?;
-            self.routed.coding = None;
-        }
-        Ok(Received { presented: self, body })
-    }
-}
-
-impl<'d> Received<'d> {
-    /// The body as received.
-    #[must_use]
-    pub const fn body(&self) -> &Bytes {
-        &self.body
-    }
-
-    /// Proves who sent it.
-    ///
-    /// # Errors
-    /// `credential_mismatch`, `secret_expired`, and what [`Routed::present`] answers where the credential stands in the body; the answer to a
-    /// handshake that the body makes of it.
-    pub fn authenticate(self, now: UnixSeconds) -> Result<Authenticated<'d>, Ended> {
-        let Presented { routed, permit, credential } = self.presented;
-        let mut monitored = Vec::new();
-        let mut doubt = |fault: Rejection| {
-            routed.source.modes.auth.judge(fault, &mut monitored)?;
-            Ok::<_, Rejection>(Sender::Unproven)
-        };
-        let sender = match (credential, &routed.source.authenticator) {
-            (Presentation::Credentials(credentials), Some(_)) => match credentials.verify(&self.body, now) {
-                Ok(proof) => Sender::Proven(proof),
-                Err(fault) => doubt(fault)?,
-            },
-            (Presentation::Missing(fault), _) => {
-                greet::meet(&routed, &self.body, now)?;
-                doubt(fault)?
-            }
-            (Presentation::Refuted(fault), _) => doubt(fault)?,
-            (Presentation::Credentials(_), None) => return Err(Reason::CredentialMismatch.into()),
-            (Presentation::Unasked, Some(_)) => return Err(Reason::CredentialMissing.into()),
-            // The policy says `provider = "none"` and why.
-            (Presentation::Unasked, None) => Sender::Unasked,
-        };
-        Ok(Authenticated { routed, permit, body: self.body, sender, at: now, monitored })
-    }
-}
-
-/// The longest body that is read of a request without a credential, where it may be a handshake, in bytes.
-const CHALLENGE_BODY_BYTES_MAX: usize = 16 * 1024;
-
-/// The longest a claim is kept: a token that is fresh for years must not hold its place so long.
-const CLAIM_TIME_MAX: Duration = Duration::from_secs(2 * 24 * 60 * 60);
-
-impl<'d> Authenticated<'d> {
-    /// The source.
-    #[must_use]
-    pub const fn source(&self) -> &'d Source {
-        self.routed.source
-    }
-
-    /// Who sent it; `None` where the policy says `provider = "none"`, or where only monitored authentication found no proof.
-    #[must_use]
-    pub const fn proof(&self) -> Option<&Proof<'d>> {
-        self.sender.proof()
-    }
-
-    /// Takes out what monitored stages found.
-    pub fn take_monitored(&mut self) -> Vec<Rejection> {
-        std::mem::take(&mut self.monitored)
-    }
-
-    /// Claims the delivery, so that its repetitions are known, and takes it into its source's budget. `now` is monotonic.
-    ///
-    /// # Errors
-    /// `replayed`, `replay_in_flight`, `rate_limited_source`, `overloaded`, in this order.
-    pub fn accept(self, limits: &Limits, now: Duration) -> Result<Accepted<'d>, Rejection> {
-        let novelty = self.claim(limits, now)?;
-        let rules = &self.routed.source.limits;
-        let mut slot = match &self.sender {
-            Sender::Proven(_) | Sender::Unasked => limits.accept(rules, self.permit, now)?,
-            Sender::Unproven => limits.accept_unproven(rules, self.permit)?,
-        };
-        let mut monitored = self.monitored;
-        monitored.extend(slot.take_monitored());
-        Ok(Accepted {
-            routed: self.routed,
-            body: self.body,
-            sender: self.sender,
-            at: self.at,
-            slot,
-            novelty,
-            monitored,
-        })
-    }
-
-    /// Takes a recorded delivery on without limits and replay protection.
-    #[must_use]
-    pub fn accept_offline(self) -> Accepted<'d> {
-        let slot = Slot::offline(self.permit);
-        let (sender, at, monitored) = (self.sender, self.at, self.monitored);
-        Accepted { routed: self.routed, body: self.body, sender, at, slot, novelty: Novelty::Unknown, monitored }
-    }
-
-    /// Takes a recorded delivery on without limits, but with replay protection: the records before it count.
-    ///
-    /// # Errors
-    /// `replayed`, `replay_in_flight`.
-    pub fn accept_sequence(self, limits: &Limits, now: Duration) -> Result<Accepted<'d>, Rejection> {
-        let novelty = self.claim(limits, now)?;
-        let slot = Slot::offline(self.permit);
-        let (sender, at, monitored) = (self.sender, self.at, self.monitored);
-        Ok(Accepted { routed: self.routed, body: self.body, sender, at, slot, novelty, monitored })
-    }
-
-    fn claim(&self, limits: &Limits, now: Duration) -> Result<Novelty, Rejection> {
-        let Some(proof) = self.sender.proof() else { return Ok(Novelty::Unknown) };
-        let source = self.routed.source;
-        // A token may be fresh for longer than the window; a timestamp from the edge of the future is, by its last second.
-        let window = source.replay.window.max(proof.fresh_for().unwrap_or_default().min(CLAIM_TIME_MAX));
-        let claims = limits.claims();
-        // Only what a timestamp makes stale can become fresh again.
-        let time = if proof.fresh_for().is_some() { claims.time(now, self.at) } else { now };
-        let reservation = claims.reserve_all(source.limits.id(), proof.digests(), window, time);
-        let Some(reservation) = reservation.transpose() else { return Ok(Novelty::Unknown) };
-        match (reservation, source.replay.on_duplicate) {
-            (Ok(Reservation::New(claim)), _) => Ok(Novelty::New(claim)),
-            (Ok(Reservation::Duplicate | Reservation::InFlight), OnDuplicate::Forward) => Ok(Novelty::Duplicate),
-            (Ok(Reservation::Duplicate), OnDuplicate::Acknowledge) => {
-                Err(Rejection::new(Reason::Replayed).told(StatusCode::OK))
-            }
-            (Ok(Reservation::Duplicate), OnDuplicate::Refuse) => Err(Reason::Replayed.into()),
-            (Ok(Reservation::InFlight), OnDuplicate::Acknowledge | OnDuplicate::Refuse) => {
-                Err(Rejection::new(Reason::ReplayInFlight).retry_after(Duration::from_secs(1)))
-            }
-            // No place to remember it: what is forwarded anyway may go, what must not come twice may not.
-            (Err(_full), OnDuplicate::Forward) => Ok(Novelty::Unknown),
-            (Err(full), OnDuplicate::Acknowledge | OnDuplicate::Refuse) => Err(full),
-        }
-    }
-}
-
-impl<'d> Accepted<'d> {
-    /// Takes out what monitored stages found.
-    pub fn take_monitored(&mut self) -> Vec<Rejection> {
-        std::mem::take(&mut self.monitored)
-    }
-
-    /// Reads the payload, finds the event and checks its schema. A body whose coding was signed with it is decoded here and not before: who proved
-    /// nothing reaches no decoder.
-    ///
-    /// # Errors
-    /// `decoding_failed`, `body_too_large`, `json_*`, `form_malformed`, `multipart_malformed`, `event_missing`, `event_unlisted`, `schema_mismatch`; or an answer where unlisted events are acknowledged.
-    pub fn validate(mut self) -> Result<Validated<'d>, Ended> {
-        let source = self.routed.source;
-        self.body = self.routed.decoded(self.body, source.body_bytes_max)?;
-        let payload = self.read_payload()?;
-        let document = payload.as_ref().map(Payload::document);
-        if let Err(ended) = self.greet_authentic(document) {
-            return Err(self.hold(ended));
-        }
-        let (event, delivery_id) = self.find_facts(document);
-        let rules = &source.event;
-        let mut membership = Membership::Unasked;
-        let mut missed = false;
-        let schema = match document {
-            Some(document) if rules.has_schemas() => {
-                let name = event.as_ref().map(|event| &*event.name);
-                let schema = rules.schema(name);
-                match (schema, name) {
-                    (Some(schema), _) => match schema.check(document) {
-                        Ok(known) => membership = known,
-                        Err(mismatch) => {
-                            source.modes.schema.judge(mismatch, &mut self.monitored)?;
-                            missed = true;
-                        }
-                    },
-                    (None, name) => match unlisted(source, name) {
-                        Err(Ended::Rejected(fault)) => source.modes.schema.judge(fault, &mut self.monitored)?,
-                        passed_or_answered => passed_or_answered?,
-                    },
-                }
-                schema
-            }
-            Some(_) | None => None,
-        };
-        let fitted = schema.filter(|_| !missed);
-        Ok(Validated { delivery: self, payload, event, delivery_id, schema, fitted, membership })
-    }
-
-    fn read_payload(&self) -> Result<Option<Payload>, Rejection> {
-        let source = self.routed.source;
-        match self.routed.reading {
-            Reading::As(format) => {
-                Payload::read(self.body.clone(), format, source.json_field.as_deref(), source.json).map(Some)
-            }
-            Reading::Not | Reading::Refused(_) => Ok(None),
-        }
-    }
-
-    /// Leaves what the delivery holds to the answer that ends it.
-    fn hold(self, ended: Ended) -> Ended {
-        match ended {
-            Ended::Answered(mut answer) => {
-                answer.held = Some(Box::new(Held { _slot: self.slot, novelty: self.novelty }));
-                Ended::Answered(answer)
-            }
-            Ended::Rejected(_) => ended,
-        }
-    }
-
-    /// The event's name and the provider's id of the delivery, from one look at the body.
-    fn find_facts(&self, document: Option<&Document>) -> (Option<Event<'d>>, Option<String>) {
-        let Routed { source, head, .. } = self.routed;
-        let body = Body::for_facts(&self.body, &head.headers, document);
-        let claims = self.sender.proof().and_then(Proof::claims);
-        let view = View::of_head(self.routed.auth_head()).with_body(&body).with_claims(claims);
-        let event = source.event.places.iter().find_map(|(place, covered)| {
-            let name = facts::find(std::slice::from_ref(place), &view)?;
-            let covered = if self.sender.is_unproven() { Covered::Unsigned } else { *covered };
-            Some(Event { name: Cow::Owned(name), covered })
-        });
-        (event, facts::find(&source.delivery_id, &view))
-    }
-}
-
 impl From<Rejection> for Ended {
     fn from(rejection: Rejection) -> Self {
         Self::Rejected(rejection)
@@ -705,59 +336,6 @@ impl From<Answer> for Ended {
 impl From<Reason> for Ended {
     fn from(reason: Reason) -> Self {
         Self::Rejected(reason.into())
-    }
-}
-
-fn unlisted(source: &Source, event: Option<&str>) -> Result<(), Ended> {
-    match (source.event.unlisted, event) {
-        (Unlisted::Accept, _) => Ok(()),
-        (Unlisted::Acknowledge, _) => {
-            let (headers, body) = (HeaderMap::new(), source.forward.acknowledgement.clone());
-            Err(Answer { headers, body, why: "event_unlisted", duty: None, held: None }.into())
-        }
-        (Unlisted::Refuse, None) => Err(Reason::EventMissing.into()),
-        (Unlisted::Refuse, Some(_)) => Err(Reason::EventUnlisted.into()),
-    }
-}
-
-impl<'d> Validated<'d> {
-    /// The event, where the delivery names one.
-    #[must_use]
-    pub fn event(&self) -> Option<&str> {
-        self.event.as_ref().map(|event| &*event.name)
-    }
-
-    /// Takes out what monitored stages found.
-    pub fn take_monitored(&mut self) -> Vec<Rejection> {
-        self.delivery.take_monitored()
-    }
-
-    /// Removes what the policy does not want to reach the upstream.
-    ///
-    /// # Errors
-    /// `sanitizer_refused`.
-    pub fn sanitize(self) -> Result<Sanitized<'d>, Rejection> {
-        let Accepted { routed, body, sender, at: _, slot, novelty, mut monitored } = self.delivery;
-        let (body, report) = match &self.payload {
-            Some(payload) => {
-                let declared = self.schema.map(Schema::declared);
-                let cleaned = routed.source.sanitize.clean(payload.document(), declared, self.membership);
-                match routed.source.modes.sanitize {
-                    Mode::Enforce => {
-                        let cleaned = cleaned?;
-                        clean::check_again(&cleaned, self.fitted, payload, routed.source, &mut monitored)?;
-                        (clean::body(body, payload, &cleaned, routed.source)?, cleaned.report)
-                    }
-                    Mode::Monitor => {
-                        monitored.extend(clean::finding(cleaned));
-                        (body, Report::default())
-                    }
-                }
-            }
-            None => (body, Report::default()),
-        };
-        let (event, delivery_id) = (self.event, self.delivery_id);
-        Ok(Sanitized { routed, _slot: slot, novelty, body, report, monitored, sender, event, delivery_id })
     }
 }
 
@@ -831,20 +409,4 @@ impl<'d> Sanitized<'d> {
     pub fn delivery_id(&self) -> Option<&str> {
         self.delivery_id.as_deref()
     }
-}
-
-/// What the body of a request is read as; `None` where it is not read.
-///
-/// # Errors
-/// `header_malformed`.
-pub(crate) fn format<'d>(source: &Source, head: &'d Parts) -> Result<Option<Format<'d>>, Rejection> {
-    match reading(source, content_type(head)?) {
-        Reading::As(format) => Ok(Some(format)),
-        Reading::Not | Reading::Refused(_) => Ok(None),
-    }
-}
-
-/// No body of this type is taken, or none is read.
-fn unsupported(content_type: ContentType<'_>) -> Rejection {
-    Rejection::new(Reason::UnsupportedMediaType).fact("content_type", cut(content_type.media_type()))
 }

@@ -131,3 +131,19 @@ pub(super) fn reading<'h>(source: &Source, content_type: ContentType<'h>) -> Rea
 pub(super) fn cut(text: &str) -> String {
     text.chars().take(80).collect()
 }
+
+/// What the body of a request is read as; `None` where it is not read.
+///
+/// # Errors
+/// `header_malformed`.
+pub(crate) fn format<'d>(source: &Source, head: &'d Parts) -> Result<Option<Format<'d>>, Rejection> {
+    match reading(source, content_type(head)?) {
+        Reading::As(format) => Ok(Some(format)),
+        Reading::Not | Reading::Refused(_) => Ok(None),
+    }
+}
+
+/// No body of this type is taken, or none is read.
+pub(super) fn unsupported(content_type: ContentType<'_>) -> Rejection {
+    Rejection::new(Reason::UnsupportedMediaType).fact("content_type", cut(content_type.media_type()))
+}
