@@ -25,7 +25,7 @@
 //! # Directions
 //!
 //! Ground floor ([`reason`], [`rejection`], [`secret`], [`clock`], [`header`], [`bounded`], [`request_record`]) ← [`payload`] ← [`auth`], [`sanitize`] ←
-//! [`policy`] and [`admit`] ← [`delivery`] ← [`forward`], [`record`], [`receive`], [`reply`] ← [`gateway`], [`offline`], [`schema_tools`] ← [`edge`], [`admin`] ← [`server`] ← [`cli`].
+//! [`policy`] and [`admit`] ← [`delivery`] ← [`forward`], [`record`], [`receive`], [`reply`], [`tapped`] ← [`gateway`], [`offline`], [`schema_tools`] ← [`edge`], [`admin`] ← [`server`] ← [`cli`].
 //! Nobody imports from the right, but for `policy`, which compiles what `forward` follows ([`forward::headers`], [`forward::names`], [`forward::sign`], [`forward::target`]).
 
 pub mod bounded;
@@ -50,6 +50,7 @@ pub mod forward;
 pub mod receive;
 pub mod record;
 pub mod reply;
+pub mod tapped;
 
 pub mod gateway;
 pub mod offline;

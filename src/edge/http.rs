@@ -18,6 +18,7 @@ use super::serve::Worker;
 use super::socket::Readable;
 use crate::reason::Reason;
 use crate::rejection::Rejection;
+use crate::tapped::Tapped;
 
 /// HTTP/2: bytes in flight on one stream, and on the connection.
 const STREAM_WINDOW: u32 = 64 * 1024;
@@ -39,7 +40,7 @@ where
 {
     let activity = &connection.activity;
     activity.handshaken(false);
-    let mut stream = Http1Guard::new(stream, Arc::clone(connection), head_limits(worker));
+    let mut stream = Tapped::new(stream, Http1Guard::new(Arc::clone(connection), head_limits(worker)));
     let mut draining = pin!(drained(worker.draining.clone()));
     loop {
         activity.rest();
@@ -66,10 +67,10 @@ where
 /// Serves requests until none comes for a while, and then gives the stream back; or until the connection ends.
 async fn requests<S>(
     worker: &Worker,
-    stream: Http1Guard<S>,
+    stream: Tapped<S, Http1Guard>,
     connection: &Arc<Connection>,
     mut draining: Pin<&mut impl Future<Output = ()>>,
-) -> Result<Option<Http1Guard<S>>, Rejection>
+) -> Result<Option<Tapped<S, Http1Guard>>, Rejection>
 where
     S: Readable + AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -110,7 +111,7 @@ where
     }
     let parts = served.into_parts();
     let mut stream = parts.io.into_inner();
-    stream.take_back(&parts.read_buf);
+    stream.tap.take_back(&parts.read_buf);
     Ok(Some(stream))
 }
 
@@ -145,7 +146,7 @@ where
         .max_pending_accept_reset_streams(PENDING_RESETS_MAX);
     let limits =
         frames::Limits { frames_max: settings.unproductive_frames_max, bytes_max: settings.unproductive_bytes_max };
-    let stream = TokioIo::new(Http2Guard::new(stream, Arc::clone(connection), limits));
+    let stream = TokioIo::new(Tapped::new(stream, Http2Guard::new(Arc::clone(connection), limits)));
     let mut served = pin!(builder.serve_connection(stream, service(worker, connection)));
     let mut draining = pin!(drained(worker.draining.clone()));
     let mut flooded = false;

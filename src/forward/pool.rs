@@ -34,9 +34,10 @@ use tower::Service;
 
 use super::names;
 use super::target::{At, Target, Transport};
+use crate::tapped::Tapped;
 use drive::Driver;
+use meter::Meter;
 pub(super) use meter::TooMuch;
-use meter::{Meter, Metered};
 
 /// Idle connections kept for one upstream by one worker.
 const IDLE_MAX: usize = 128;
@@ -227,7 +228,7 @@ impl Link {
         let mut builder = Builder::new();
         builder.max_buf_size(RESPONSE_HEAD_BYTES_MAX);
         let meter = Meter::default();
-        let stream = TokioIo::new(Metered::new(stream, meter.clone()));
+        let stream = TokioIo::new(Tapped::new(stream, meter.clone()));
         let (sender, connection) = builder.handshake(stream).await.map_err(io::Error::other)?;
         Ok(Self { sender, driver: Driver::new(connection), meter })
     }

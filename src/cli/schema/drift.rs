@@ -56,7 +56,7 @@ pub fn run(arguments: &Arguments, config: &Path, out: &mut impl Write) -> Result
     let wanted = wanted_source(&policy, arguments.source.as_deref())?;
     let mut comparison = Comparison { arguments, policy: &policy, wanted, found: BTreeMap::new() };
     for file in &arguments.files {
-        comparison.read(file)?;
+        read_samples(file, |sample| comparison.add(sample))?;
     }
     if comparison.found.is_empty() {
         return Err(Trouble::Other("no sample to compare".to_owned()));
@@ -91,17 +91,6 @@ struct Comparison<'a> {
 }
 
 impl Comparison<'_> {
-    fn read(&mut self, file: &Path) -> Result<(), Trouble> {
-        let mut said = Ok(());
-        read_samples(file, |number, sample| {
-            let added = sample.and_then(|sample| self.add(&sample));
-            if let (Err(why), Ok(())) = (added, &said) {
-                said = writeln!(anstream::stderr(), "{}:{number}: {why}", file.display());
-            }
-        })?;
-        said.map_err(Trouble::Output)
-    }
-
     /// Adds a sample to its event. The error says why it is left out.
     fn add(&mut self, sample: &Sample) -> Result<(), String> {
         if let Some(record) = logged(sample) {

@@ -68,7 +68,7 @@ pub fn run(arguments: &Arguments, config: &Path, out: &mut impl Write) -> Result
     let formats = Formats::compile().map_err(|fault| Trouble::Other(fault.to_string()))?;
     let mut groups = Groups::new(arguments, policy.as_ref(), formats)?;
     for file in &arguments.files {
-        groups.read(file)?;
+        read_samples(file, |sample| groups.add(sample))?;
     }
     let proposed = groups.found;
     let style = Style {
@@ -124,17 +124,6 @@ impl<'a> Groups<'a> {
         let wanted = arguments.source.as_deref();
         let source = policy.map(|policy| wanted_source(policy, wanted)).transpose()?.flatten();
         Ok(Self { arguments, policy, source, formats, found: BTreeMap::new() })
-    }
-
-    fn read(&mut self, file: &Path) -> Result<(), Trouble> {
-        let mut said = Ok(());
-        read_samples(file, |number, sample| {
-            let added = sample.and_then(|sample| self.add(&sample));
-            if let (Err(why), Ok(())) = (added, &said) {
-                said = writeln!(anstream::stderr(), "{}:{number}: {why}", file.display());
-            }
-        })?;
-        said.map_err(Trouble::Output)
     }
 
     /// Adds a sample to its schema, if it belongs to any. The error says why it is left out.
@@ -196,15 +185,23 @@ pub(super) fn source_of<'p>(
     }
 }
 
-/// Shows every sample of a file to `visit`.
-pub(super) fn read_samples(path: &Path, visit: impl FnMut(usize, Result<Sample, String>)) -> Result<(), Trouble> {
+/// Gives every sample of a file to `add`; what is left out is said, with its line and why.
+pub(super) fn read_samples(path: &Path, mut add: impl FnMut(&Sample) -> Result<(), String>) -> Result<(), Trouble> {
     let fault = |source| Trouble::File { path: path.to_owned(), source };
     let file: Box<dyn BufRead> = if path == Path::new("-") {
         Box::new(io::stdin().lock())
     } else {
         Box::new(BufReader::new(File::open(path).map_err(fault)?))
     };
-    samples::read(file, visit).map_err(fault)
+    let mut said = Ok(());
+    let read = samples::read(file, |number, sample| {
+        let added = sample.and_then(|sample| add(&sample));
+        if let (Err(why), Ok(())) = (added, &said) {
+            said = writeln!(anstream::stderr(), "{}:{number}: {why}", path.display());
+        }
+    });
+    read.map_err(fault)?;
+    said.map_err(Trouble::Output)
 }
 
 /// Writes all schemas or, where a file of such a name is there already, none. What is printed is relative to the folder of the policies.

@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 
 use super::Fault;
 use super::head::Limits;
@@ -19,14 +19,14 @@ use crate::edge::connection::Connection;
 use crate::edge::socket::Readable;
 use crate::reason::Reason;
 use crate::receive::Misframing;
+use crate::tapped::{Tap, Tapped};
 
 /// What the library gets in place of a refused head. It is answered by what the connection knows, never by what this says.
 const STAND_IN: &[u8] = b"GET /refused HTTP/1.1\r\nconnection: close\r\n\r\n";
 
-/// A stream that lets through well-framed requests.
+/// Lets through well-framed requests.
 #[derive(Debug)]
-pub struct Http1Guard<S> {
-    stream: S,
+pub struct Http1Guard {
     connection: Arc<Connection>,
     messages: Messages,
     /// Pieces of a head that is not whole; before them, what may go on.
@@ -44,12 +44,12 @@ enum Way {
     Broken(Fault),
 }
 
-impl<S> Http1Guard<S> {
+impl Http1Guard {
     /// Guards the beginning of a connection.
     #[must_use]
-    pub const fn new(stream: S, connection: Arc<Connection>, limits: Limits) -> Self {
+    pub const fn new(connection: Arc<Connection>, limits: Limits) -> Self {
         let messages = Messages::new(limits);
-        Self { stream, connection, messages, kept: Vec::new(), good: 0, way: Way::Open }
+        Self { connection, messages, kept: Vec::new(), good: 0, way: Way::Open }
     }
 
     /// Takes back what the library had read and not used.
@@ -107,21 +107,25 @@ impl<S> Http1Guard<S> {
     }
 }
 
-impl<S: Readable> Readable for Http1Guard<S> {
+impl<S: Readable> Readable for Tapped<S, Http1Guard> {
     fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.good > 0 { Poll::Ready(Ok(())) } else { self.stream.poll_readable(context) }
+        if self.tap.good > 0 { Poll::Ready(Ok(())) } else { self.stream.poll_readable(context) }
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Http1Guard<S> {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
+impl Tap for Http1Guard {
+    fn poll_read<S: AsyncRead + Unpin>(
+        &mut self,
+        stream: &mut S,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         loop {
-            if this.good > 0 {
-                this.give(buffer);
+            if self.good > 0 {
+                self.give(buffer);
                 return Poll::Ready(Ok(()));
             }
-            match this.way {
+            match self.way {
                 Way::Open => {}
                 // Not an end: the library would take it for the sender's, and leave the answer.
                 Way::Refused => return Poll::Pending,
@@ -129,48 +133,22 @@ impl<S: AsyncRead + Unpin> AsyncRead for Http1Guard<S> {
                     return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, Misframing(fault.rule))));
                 }
             }
-            if this.messages.is_before_body() && this.connection.is_out_of_time() {
-                this.refuse(Fault { reason: Reason::HeadTimeout, rule: "head_seconds" });
+            if self.messages.is_before_body() && self.connection.is_out_of_time() {
+                self.refuse(Fault { reason: Reason::HeadTimeout, rule: "head_seconds" });
                 continue;
             }
             let before = buffer.filled().len();
-            ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
+            ready!(Pin::new(&mut *stream).poll_read(context, buffer))?;
             if buffer.filled().len() == before {
                 return Poll::Ready(Ok(()));
             }
-            if this.messages.is_before_body() {
-                this.connection.activity.bytes_arrived();
+            if self.messages.is_before_body() {
+                self.connection.activity.bytes_arrived();
             }
-            this.follow(buffer, before);
+            self.follow(buffer, before);
             if buffer.filled().len() > before {
                 return Poll::Ready(Ok(()));
             }
         }
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Http1Guard<S> {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        pieces: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, pieces)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
     }
 }

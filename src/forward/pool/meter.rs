@@ -9,18 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 
-/// How many bytes may still be read on a connection. Clones share it.
+use crate::tapped::Tap;
+
+/// How many bytes may still be read on a connection: it counts them as they come in. Clones share it.
 #[derive(Debug, Clone)]
 pub(super) struct Meter(Arc<AtomicUsize>);
-
-/// A stream whose bytes are counted as they come in.
-#[derive(Debug)]
-pub(super) struct Metered<S> {
-    stream: S,
-    meter: Meter,
-}
 
 /// More came than the meter allowed.
 #[derive(Debug, thiserror::Error)]
@@ -47,53 +42,22 @@ impl Meter {
     }
 }
 
-impl<S> Metered<S> {
-    pub(super) const fn new(stream: S, meter: Meter) -> Self {
-        Self { stream, meter }
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
+impl Tap for Meter {
+    fn poll_read<S: AsyncRead + Unpin>(
+        &mut self,
+        stream: &mut S,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let left = self.meter.0.load(Ordering::Relaxed);
+        let left = self.0.load(Ordering::Relaxed);
         if left == 0 {
             return Poll::Ready(Err(io::Error::other(TooMuch)));
         }
         let before = buffer.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let polled = Pin::new(stream).poll_read(context, buffer);
         if left != UNLIMITED {
-            self.meter.limit(left.saturating_sub(buffer.filled().len() - before));
+            self.limit(left.saturating_sub(buffer.filled().len() - before));
         }
         polled
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        pieces: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, pieces)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
     }
 }
