@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use hookward::payload::declared::Membership;
 use hookward::payload::{Document, JsonLimits};
-use hookward::sanitize::{Action, Rules};
+use hookward::sanitize::{Action, Rules, Sanitizer};
 use serde_json::Value;
 
 /// A file that lost lines is missed.
@@ -63,9 +63,9 @@ fn what_is_accepted_is_json_to_others_and_can_be_cleaned_once_and_for_all() {
         assert!(serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_ok(), "{id}");
         let document = Document::read(body, JsonLimits::default()).expect("it is accepted");
         // Names that differ by what is removed would become one, which is refused.
-        let Ok(cleaned) = rules.clean(&document, None, Membership::Unasked) else { continue };
+        let Ok(cleaned) = Sanitizer::from(rules).clean(&document, None, Membership::Unasked) else { continue };
         let again = Document::read(cleaned.body.clone(), JsonLimits::default()).expect("what is cleaned is JSON");
-        let twice = rules.clean(&again, None, Membership::Unasked).expect("and clean");
+        let twice = Sanitizer::from(rules).clean(&again, None, Membership::Unasked).expect("and clean");
         assert!(twice.report.is_empty() && twice.body == cleaned.body, "{id}");
     }
 }

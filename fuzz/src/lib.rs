@@ -233,7 +233,7 @@ fn edited(payload: &Payload, data: &[u8], read: impl Fn(&[u8]) -> Result<Payload
     };
     let all = Rules { prototype_keys: Action::Drop, operator_keys: Action::Drop, ..characters };
     for rules in [characters, all] {
-        let Ok(cleaned) = rules.clean(document, None, Membership::Unasked) else { continue };
+        let Ok(cleaned) = Sanitizer::from(rules).clean(document, None, Membership::Unasked) else { continue };
         let left = |span| cleaned.left_of(document.source(), span);
         let Some(body) = payload.edited(&cleaned.body, left, limits) else { continue };
         let again = read(&body).expect("what is written is read");
@@ -269,15 +269,17 @@ pub fn sanitize(data: &[u8]) {
     for rules in [drop(cut, keep, keep), drop(keep, cut, keep), drop(keep, keep, cut), drop(cut, cut, cut)] {
         let declared = Some(schema.declared());
         // Two names that removing makes one are refused.
-        let Ok(cleaned) = rules.clean(&document, declared, Membership::Unasked) else { continue };
+        let Ok(cleaned) = Sanitizer::from(rules).clean(&document, declared, Membership::Unasked) else { continue };
         let untouched = cleaned.body.as_ptr() == document.source().as_ptr();
         assert_eq!(untouched, cleaned.report.is_empty());
         assert!(is_what_is_left(&cleaned.body, document.source()));
         let again = read(&cleaned.body).expect("what is left is JSON");
-        let twice = rules.clean(&again, declared, Membership::Unasked).expect("and is not refused");
+        let twice = Sanitizer::from(rules).clean(&again, declared, Membership::Unasked).expect("and is not refused");
         assert!(twice.report.is_empty() && twice.body == cleaned.body);
     }
-    let kept = drop(keep, keep, keep).clean(&document, None, Membership::Unasked).expect("keeping refuses nothing");
+    let kept = Sanitizer::from(drop(keep, keep, keep))
+        .clean(&document, None, Membership::Unasked)
+        .expect("keeping refuses nothing");
     assert!(kept.body == *data && kept.report.is_empty());
 }
 
@@ -332,7 +334,7 @@ pub fn schema(data: &[u8]) {
         let (short, long) = (schema.check(&document), schema.check_the_long_way(&document));
         assert_eq!(short.is_ok(), long.is_ok());
         let rules = Rules { unknown_fields: Action::Drop, ..Rules::default() };
-        let _ = rules.clean(&document, Some(schema.declared()), Membership::Unasked);
+        let _ = Sanitizer::from(rules).clean(&document, Some(schema.declared()), Membership::Unasked);
     }
 }
 

@@ -28,10 +28,7 @@ const HTTPS: u16 = 443;
 
 /// What is nowhere on the public internet, or is only a way to something else (IANA's registries of special-purpose addresses). Of IPv6 only
 /// `2000::/3` is given out to anybody.
-static SPECIAL: LazyLock<Networks> = LazyLock::new(|| {
-    let networks = SPECIAL_NETWORKS.iter().filter_map(|network| network.parse().ok());
-    Networks::new(networks)
-});
+static SPECIAL: LazyLock<Networks> = LazyLock::new(|| networks(&SPECIAL_NETWORKS));
 
 const SPECIAL_NETWORKS: [&str; 22] = [
     "0.0.0.0/8",
@@ -59,10 +56,7 @@ const SPECIAL_NETWORKS: [&str; 22] = [
 ];
 
 /// Where a machine's own credentials and settings are told to whoever asks from it: link-local addresses, and those that clouds use for the same.
-static LINK_LOCAL: LazyLock<Networks> = LazyLock::new(|| {
-    let networks = LINK_LOCAL_NETWORKS.iter().filter_map(|network| network.parse().ok());
-    Networks::new(networks)
-});
+static LINK_LOCAL: LazyLock<Networks> = LazyLock::new(|| networks(&LINK_LOCAL_NETWORKS));
 
 const LINK_LOCAL_NETWORKS: [&str; 8] = [
     "169.254.0.0/16",
@@ -76,6 +70,10 @@ const LINK_LOCAL_NETWORKS: [&str; 8] = [
     "fd00:ec2::/32",
     "fd20:ce::254/128",
 ];
+
+fn networks(list: &[&str]) -> Networks {
+    Networks::new(list.iter().filter_map(|network| network.parse().ok()))
+}
 
 impl Names {
     /// As the system resolves them.

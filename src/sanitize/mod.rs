@@ -212,19 +212,10 @@ impl Sanitizer {
     }
 }
 
-impl Rules {
-    /// [`Sanitizer::clean`] by these rules alone.
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    pub fn clean(
-        &self,
-        document: &Document,
-        declared: Option<&Declared>,
-        membership: Membership,
-    ) -> Result<Cleaned, Rejection> {
-        Sanitizer::new(*self, None).clean(document, declared, membership)
+/// Rules for whole payloads alone.
+impl From<Rules> for Sanitizer {
+    fn from(rules: Rules) -> Self {
+        Self::new(rules, None)
     }
 }
 
@@ -232,7 +223,7 @@ impl Rules {
 #[cfg(test)]
 pub(crate) fn has_undeclared(schema: &crate::payload::schema::Schema, document: &Document) -> bool {
     let rules = Rules { unknown_fields: Action::Refuse, ..Rules::default() };
-    rules.clean(document, Some(schema.declared()), Membership::Unasked).is_err()
+    Sanitizer::from(rules).clean(document, Some(schema.declared()), Membership::Unasked).is_err()
 }
 
 fn refused(rule: Rule, pointer: String) -> Rejection {

@@ -42,7 +42,8 @@ fn schema(schema: &Value) -> Schema {
 fn clean(rules: Rules, text: &str, schema: Option<&Schema>) -> Result<(String, Vec<String>), String> {
     let document = read(text);
     let declared = schema.map(Schema::declared);
-    let cleaned = rules.clean(&document, declared, Membership::Unasked).map_err(|rejection| {
+    let sanitizer = Sanitizer::from(rules);
+    let cleaned = sanitizer.clean(&document, declared, Membership::Unasked).map_err(|rejection| {
         assert_eq!(rejection.reason(), Reason::SanitizerRefused);
         let facts: Vec<String> = rejection.detail().iter().map(|(_, fact)| text_of(fact)).collect();
         facts.join(" ")
@@ -50,7 +51,7 @@ fn clean(rules: Rules, text: &str, schema: Option<&Schema>) -> Result<(String, V
     let untouched = cleaned.body.as_ptr() == document.source().as_ptr();
     assert_eq!(untouched, cleaned.report.is_empty(), "{text}: the received bytes go on if nothing was removed");
     let body = String::from_utf8(cleaned.body.to_vec()).expect("what was removed leaves UTF-8");
-    let again = rules.clean(&read(&body), declared, Membership::Unasked).expect("cleaning again refuses nothing");
+    let again = sanitizer.clean(&read(&body), declared, Membership::Unasked).expect("cleaning again refuses nothing");
     assert!(again.report.is_empty(), "{text}: cleaning what was cleaned finds nothing, not {:?}", again.report);
     let edits = cleaned.report.edits().iter().map(|edit| format!("{} {}", edit.rule.name(), edit.pointer)).collect();
     Ok((body, edits))
@@ -376,8 +377,9 @@ fn a_report_lists_64_edits_and_counts_all() {
     let nothing = schema(&json!({"items": {"properties": {}}}));
     for count in [63, 64, 65, 1_000] {
         let text = format!("[{}]", vec![r#"{"x":1}"#; count].join(","));
-        let cleaned =
-            UNKNOWN.clean(&read(&text), Some(nothing.declared()), Membership::Unasked).expect("nothing is refused");
+        let cleaned = Sanitizer::from(UNKNOWN)
+            .clean(&read(&text), Some(nothing.declared()), Membership::Unasked)
+            .expect("nothing is refused");
         assert_eq!((cleaned.report.count(), cleaned.report.edits().len()), (count, count.min(64)));
     }
 }

@@ -382,14 +382,20 @@ fn a_name_that_leads_into_a_network_of_the_operators_is_not_followed() {
     assert_eq!(pending.map(|_| ()).map_err(|error| error.kind()), Err(ErrorKind::WouldBlock));
 }
 
-#[test]
-fn one_visit_is_under_way_and_nobody_waits_in_line() {
+/// An endpoint that answers 200 once its door is open.
+fn endpoint_behind_a_door() -> (Door, App) {
     let door = Door::default();
     let behind = door.clone();
     let sns = endpoint(move |_| {
         behind.wait();
         Say::status(200, "")
     });
+    (door, sns)
+}
+
+#[test]
+fn one_visit_is_under_way_and_nobody_waits_in_line() {
+    let (door, sns) = endpoint_behind_a_door();
     let site = site(sns.address, CONFIRM);
     let (first, second) = (Message::confirmation().signed(), Message::confirmation().with("MessageId", "m-2").signed());
     thread::scope(|scope| {
@@ -409,12 +415,7 @@ fn one_visit_is_under_way_and_nobody_waits_in_line() {
 
 #[test]
 fn a_subscription_is_confirmed_although_its_sender_has_gone() {
-    let door = Door::default();
-    let behind = door.clone();
-    let sns = endpoint(move |_| {
-        behind.wait();
-        Say::status(200, "")
-    });
+    let (door, sns) = endpoint_behind_a_door();
     let site = site(sns.address, CONFIRM);
     let mut connection = site.gateway.connect();
     connection.write(&Message::confirmation().signed().delivery().bytes());
