@@ -157,20 +157,19 @@ impl Fields {
     /// Refuses names that differ here and are one to apps: PHP leaves leading spaces out, has `_` where a name has a space or a dot, and takes a name
     /// with brackets for a part of the one before them.
     fn refuse_aliases(&self) -> Result<(), Rejection> {
-        let mut names = Vec::with_capacity(self.list.len());
-        for field in &self.list {
-            names.push(self.decoded(&field.name)?);
-        }
-        if !names.iter().any(|name| name.contains([' ', '.', '['])) {
+        // As they are spelled: only these may be, or stand for, a space, a dot or a bracket.
+        let is_plain = |field: &Field| !self.body[field.name.clone()].iter().any(|byte| b" .[+%".contains(byte));
+        if self.list.iter().all(is_plain) {
             return Ok(());
         }
         let (mut whole, mut roots, mut spelled) = (HashSet::new(), HashSet::new(), HashSet::new());
-        for (name, field) in names.iter().zip(&self.list) {
+        for field in &self.list {
+            let name = self.decoded(&field.name)?;
             let name = name.trim_start_matches(' ');
             let (root, rest) = name.split_at(name.find('[').unwrap_or(name.len()));
             let root = root.replace([' ', '.'], "_");
             let is_alias = if rest.is_empty() { roots.contains(&root) } else { whole.contains(&root) };
-            if is_alias || !spelled.insert((root.clone(), rest)) {
+            if is_alias || !spelled.insert((root.clone(), rest.to_owned())) {
                 return Err(self.said_twice(field.name.start));
             }
             if rest.is_empty() {
