@@ -299,7 +299,7 @@ pub struct Validated<'d> {
     membership: Membership,
 }
 
-/// A delivery that may leave: the only thing an upstream request is made of.
+/// A delivery that may leave: the only thing a request to an app is made of.
 #[derive(Debug)]
 pub struct Sanitized<'d> {
     routed: Routed<'d>,

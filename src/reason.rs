@@ -238,7 +238,7 @@ const TABLE: [Row; R::DeadlineExceeded as usize + 1] = [
     row(R::VersionRefused, "version_refused", Some(Code::HTTP_VERSION_NOT_SUPPORTED), "version_not_supported", S::Connection, Sender, Info, Close,
         "an HTTP version that is not served", "the sender has to speak HTTP/1.1 or HTTP/2"),
     row(R::FloodRefused, "flood_refused", None, "flood", S::Connection, Sender, Warn, Close,
-        "the connection sent frames that bring no request further", "block the peer in front of the gateway if it goes on; raise [edge] unproductive_frames_max if it is a sender of yours"),
+        "the connection sent frames that bring no request further", "block the peer in front of the gateway if it goes on; raise [edge] unproductive_frames_max and unproductive_bytes_max if it is a sender of yours"),
     row(R::HeaderMalformed, "header_malformed", Some(Code::BAD_REQUEST), "bad_request", S::Route, Sender, Info, Close,
         "a header that the gateway reads is not well formed", "detail.header names it"),
     row(R::HeaderDuplicated, "header_duplicated", Some(Code::BAD_REQUEST), "bad_request", S::Route, Sender, Info, Close,

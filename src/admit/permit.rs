@@ -63,13 +63,7 @@ impl Slot {
         Self { _process: permit.process, _source: None, monitored: permit.monitored }
     }
 
-    /// What would have refused this delivery, were its source's rates not in monitor mode; the earlier one of two.
-    #[must_use]
-    pub const fn monitored(&self) -> Option<&Rejection> {
-        self.monitored.as_ref()
-    }
-
-    /// Takes it out.
+    /// Takes out what would have refused this delivery, were its source's rates not in monitor mode; the earlier one of two.
     pub const fn take_monitored(&mut self) -> Option<Rejection> {
         self.monitored.take()
     }

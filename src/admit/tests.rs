@@ -159,8 +159,8 @@ fn monitor_mode_records_what_it_would_have_refused() {
     let expected = [None, Some(Reason::RateLimitedSource), Some(Reason::RateLimitedClient)];
     for (n, reason) in expected.into_iter().enumerate() {
         let permit = limits.enter(&source, PEER, at(0)).unwrap();
-        let slot = limits.accept(&source, permit, at(0)).unwrap();
-        assert_eq!(slot.monitored().map(Rejection::reason), reason, "delivery {n}");
+        let mut slot = limits.accept(&source, permit, at(0)).unwrap();
+        assert_eq!(slot.take_monitored().map(|found| found.reason()), reason, "delivery {n}");
     }
 }
 
@@ -169,7 +169,7 @@ fn a_recorded_request_is_under_no_limit() {
     let permit = Permit::offline();
     assert_eq!(permit.body_time(at(30)), at(30));
     assert_eq!(permit.client(), None);
-    assert!(Slot::offline(permit).monitored().is_none());
+    assert!(Slot::offline(permit).take_monitored().is_none());
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Whether a proven delivery is new, and whether its source has room for it.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -7,7 +8,7 @@ use http::StatusCode;
 use super::{Accepted, Authenticated, Novelty, Sender};
 use crate::admit::Limits;
 use crate::admit::claims::Reservation;
-use crate::admit::permit::Slot;
+use crate::admit::permit::{Permit, Slot};
 use crate::auth::Proof;
 use crate::policy::Source;
 use crate::policy::source::OnDuplicate;
@@ -42,29 +43,17 @@ impl<'d> Authenticated<'d> {
     pub fn accept(self, limits: &Limits, now: Duration) -> Result<Accepted<'d>, Rejection> {
         let novelty = self.claim(limits, now)?;
         let rules = &self.routed.source.limits;
-        let mut slot = match &self.sender {
-            Sender::Proven(_) | Sender::Unasked => limits.accept(rules, self.permit, now)?,
-            Sender::Unproven => limits.accept_unproven(rules, self.permit)?,
-        };
-        let mut monitored = self.monitored;
-        monitored.extend(slot.take_monitored());
-        Ok(Accepted {
-            routed: self.routed,
-            body: self.body,
-            sender: self.sender,
-            at: self.at,
-            slot,
-            novelty,
-            monitored,
+        self.with(novelty, |sender, permit| match sender {
+            Sender::Proven(_) | Sender::Unasked => limits.accept(rules, permit, now),
+            Sender::Unproven => limits.accept_unproven(rules, permit),
         })
     }
 
     /// Takes a recorded delivery on without limits and replay protection.
     #[must_use]
     pub fn accept_offline(self) -> Accepted<'d> {
-        let slot = Slot::offline(self.permit);
-        let (sender, at, monitored) = (self.sender, self.at, self.monitored);
-        Accepted { routed: self.routed, body: self.body, sender, at, slot, novelty: Novelty::Unknown, monitored }
+        let Ok(accepted) = self.with(Novelty::Unknown, |_, permit| Ok::<_, Infallible>(Slot::offline(permit)));
+        accepted
     }
 
     /// Takes a recorded delivery on without limits, but with replay protection: the records before it count.
@@ -73,9 +62,19 @@ impl<'d> Authenticated<'d> {
     /// `replayed`, `replay_in_flight`.
     pub fn accept_sequence(self, limits: &Limits, now: Duration) -> Result<Accepted<'d>, Rejection> {
         let novelty = self.claim(limits, now)?;
-        let slot = Slot::offline(self.permit);
-        let (sender, at, monitored) = (self.sender, self.at, self.monitored);
-        Ok(Accepted { routed: self.routed, body: self.body, sender, at, slot, novelty, monitored })
+        self.with(novelty, |_, permit| Ok(Slot::offline(permit)))
+    }
+
+    /// The next stage, with the slot that its permit becomes.
+    fn with<E>(
+        self,
+        novelty: Novelty,
+        slot: impl FnOnce(&Sender<'d>, Permit) -> Result<Slot, E>,
+    ) -> Result<Accepted<'d>, E> {
+        let Self { routed, permit, body, sender, at, mut monitored } = self;
+        let mut slot = slot(&sender, permit)?;
+        monitored.extend(slot.take_monitored());
+        Ok(Accepted { routed, body, sender, at, slot, novelty, monitored })
     }
 
     fn claim(&self, limits: &Limits, now: Duration) -> Result<Novelty, Rejection> {

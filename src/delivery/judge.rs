@@ -1,6 +1,6 @@
 //! Whether what a delivery says may go on: its payload, its event, its schema, and what the sanitizer makes of it.
 //!
-//! **Invariant:** nothing reads a payload before its sender is proven, but for the places where a scheme keeps its credential.
+//! **Invariant:** no step before this one reads a payload but to look single values up: a credential, or what makes a handshake of it.
 
 use std::borrow::Cow;
 

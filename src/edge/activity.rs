@@ -62,9 +62,14 @@ impl Activity {
         }
     }
 
-    /// The handshake is done; a request is expected.
-    pub fn handshaken(&self, http2: bool) {
-        self.http2.store(http2, Ordering::Relaxed);
+    /// The handshake is done, and HTTP/1 is spoken; a request is expected.
+    pub fn begins_http1(&self) {
+        self.turn(Phase::Head);
+    }
+
+    /// The handshake is done, and HTTP/2 is spoken; a request is expected.
+    pub fn begins_http2(&self) {
+        self.http2.store(true, Ordering::Relaxed);
         self.turn(Phase::Head);
     }
 
@@ -225,12 +230,22 @@ mod tests {
             write: Duration::from_secs(15),
             linger: Duration::from_secs(4),
             connection: Duration::from_secs(3600),
-            ..Settings::default()
+            requests_per_connection_max: 10_000,
+            connections_max: 10_000,
+            connections_per_client_max: 256,
+            handshakes_max: 512,
+            head_bytes_max: 16 * 1024,
+            headers_max: 64,
+            uri_bytes_max: 2048,
+            streams_max: 100,
+            unproductive_frames_max: 1000,
+            unproductive_bytes_max: 256 * 1024,
+            drain: Duration::from_secs(30),
         }
     }
 
     fn idle(activity: &Activity) {
-        activity.handshaken(false);
+        activity.begins_http1();
         activity.begin();
         activity.end();
     }
@@ -239,13 +254,13 @@ mod tests {
     fn each_phase_has_its_own_deadline() {
         type Step = fn(&Activity);
         let stalled: Step = |activity| {
-            activity.handshaken(false);
+            activity.begins_http1();
             activity.begin();
             activity.stall();
         };
         let rows: [(&str, Step, u64, Overdue); 5] = [
             ("handshake", |_| {}, 5, Overdue::Refused(Reason::TlsFailed)),
-            ("head", |activity| activity.handshaken(false), 10, Overdue::Refused(Reason::HeadTimeout)),
+            ("head", |activity| activity.begins_http1(), 10, Overdue::Refused(Reason::HeadTimeout)),
             ("idle", idle, 60, Overdue::Silent),
             ("an answer that nobody takes", stalled, 15, Overdue::Silent),
             ("closing", |activity| activity.close(), 4, Overdue::Silent),
@@ -265,7 +280,7 @@ mod tests {
     fn a_stall_counts_from_its_beginning_and_ends_with_the_first_byte_taken() {
         let clock = Clock::manual(0);
         let activity = Activity::new(clock.clone());
-        activity.handshaken(true);
+        activity.begins_http2();
         activity.begin();
         activity.stall();
         clock.advance(Duration::from_secs(14));
@@ -280,7 +295,7 @@ mod tests {
     fn a_delivery_is_never_ended_by_the_connections_clock() {
         let clock = Clock::manual(0);
         let activity = Activity::new(clock.clone());
-        activity.handshaken(true);
+        activity.begins_http2();
         activity.begin();
         activity.begin();
         activity.end();
@@ -317,7 +332,7 @@ mod tests {
         activity.begin();
         assert!(!activity.should_rest());
         activity.end();
-        activity.handshaken(true);
+        activity.begins_http2();
         clock.advance(RESTLESS);
         assert!(!activity.should_rest(), "HTTP/2 stays");
     }

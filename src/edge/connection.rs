@@ -93,13 +93,13 @@ impl Connection {
         self.retired.load(Ordering::Relaxed)
     }
 
-    /// Forgets an [`end_of_time`](Self::end_of_time) that came too late to end the handshake it was for.
-    pub fn made_it_in_time(&self) {
+    /// Forgets an [`run_out_of_time`](Self::run_out_of_time) that came too late to end the handshake it was for.
+    pub fn forget_out_of_time(&self) {
         self.out_of_time.store(false, Ordering::Relaxed);
     }
 
     /// Tells the guard that the head took too long. False if it was told before.
-    pub fn end_of_time(&self) -> bool {
+    pub fn run_out_of_time(&self) -> bool {
         let first = !self.out_of_time.swap(true, Ordering::Relaxed);
         if first {
             self.call();

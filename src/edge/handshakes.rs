@@ -31,7 +31,7 @@ struct UnderWay {
 /// A handshake's place; given back on drop.
 #[derive(Debug)]
 #[must_use = "the place is given back as soon as this is dropped"]
-pub struct Shaking {
+pub struct HandshakePlace {
     handshakes: Arc<Handshakes>,
     number: u64,
 }
@@ -43,21 +43,21 @@ impl Handshakes {
         Arc::new(Self { max, under_way: Mutex::default() })
     }
 
-    /// A place for one more. While all are taken, the connection that has had its place longest is [out of time](Connection::end_of_time), unless it is
+    /// A place for one more. While all are taken, the connection that has had its place longest is [out of time](Connection::run_out_of_time), unless it is
     /// young. `now` is monotonic.
-    pub fn enter(self: &Arc<Self>, connection: &Arc<Connection>, now: Duration) -> Shaking {
+    pub fn enter(self: &Arc<Self>, connection: &Arc<Connection>, now: Duration) -> HandshakePlace {
         let mut under_way = self.lock();
         while under_way.connections.len() >= self.max
             && let Some(oldest) = under_way.connections.first_entry()
             && now.saturating_sub(oldest.get().0) >= YOUNG
         {
             let (_, connection) = oldest.remove();
-            connection.end_of_time();
+            connection.run_out_of_time();
         }
         let number = under_way.next;
         under_way.next += 1;
         under_way.connections.insert(number, (now, Arc::clone(connection)));
-        Shaking { handshakes: Arc::clone(self), number }
+        HandshakePlace { handshakes: Arc::clone(self), number }
     }
 
     fn lock(&self) -> MutexGuard<'_, UnderWay> {
@@ -65,7 +65,7 @@ impl Handshakes {
     }
 }
 
-impl Drop for Shaking {
+impl Drop for HandshakePlace {
     fn drop(&mut self) {
         self.handshakes.lock().connections.remove(&self.number);
     }

@@ -39,7 +39,7 @@ where
     S: Readable + AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let activity = &connection.activity;
-    activity.handshaken(false);
+    activity.begins_http1();
     let mut stream = Tapped::new(stream, Http1Guard::new(Arc::clone(connection), head_limits(worker)));
     let mut draining = pin!(drained(worker.draining.clone()));
     loop {
@@ -132,7 +132,7 @@ pub(super) async fn serve_http2<S>(worker: &Worker, stream: S, connection: &Arc<
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    connection.activity.handshaken(true);
+    connection.activity.begins_http2();
     let settings = &worker.settings;
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder

@@ -64,27 +64,3 @@ pub struct Settings {
     /// How long deliveries in flight have when the gateway stops.
     pub drain: Duration,
 }
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            handshake: Duration::from_secs(5),
-            head: Duration::from_secs(10),
-            idle: Duration::from_secs(60),
-            write: Duration::from_secs(15),
-            linger: Duration::from_secs(5),
-            connection: Duration::from_secs(3600),
-            requests_per_connection_max: 10_000,
-            connections_max: 10_000,
-            connections_per_client_max: 256,
-            handshakes_max: 512,
-            head_bytes_max: 16 * 1024,
-            headers_max: 64,
-            uri_bytes_max: 2048,
-            streams_max: 100,
-            unproductive_frames_max: 1000,
-            unproductive_bytes_max: 256 * 1024,
-            drain: Duration::from_secs(30),
-        }
-    }
-}

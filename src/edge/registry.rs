@@ -42,7 +42,7 @@ impl Registry {
             }
             let Some(overdue) = activity.overdue(settings) else { return true };
             match overdue {
-                Overdue::Refused(Reason::HeadTimeout) if !activity.is_http2() && connection.end_of_time() => {
+                Overdue::Refused(Reason::HeadTimeout) if !activity.is_http2() && connection.run_out_of_time() => {
                     return true;
                 }
                 Overdue::Refused(reason) => refused.push((Arc::clone(connection), reason)),
@@ -58,12 +58,6 @@ impl Registry {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.lock().values().all(|(connection, _)| connection.activity.deliveries() == 0)
-    }
-
-    /// How many there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.lock().len()
     }
 
     /// Whether there are none.

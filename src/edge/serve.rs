@@ -179,7 +179,7 @@ impl Worker {
         drop((handshake, place));
         let (stream, certificate) = shaken.map_err(|error| tls_failed(&error))?;
         // Its place is given back, so that nobody else can end it any more.
-        connection.made_it_in_time();
+        connection.forget_out_of_time();
         connection.handshaken(certificate);
         if let Some(certificates) = stream.peer_certificates() {
             connection.belongs_to(ClientChain::new(certificates));

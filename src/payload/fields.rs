@@ -12,6 +12,7 @@ use bytes::Bytes;
 use super::document::{Document, JsonLimits};
 use super::multipart::{self, Delimiter, Files};
 use super::node::Member;
+use super::scan::escape_into;
 use super::urlencoded;
 use crate::reason::Reason;
 use crate::rejection::Rejection;
@@ -251,20 +252,6 @@ const QUOTES: usize = 6;
 
 fn push_string(text: &mut Vec<u8>, string: &str) {
     text.push(b'"');
-    for &byte in string.as_bytes() {
-        match byte {
-            b'"' | b'\\' => text.extend_from_slice(&[b'\\', byte]),
-            b'\n' => text.extend_from_slice(b"\\n"),
-            b'\r' => text.extend_from_slice(b"\\r"),
-            b'\t' => text.extend_from_slice(b"\\t"),
-            0..0x20 => {
-                text.extend_from_slice(b"\\u00");
-                text.extend_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
-            }
-            _ => text.push(byte),
-        }
-    }
+    escape_into(text, string);
     text.push(b'"');
 }
-
-const HEX: [u8; 16] = *b"0123456789abcdef";

@@ -8,7 +8,7 @@
 //! JSON as well; `fields`, `urlencoded` and [`multipart`] know how those are spelled,
 //! `lines` reads batches of JSON texts, and [`coding`] takes compression away first. [`form`] looks fields up for authentication.
 //!
-//! **Invariant:** nothing here waits, logs, or copies a body; every later stage looks at the same bytes through spans.
+//! **Invariant:** nothing here waits or logs. A JSON body is not copied: every later stage looks at the same bytes through spans. Others are decoded or written as JSON, once.
 //! **Invariant:** no byte of a sender reaches `serde_json`: with arbitrary precision switched on it gives member names of
 //! its own a meaning.
 //! **Invariant:** no error, fact or `Debug` output holds a value or a member name of a payload.
@@ -46,4 +46,5 @@ pub use body::{Format, Payload};
 pub use document::{Document, JsonLimits};
 pub use node::{Key, Member, Node};
 pub use pointer::Pointer;
+pub(crate) use scan::escape_into;
 pub use tape::Kind;

@@ -152,6 +152,23 @@ pub(super) fn unescape_into(text: &mut Vec<u8>, raw: &[u8]) {
     text.extend_from_slice(raw.get(at..).unwrap_or_default());
 }
 
+/// Appends to `json` what a string that says `text` has between its quotes, in the shortest spelling that every reader knows.
+pub(crate) fn escape_into(json: &mut Vec<u8>, text: &str) {
+    for byte in text.bytes() {
+        match byte {
+            b'"' | b'\\' => json.extend_from_slice(&[b'\\', byte]),
+            b'\n' => json.extend_from_slice(b"\\n"),
+            b'\r' => json.extend_from_slice(b"\\r"),
+            b'\t' => json.extend_from_slice(b"\\t"),
+            0..0x20 => {
+                let (high, low) = (b'0' + (byte >> 4), DIGITS[usize::from(byte & 15)]);
+                json.extend_from_slice(&[b'\\', b'u', b'0', b'0', high, low]);
+            }
+            _ => json.push(byte),
+        }
+    }
+}
+
 /// The character that the `\u` escape at `at` stands for, and how long its spelling is.
 fn unicode(raw: &[u8], at: usize) -> (Option<char>, usize) {
     let Some(first) = hex4(raw, at + 2) else { return (None, 2) };
@@ -237,6 +254,8 @@ const fn marks(word: u64) -> u64 {
 
 /// One in each byte of a word.
 const EACH: u64 = 0x0101_0101_0101_0101;
+
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 /// Marks a byte of [`HEX`] that is no digit.
 const NOT_HEX: u8 = 0x80;

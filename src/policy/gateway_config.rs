@@ -47,7 +47,7 @@ pub struct ListenConfig {
     pub unix: Vec<Spanned<PathBuf>>,
     /// Who may open them: permission bits as the file system has them.
     pub unix_mode: u32,
-    /// Networks whose forwarding headers and PROXY protocol are believed.
+    /// Networks whose forwarding headers are believed.
     pub trusted_proxies: Vec<Spanned<IpNet>>,
     /// Where the table stands.
     pub span: Option<Range<usize>>,
@@ -168,7 +168,7 @@ pub struct AdminConfig {
 pub const CONNECTIONS_MAX: Bound = Bound::new("connections_max", 10_000, 1, 1_000_000);
 /// Connections of one client: an IPv4 address or an IPv6 /64.
 pub const CONNECTIONS_PER_CLIENT_MAX: Bound = Bound::new("connections_per_client_max", 256, 1, 1_000_000);
-/// TLS handshakes under way at once; one more ends the one that has taken longest.
+/// TLS handshakes under way at once; one more ends those that have taken longest, if that is a second or more.
 pub const HANDSHAKES_MAX: Bound = Bound::new("handshakes_max", 512, 1, 100_000);
 /// From accept to the end of the TLS handshake.
 pub const HANDSHAKE_SECONDS: Bound = Bound::new("handshake_seconds", 5, 1, 300);
@@ -271,7 +271,10 @@ fn read_listen(listen: &mut Reader<'_>) -> ListenConfig {
 fn read_unix_mode(listen: &mut Reader<'_>, unix: &[Spanned<PathBuf>]) -> u32 {
     let Some(mode) = listen.one_of("unix_mode", UNIX_MODES) else { return UNIX_MODE };
     if unix.is_empty() {
-        listen.error(listen.key_span("unix_mode"), Fault::new("unix_mode has no meaning without unix"));
+        listen.error(
+            listen.key_span("unix_mode"),
+            Fault::new("unix_mode has no meaning without unix").hint("list a socket in unix, or leave it out"),
+        );
     }
     if mode.value & 0o002 != 0 {
         let fault =
@@ -286,7 +289,7 @@ fn parse_socket_path(text: &str, directory: &Path) -> Result<PathBuf, Fault> {
     let path = directory.join(parse_path(text)?);
     if path.as_os_str().len() > SOCKET_PATH_BYTES_MAX {
         let fault = format!("{text:?} is longer than the {SOCKET_PATH_BYTES_MAX} bytes that a socket's path may have");
-        return Err(Fault::new(fault));
+        return Err(Fault::new(fault).hint("such as \"/run/hookward.sock\""));
     }
     Ok(path)
 }
@@ -296,7 +299,8 @@ fn read_edge(edge: &mut Reader<'_>) -> EdgeConfig {
     let (uri, head) = (config.uri_bytes_max, config.head_bytes_max);
     if uri > head {
         let span = edge.key_span(URI_BYTES_MAX.key).or_else(|| edge.key_span(HEAD_BYTES_MAX.key));
-        edge.error(span, Fault::new(format!("uri_bytes_max is {uri}, more than head_bytes_max, which is {head}")));
+        let fault = Fault::new(format!("uri_bytes_max is {uri}, more than head_bytes_max, which is {head}"));
+        edge.error(span, fault.hint("a head has the target in it: lower the one or raise the other"));
     }
     config
 }

@@ -7,7 +7,7 @@
 //!
 //! **Invariant:** no text of a sender's is ever what a mark is made of: marks are made of bytes that are not UTF-8.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
@@ -41,12 +41,7 @@ impl Pseudonyms {
         mac.update(text.as_bytes());
         let tag = mac.finalize().into_bytes();
         let mark = marked(keyed, &tag).finalize().into_bytes();
-        let mut pseudonym = String::with_capacity(PREFIX.len() + 2 * (TAG_BYTES + MARK_BYTES) + 1);
-        pseudonym.push_str(PREFIX);
-        push_hex(&mut pseudonym, &tag);
-        pseudonym.push('.');
-        push_hex(&mut pseudonym, &mark[..MARK_BYTES]);
-        Some(pseudonym)
+        Some(format!("{PREFIX}{}.{}", hex::encode(tag), hex::encode(&mark[..MARK_BYTES])))
     }
 
     /// Whether both have the same key.
@@ -74,13 +69,6 @@ fn marked(keyed: &Hmac<Sha256>, tag: &[u8]) -> Hmac<Sha256> {
     mac.update(&[MARKED]);
     mac.update(tag);
     mac
-}
-
-fn push_hex(text: &mut String, bytes: &[u8]) {
-    for byte in bytes {
-        // Writing into a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
 }
 
 impl fmt::Debug for Pseudonyms {

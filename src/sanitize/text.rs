@@ -125,19 +125,3 @@ fn masked(text: &str, shown: usize) -> Option<String> {
     let masked = "*".repeat(hidden) + tail;
     (masked != text).then_some(masked)
 }
-
-/// Appends a text as a JSON string, quotes left out (RFC 8259 §7).
-pub(super) fn push_json(json: &mut Vec<u8>, text: &str) {
-    for byte in text.bytes() {
-        match byte {
-            b'"' | b'\\' => json.extend([b'\\', byte]),
-            b'\n' => json.extend(b"\\n"),
-            b'\r' => json.extend(b"\\r"),
-            b'\t' => json.extend(b"\\t"),
-            0..0x20 => json.extend([b'\\', b'u', b'0', b'0', b'0' + (byte >> 4), HEX[usize::from(byte & 15)]]),
-            _ => json.push(byte),
-        }
-    }
-}
-
-const HEX: &[u8; 16] = b"0123456789abcdef";

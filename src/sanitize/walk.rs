@@ -368,7 +368,7 @@ fn has_unknown(declared: &Declared, node: Node<'_>, place: Place) -> bool {
 const HINT_COLLISION: &str = "without its unwanted characters a name would be the same as another one beside it, or one \
                               that the schema lists";
 
-const HINT_GROWTH: &str = "the rules would make the body more than twice as large";
+const HINT_GROWTH: &str = "the rules would add more to the body than its own size and 64 KiB";
 
 /// A member under judgement.
 struct Judged<'d, 'w> {

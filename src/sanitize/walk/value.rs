@@ -5,11 +5,12 @@ use std::ops::Range;
 
 use super::{Cut, Path, Walk};
 use crate::payload::Node;
+use crate::payload::escape_into;
 use crate::rejection::Rejection;
 use crate::sanitize::characters::{Class, Wanted};
 use crate::sanitize::effect::{Effect, Text};
 use crate::sanitize::report::Rule;
-use crate::sanitize::text::{Rewritten, push_json, rewritten};
+use crate::sanitize::text::{Rewritten, rewritten};
 use crate::sanitize::{Action, Formula, formula, refused};
 
 impl<'d> Walk<'d> {
@@ -76,7 +77,8 @@ impl<'d> Walk<'d> {
     fn hash(&mut self, node: Node<'d>, text: &str, number: u16, path: &Path<'_>) -> Result<(), Rejection> {
         let pseudonyms = self.places.and_then(|places| places.pseudonyms(number));
         let Some(pseudonym) = pseudonyms.and_then(|pseudonyms| pseudonyms.of(text)) else {
-            return Err(refused(Rule::Hash, path.pointer()).hint("the key was not looked for"));
+            return Err(refused(Rule::Hash, path.pointer())
+                .hint("check was told to do without secrets: the key of hash has to be where the policy says"));
         };
         if pseudonym == text {
             return Ok(());
@@ -89,7 +91,7 @@ impl<'d> Walk<'d> {
     fn put_text(&mut self, node: Node<'d>, made: &Rewritten<'_>, path: &Path<'_>) -> Result<(), Rejection> {
         let mut json = Vec::with_capacity(made.text.len() + 2);
         json.push(b'"');
-        push_json(&mut json, &made.text);
+        escape_into(&mut json, &made.text);
         json.push(b'"');
         let mut last = Rule::Mask;
         for rule in made.rules() {
