@@ -28,6 +28,26 @@ fn an_edited_form_is_judged_as_strictly_as_a_received_one() {
     assert_eq!(edited(&format!("amount{zero_width}.eur")), Ok("amount_usd=1&amount.eur=999".to_owned()));
 }
 
+/// Four bytes more for each `&`: the body's own eight and as many as there are, and 64 KiB.
+#[test]
+fn a_body_grows_by_its_own_size_and_some_and_no_more() {
+    let house = House::new(TYPES, "[sanitize]\nhtml = 'escape'\n");
+    let grown = |count: usize| house.told(JSON, format!(r#"{{"a":"{}"}}"#, "&".repeat(count))).map(|body| body.len());
+    assert_eq!(grown(21_847), Ok(8 + 5 * 21_847));
+    assert_eq!(grown(21_848), Ok(8 + 5 * 21_848));
+    assert_eq!(grown(21_849), Err("sanitizer_refused"));
+}
+
+#[test]
+fn a_value_that_is_set_has_a_longest_length() {
+    let loads = |length: usize| {
+        let rule = format!("[[sanitize.rule]]\nat = '/a'\nset = '{}'\n", "x".repeat(length));
+        load(TYPES, &rule, "{}").0.is_some()
+    };
+    // Two bytes are the quotes around it.
+    assert_eq!([4_093, 4_094, 4_095].map(loads), [true, true, false]);
+}
+
 #[test]
 fn an_operator_in_brackets_is_one() {
     let house = House::new(TYPES, "[sanitize]\noperator_keys = 'refuse'\n");

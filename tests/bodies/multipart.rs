@@ -62,6 +62,8 @@ fn a_body_is_read_in_one_way_or_refused_with_its_place() {
         ("base64", with("Content-Transfer-Encoding: base64"), Some(47)),
         ("latin", with("Content-Type: text/plain; charset=latin1"), Some(47)),
         ("a long head", with(&format!("X: {long}")), Some(47)),
+        ("as many lines as there may be", with("X: y\r\nX: y\r\nX: y\r\nX: y\r\nX: y\r\nX: y\r\nX: y"), None),
+        ("one line more", with("X: y\r\nX: y\r\nX: y\r\nX: y\r\nX: y\r\nX: y\r\nX: y\r\nX: y"), Some(5)),
         ("many lines", with("X: y\r\nX: y\r\nX: y\r\nX: y\r\nX: y\r\nX: y\r\nX: y\r\nX: y\r\nX: y"), Some(5)),
         ("a file", named("form-data; name=\"a\"; filename=\"a.txt\""), Some(5)),
         ("a file of no name", named("form-data; name=\"a\"; filename=\"\""), Some(5)),

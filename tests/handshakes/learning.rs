@@ -41,6 +41,20 @@ type Sign = fn(&str, &str) -> Delivery;
 
 const PROVIDERS: [(&str, Offer, Sign); 2] = [("asana", asana_offer, asana), ("notion", notion_offer, notion)];
 
+/// Who proves nothing may say no more than a challenge needs.
+#[test]
+fn a_body_without_a_credential_is_short() {
+    let site = site("notion");
+    let offer = |length: usize| {
+        let around = notion_offer("").body.len();
+        notion_offer(&"s".repeat(length - around))
+    };
+    for (length, status) in [(16 * 1024 - 1, 403), (16 * 1024, 403), (16 * 1024 + 1, 413)] {
+        let offer = offer(length);
+        assert_eq!((offer.body.len(), site.send(&offer).status), (length, status));
+    }
+}
+
 #[test]
 fn the_first_offer_is_kept_while_one_is_awaited_and_signs_from_then_on() {
     for (provider, offer, sign) in PROVIDERS {
