@@ -14,7 +14,6 @@ use std::fmt;
 use bytes::Bytes;
 
 use super::fault::Fault;
-use super::names::fingerprint;
 use super::node::{Member, Node};
 use super::pointer::Pointer;
 use super::reader::{self, Contents, Twins};
@@ -119,14 +118,6 @@ impl Document {
         })
     }
 
-    /// Whether a member anywhere in the text may have one of these names. A no is certain; a yes is wrong once in billions
-    /// of values.
-    #[must_use]
-    pub fn may_have_member<const COUNT: usize>(&self, names: [&str; COUNT]) -> bool {
-        let fingerprints = names.map(|name| fingerprint(name.as_bytes()));
-        self.tape().iter().any(|entry| fingerprints.contains(&entry.fingerprint()))
-    }
-
     /// Whether a string or a name has a first byte, as it is spelled, of which `test` holds.
     #[must_use]
     pub fn has_string_that_begins(&self, test: impl Fn(u8) -> bool) -> bool {
@@ -189,22 +180,6 @@ mod tests {
 
     fn fact(rejection: &Rejection, name: &str) -> Option<Fact> {
         rejection.detail().iter().find(|(own, _)| *own == name).map(|(_, fact)| fact.clone())
-    }
-
-    #[test]
-    fn a_name_is_missed_nowhere() {
-        let rows = [
-            (r#"{"name":1}"#, true),
-            (r#"{"a":[{"n\u0061me":1}]}"#, true),
-            (r#"{"a":{"b":1,"other":2}}"#, true),
-            (r#"{"a":"name"}"#, false),
-            (r#"{"names":1,"nam":2,"Name":3}"#, false),
-            (r#""name""#, false),
-        ];
-        for (text, expected) in rows {
-            let document = read(text.as_bytes()).unwrap();
-            assert_eq!(document.may_have_member(["name", "other"]), expected, "{text}");
-        }
     }
 
     #[test]

@@ -3,21 +3,21 @@
 //! A regular expression is linear in the text, but times its own size: the engine that finds the states of its automaton while it runs falls back to
 //! following all of them at once, and a text that is chosen for it makes a megabyte take seconds. So the whole automaton is built when the schema is
 //! loaded, as a table. A pattern whose table would be too large is simulated, and what that may cost is counted ([`judging`](super::judging)); member
-//! names cannot be counted well, and their patterns have to have a table. They belong to [`schema`](super::schema), and this is the one file that names
-//! the crates `regex-automata` and `jsonschema-regex`.
+//! names cannot be counted well, and their patterns have to have a table ([`table`](super::table)). They belong to [`schema`](super::schema), and this is the
+//! one file that names the crate `jsonschema-regex`.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jsonschema::json::Node as _;
 use jsonschema::{Keyword, ValidationError, ValidationOptions};
-use regex_automata::dfa::{Automaton, StartKind, dense};
+use regex_automata::meta;
 use regex_automata::nfa::thompson::{self, WhichCaptures};
-use regex_automata::{Input, meta};
 
 use super::bounds::judged;
 use super::instance::{Tape, TapeNode};
 use super::schema::SchemaFault;
+use super::table::Table;
 
 /// Bytes of one pattern's table, and of what is needed to make it.
 const TABLE_BYTES_MAX: usize = 2 << 20;
@@ -34,7 +34,7 @@ const STEPS_A_LOOK: u64 = 10;
 /// A pattern of ECMA 262, as JSON Schema means it: somewhere in the text.
 pub(super) enum Pattern {
     /// One step for each byte.
-    Table(Box<dense::DFA<Vec<u32>>>),
+    Table(Table),
     /// Up to so many steps for each byte.
     Simulated(meta::Regex, u64),
 }
@@ -45,12 +45,8 @@ impl Pattern {
         let program =
             thompson::Config::new().nfa_size_limit(Some(PROGRAM_BYTES_MAX)).which_captures(WhichCaptures::None);
         let program = thompson::Compiler::new().configure(program).build(&translated).ok()?;
-        let table = dense::Config::new()
-            .start_kind(StartKind::Unanchored)
-            .dfa_size_limit(Some(TABLE_BYTES_MAX))
-            .determinize_size_limit(Some(TABLE_BYTES_MAX));
-        if let Ok(table) = dense::Builder::new().configure(table).build_from_nfa(&program) {
-            return Some(Self::Table(Box::new(table)));
+        if let Some(table) = Table::of(&program, TABLE_BYTES_MAX) {
+            return Some(Self::Table(table));
         }
         let simulation = meta::Config::new()
             .nfa_size_limit(Some(PROGRAM_BYTES_MAX))
@@ -67,10 +63,7 @@ impl Pattern {
     /// Whether some part of `text` is of this pattern, where a table says so.
     pub(super) fn looked_up(&self, text: &str) -> Option<bool> {
         match self {
-            // It cannot fail: the table was made without quitting at any byte.
-            Self::Table(table) => {
-                Some(table.try_search_fwd(&Input::new(text).earliest(true)).is_ok_and(|found| found.is_some()))
-            }
+            Self::Table(table) => Some(table.finds(text)),
             Self::Simulated(..) => None,
         }
     }
@@ -87,7 +80,7 @@ impl Pattern {
 
     fn bytes(&self) -> usize {
         match self {
-            Self::Table(table) => table.memory_usage(),
+            Self::Table(table) => table.bytes(),
             Self::Simulated(..) => PROGRAM_BYTES_MAX,
         }
     }

@@ -3,7 +3,7 @@
 //! This is the `validate` step of a delivery's way: the bytes were received whole and proven to come from the sender, and
 //! now have to mean one thing only. [`document`] reads JSON in one pass into a compact tape of spans over the received
 //! bytes; [`instance`] shows that tape to the schema validator, [`bounds`] calculates with its numbers, [`formats`]
-//! checks its URLs and `expressions` its texts, and [`judging`] counts what that costs; `express` spares most payloads the validator; [`schema`] holds a source's compiled schemas, and [`declared`] what they
+//! checks its URLs and `expressions` its texts (by a [`table`] where there is one), and [`judging`] counts what that costs; `express` spares most payloads the validator; [`schema`] holds a source's compiled schemas, and [`declared`] what they
 //! declare, which decides what the sanitizer keeps and which names may stand in a log. [`patterns`] follows a policy's patterns of places. [`body`] makes documents of bodies that are not
 //! JSON as well; `fields`, `urlencoded` and [`multipart`] know how those are spelled,
 //! `lines` reads batches of JSON texts, and [`coding`] takes compression away first. [`form`] looks fields up for authentication.
@@ -39,6 +39,7 @@ pub mod pointer;
 mod reader;
 mod scan;
 pub mod schema;
+pub mod table;
 mod tape;
 mod urlencoded;
 

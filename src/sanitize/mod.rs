@@ -14,7 +14,8 @@
 //! - `normalize`, `html`, `formula`: the form, the markup and the formulas of texts (see `text.rs`, `html.rs`, `formula.rs`).
 //! - `prototype_keys`: what changes the prototype of all objects where a JavaScript app merges a payload into one of its
 //!   own: every member `__proto__`, and `constructor` where its value is an object with a member `prototype`. A `constructor`
-//!   that is anything else is ordinary data (a motor racing team, a class of a dump) and stays, as does `prototype` alone.
+//!   that is anything else is ordinary data (a motor racing team, a class of a dump) and stays, as does `prototype` alone. So with names in brackets,
+//!   `a[__proto__][b]`, of which readers of forms make objects.
 //! - `operator_keys`: members whose name is `$` and a letter first, as the operators of document databases are (`$where`,
 //!   `$gt`). A name that the schema lists (`$schema`, `$ref`) is one that the app expects, and stays.
 //! - `keep`, and the deeds of rules for some places: `drop`, `set`, `hash`, `mask`, `truncate`, `refuse_if` (see `places.rs`).
@@ -36,6 +37,7 @@ mod hash;
 mod html;
 mod operators;
 mod places;
+mod prototypes;
 mod report;
 mod text;
 mod unwanted;

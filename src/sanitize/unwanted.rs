@@ -1,11 +1,13 @@
 //! `refuse_if`: patterns that no text may fit.
 
-/// A regular expression that is looked for anywhere in a text, in time linear in the text.
-#[derive(Debug, Clone)]
-pub struct Unwanted(regex::Regex);
+use crate::payload::table::Table;
 
-/// The most memory a compiled pattern may take, and the most that the cache of its automaton may, in bytes.
-const PATTERN_BYTES_MAX: usize = 256 * 1024;
+/// A regular expression that is looked for anywhere in a text, in one step a byte.
+#[derive(Debug, Clone)]
+pub struct Unwanted(Table);
+
+/// The most memory that a pattern's table may take, in bytes.
+const TABLE_BYTES_MAX: usize = 1 << 20;
 
 impl Unwanted {
     /// Compiles a pattern.
@@ -13,12 +15,10 @@ impl Unwanted {
     /// # Errors
     /// What is wrong with it: look-around and back-references, which no linear engine has, among the rest.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let mut builder = regex::RegexBuilder::new(text);
-        let compiled = builder.size_limit(PATTERN_BYTES_MAX).dfa_size_limit(PATTERN_BYTES_MAX).build();
-        compiled.map(Self).map_err(|error| error.to_string())
+        Table::parse(text, TABLE_BYTES_MAX).map(Self)
     }
 
     pub(super) fn fits(&self, text: &str) -> bool {
-        self.0.is_match(text)
+        self.0.finds(text)
     }
 }

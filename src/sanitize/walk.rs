@@ -12,7 +12,7 @@ use super::characters::Wanted;
 use super::effect::{Effect, Text};
 use super::places::Places;
 use super::report::{Report, Rule};
-use super::{Action, Formula, Html, Normalize, Rules, formula, operators, refused};
+use super::{Action, Formula, Html, Normalize, Rules, formula, operators, prototypes, refused};
 use crate::payload::declared::{Declared, Membership, Place, Standing};
 use crate::payload::patterns::Way;
 use crate::payload::{Document, Key, Kind, Member, Node};
@@ -79,8 +79,7 @@ impl<'d> Walk<'d> {
         let text = text.only(live);
         // A name without its unwanted characters may be one that these rules are about.
         let as_written = live.characters.is_nothing();
-        if rules.prototype_keys != Action::Keep && as_written && !document.may_have_member(["__proto__", "constructor"])
-        {
+        if rules.prototype_keys != Action::Keep && as_written && !prototypes::may_be_in(document.source()) {
             rules.prototype_keys = Action::Keep;
         }
         if rules.operator_keys != Action::Keep && as_written && !operators::may_be_in(document.source()) {
@@ -273,7 +272,9 @@ impl<'d> Walk<'d> {
         let is_shown = listed || is_named && renamed.is_none();
         let renamed = renamed.as_ref().map(|(name, _)| name.as_str());
         let shown = if is_shown { Some(member.key) } else { None };
-        if self.rules.prototype_keys != Action::Keep && changes_prototype(member, renamed, at.effect.text.characters) {
+        if self.rules.prototype_keys != Action::Keep
+            && prototypes::changes_prototype(member, renamed, at.effect.text.characters)
+        {
             return self.drop_or_refuse(Rule::PrototypeKeys, self.rules.prototype_keys, &Path::Name(path, shown));
         }
         if self.rules.operator_keys != Action::Keep && !listed && operators::is_operator(member.key, renamed) {
@@ -381,19 +382,6 @@ struct Judged<'d, 'w> {
     is_named: bool,
 }
 
-/// `renamed` is the member's name without the characters that are dropped, if it had any; `characters` is what is done with
-/// those of the names in its value.
-fn changes_prototype(member: Member<'_>, renamed: Option<&str>, characters: Wanted) -> bool {
-    if is_named(member.key, renamed, "__proto__") {
-        return true;
-    }
-    let is_prototype = |inner: Member<'_>| {
-        let renamed = cleaned_name(characters, inner.key);
-        is_named(inner.key, renamed.as_ref().map(|(name, _)| name.as_str()), "prototype")
-    };
-    is_named(member.key, renamed, "constructor") && member.value.members().any(is_prototype)
-}
-
 enum Verdict<'d> {
     Drop,
     /// Where the value stands, and the name if it may be shown.
@@ -401,7 +389,7 @@ enum Verdict<'d> {
 }
 
 /// A name without the characters that are dropped, and the rule of the first; `None` if it has none.
-fn cleaned_name(characters: Wanted, key: Key<'_>) -> Option<(String, Rule)> {
+pub(super) fn cleaned_name(characters: Wanted, key: Key<'_>) -> Option<(String, Rule)> {
     if !characters.drops_some() {
         return None;
     }
@@ -409,14 +397,6 @@ fn cleaned_name(characters: Wanted, key: Key<'_>) -> Option<(String, Rule)> {
     let (_, class) = finds.find(|&(_, class)| characters.action(class) == Action::Drop)?;
     let name = key.name().chars().filter(|&character| !characters.drops(character)).collect();
     Some((name, class.rule()))
-}
-
-fn is_named(key: Key<'_>, renamed: Option<&str>, name: &str) -> bool {
-    match renamed {
-        Some(renamed) => renamed == name,
-        None if key.is_escaped() => key.name() == name,
-        None => key.raw_name() == name.as_bytes(),
-    }
 }
 
 /// How often an object will have each name once unwanted characters are gone. Counted when the first is asked for.
