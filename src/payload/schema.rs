@@ -17,7 +17,7 @@ mod store;
 mod yaml;
 
 use std::borrow::Cow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -26,6 +26,7 @@ use jsonschema::json::Json;
 use jsonschema::{Draft, PatternOptions, Registry, Uri, ValidationError, Validator};
 use serde_json::{Value, json};
 
+pub use self::files::split_place;
 use self::files::{Library, path_of, uri_of};
 use self::retrieve::{Origin, Referenced, Spoken, draft_of, refuse_many_patterns};
 pub use self::store::{Formats, Store};
@@ -81,24 +82,53 @@ impl Schema {
     /// evaluated.
     pub fn load(file: &Path, directory: &Path) -> Result<Self, SchemaFault> {
         let library = Library::open(directory)?;
-        let (file, place) = files::split_place(file);
-        let path = file.canonicalize().map_err(|error| SchemaFault::unreadable(&file, &error))?;
-        let Ok(relative) = path.strip_prefix(&library.directory) else {
-            return Err(SchemaFault::new(format!("\"{}\" is outside \"{}\"", file.display(), directory.display())));
-        };
-        let uri = uri_of(relative);
-        let whole = library.read(relative).map_err(SchemaFault::new)?;
+        let (file, place) = split_place(file);
+        let relative = library.locate(&file)?;
+        let uri = uri_of(&relative);
+        let whole = library.read(&relative).map_err(SchemaFault::new)?;
         let Some(place) = place else {
             if openapi::is_document(&whole) {
                 return Err(SchemaFault::new(WHICH_COMPONENT.to_owned()));
             }
             return Self::compile(&whole, &uri, &uri, Origin::Directory(library), Formats::Asserted);
         };
-        let mut root = json!({ "$ref": format!("{uri}#{place}") });
+        let root = json!({ "$ref": format!("{uri}#{place}") });
+        Self::compile_beside(&whole, root, &uri, library)
+    }
+
+    /// Compiles `root`, which refers to places in `whole`, the file at `uri`.
+    fn compile_beside(whole: &Value, mut root: Value, uri: &str, library: Library) -> Result<Self, SchemaFault> {
         if let Some(draft) = whole.get("$schema") {
             root["$schema"] = draft.clone();
         }
-        Self::compile(&root, files::NOWHERE, &uri, Origin::Directory(library), Formats::Asserted)
+        Self::compile(&root, files::NOWHERE, uri, Origin::Directory(library), Formats::Asserted)
+    }
+
+    /// Compiles everything in `file` that deliveries may be judged by: the schema that it is, or the components of an OpenAPI document and what its
+    /// webhooks carry. Answers how many schemas that are, and what is wrong with which of them, each named as [`Schema::load`] takes it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Schema::load`], where it is about the whole file.
+    pub fn check_all(file: &Path, directory: &Path) -> Result<(usize, Vec<(PathBuf, SchemaFault)>), SchemaFault> {
+        let (path, place) = split_place(file);
+        let library = Library::open(directory)?;
+        let relative = library.locate(&path)?;
+        let whole = library.read(&relative).map_err(SchemaFault::new)?;
+        if place.is_some() || !openapi::is_document(&whole) {
+            return Self::load(file, directory).map(|_| (1, Vec::new()));
+        }
+        let whole = openapi::opened(whole).map_err(SchemaFault::new)?;
+        let (places, uri) = (openapi::places(&whole), uri_of(&relative));
+        let together = places.iter().map(|place| (place.clone(), json!({ "$ref": format!("{uri}#{place}") })));
+        let together = json!({ "properties": together.collect::<serde_json::Map<_, _>>() });
+        // Several hundred schemas of one file take as long together as one of them alone.
+        if Self::compile_beside(&whole, together, &uri, library).is_ok() {
+            return Ok((places.len(), Vec::new()));
+        }
+        let named = places.iter().map(|place| PathBuf::from(format!("{}#{place}", path.display())));
+        let faults = named.filter_map(|schema| Self::load(&schema, directory).err().map(|fault| (schema, fault)));
+        Ok((places.len(), faults.collect()))
     }
 
     /// Compiles `schema` as if it stood in a file of `directory`.

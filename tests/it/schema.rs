@@ -132,6 +132,35 @@ fn a_schema_that_the_gateway_would_refuse_is_named_with_its_place() {
     assert_eq!(schema(folder.path(), &["check", "nowhere.json"]).code, 1);
 }
 
+#[test]
+fn an_openapi_document_is_checked_with_all_its_schemas() {
+    let folder = two_events();
+    let document = |push: &str| {
+        format!(
+            r##"{{"openapi":"3.1.0","components":{{"schemas":{{"a~b/c%":{{"type":"object"}},"Push":{push}}}}},
+            "webhooks":{{"push":{{"post":{{"requestBody":{{"content":{{"application/json":{{"schema":{{"$ref":"#/components/schemas/Push"}}}},"text/plain":{{}}}}}}}}}}}}}}"##
+        )
+    };
+    fs::create_dir(folder.path().join("apis")).unwrap();
+    let write = |text: &str| fs::write(folder.path().join("apis/api.json"), text).unwrap();
+    write(&document(r#"{"type":"object"}"#));
+    let ran = schema(folder.path(), &["check", "apis/api.json", "apis/api.json#/components/schemas/Push"]);
+    let expected = "apis/api.json: 3 schemas, no error\napis/api.json#/components/schemas/Push: no error\n";
+    assert_eq!((ran.code, ran.out.as_str()), (0, expected));
+    write(&document(r#"{"pattern":"(?=a)"}"#));
+    let ran = schema(folder.path(), &["check", "apis/api.json"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.out.starts_with("apis/api.json: 3 schemas, 2 with an error\nerror: "), "{}", ran.out);
+    assert!(
+        ran.out.contains("--> apis/api.json#/webhooks/push/post/requestBody/content/application~1json/schema"),
+        "{}",
+        ran.out
+    );
+    write(&document("1").replace("3.1.0", "3.0.3"));
+    let ran = schema(folder.path(), &["check", "apis/api.json"]);
+    assert!(ran.code == 1 && ran.out.contains("OpenAPI \"3.0.3\""), "{}", ran.out);
+}
+
 const SCHEMA: &str =
     r#"{"required":["ref"],"properties":{"ref":{"type":"string","maxLength":5},"size":{"type":"integer"}}}"#;
 

@@ -18,12 +18,10 @@ use super::{SchemaFault, operator_text, yaml};
 use crate::payload::{Document, JsonLimits};
 use crate::rejection::{Fact, Rejection};
 
-/// Bytes of one schema file.
-pub(super) const FILE_BYTES_MAX: u64 = 1 << 20;
-/// Bytes of a schema file and all files it refers to.
-const FILES_BYTES_MAX: u64 = 16 << 20;
+/// Bytes of a schema file and all files it refers to: descriptions of a whole API are as large. A file of which a place is named is read twice, and counts so.
+pub(super) const FILES_BYTES_MAX: u64 = 32 << 20;
 /// What else bounds a file; `serde_json` stops at 128 levels.
-const FILE_LIMITS: JsonLimits = JsonLimits { depth_max: 128, nodes_max: 1 << 20, members_max: 1 << 20 };
+const FILE_LIMITS: JsonLimits = JsonLimits { depth_max: 128, nodes_max: 1 << 21, members_max: 1 << 20 };
 /// Where the files are for the library: nothing else has this URI scheme, so that a reference to `file:` or `https:` can
 /// never be mistaken for one of ours.
 const SCHEME: &str = "hookward-schema:///";
@@ -41,6 +39,13 @@ impl Library {
     pub(super) fn open(directory: &Path) -> Result<Self, SchemaFault> {
         let directory = directory.canonicalize().map_err(|error| SchemaFault::unreadable(directory, &error))?;
         Ok(Self { directory, bytes_left: AtomicU64::new(FILES_BYTES_MAX) })
+    }
+
+    /// The path of `file` below the directory.
+    pub(super) fn locate(&self, file: &Path) -> Result<PathBuf, SchemaFault> {
+        let path = file.canonicalize().map_err(|error| SchemaFault::unreadable(file, &error))?;
+        let outside = || format!("\"{}\" is outside \"{}\"", file.display(), self.directory.display());
+        path.strip_prefix(&self.directory).map(Path::to_owned).map_err(|_| SchemaFault::new(outside()))
     }
 
     /// Reads the file at `relative`. The error is for the operator.
@@ -70,12 +75,9 @@ impl Library {
             return Err("it is not a file".to_owned());
         }
         let mut text = Vec::new();
-        file.take(FILE_BYTES_MAX + 1).read_to_end(&mut text).map_err(|error| error.to_string())?;
-        let length = text.len() as u64;
-        if length > FILE_BYTES_MAX {
-            return Err(format!("it is larger than {FILE_BYTES_MAX} bytes"));
-        }
         let left = self.bytes_left.load(Ordering::Relaxed);
+        file.take(left + 1).read_to_end(&mut text).map_err(|error| error.to_string())?;
+        let length = text.len() as u64;
         if length > left {
             return Err(format!("the schema with all files it refers to is larger than {FILES_BYTES_MAX} bytes"));
         }
@@ -85,7 +87,8 @@ impl Library {
 }
 
 /// A file, and the place in it that is named behind a `#`, as a URI's fragment (RFC 3986 §3.5).
-pub(super) fn split_place(file: &Path) -> (PathBuf, Option<String>) {
+#[must_use]
+pub fn split_place(file: &Path) -> (PathBuf, Option<String>) {
     match file.to_str().and_then(|text| text.split_once('#')) {
         Some((file, place)) => (file.into(), Some(encoded(place.as_bytes(), b"-._~/!$&'()*+,;=:@?%"))),
         None => (file.to_owned(), None),

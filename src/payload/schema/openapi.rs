@@ -38,3 +38,25 @@ pub(super) fn components(document: &Value) -> impl Iterator<Item = (String, &Val
     let schemas = document.pointer("/components/schemas").and_then(Value::as_object);
     schemas.into_iter().flatten().map(|(name, schema)| (format!("/components/schemas/{name}"), schema))
 }
+
+/// The places of all schemas that deliveries may be judged by: components, and what its webhooks carry. As fragments of a URI (RFC 6901 §6).
+pub(super) fn places(document: &Value) -> Vec<String> {
+    let components = document.pointer("/components/schemas").and_then(Value::as_object);
+    let components = components.into_iter().flatten().map(|(name, _)| vec!["components", "schemas", name]);
+    let webhooks = document.get("webhooks").and_then(Value::as_object).into_iter().flatten();
+    let webhooks = webhooks.flat_map(|(webhook, item)| {
+        let methods = item.as_object().into_iter().flatten();
+        let contents = methods
+            .filter_map(|(method, operation)| Some((method, operation.pointer("/requestBody/content")?.as_object()?)));
+        let schemas =
+            contents.flat_map(|(method, content)| content.iter().map(move |(media, content)| (method, media, content)));
+        schemas.filter(|(_, _, content)| content.get("schema").is_some()).map(|(method, media, _)| {
+            vec!["webhooks", webhook.as_str(), method, "requestBody", "content", media, "schema"]
+        })
+    });
+    let fragment = |steps: Vec<&str>| {
+        let escaped = |step: &str| step.replace('%', "%25").replace('~', "~0").replace('/', "~1");
+        steps.into_iter().fold(String::new(), |place, step| place + "/" + &escaped(step))
+    };
+    components.chain(webhooks).map(fragment).collect()
+}
