@@ -327,6 +327,7 @@ fn connection_settings(edge: &EdgeConfig) -> Settings {
         linger: edge.linger_time,
         connection: edge.connection_time,
         requests_per_connection_max: u32::try_from(edge.requests_per_connection_max).unwrap_or(u32::MAX),
+        pipelined_requests_max: size_u32(edge.pipelined_requests_max),
         connections_max: edge.connections_max,
         connections_per_client_max: edge.connections_per_client_max,
         handshakes_max: edge.handshakes_max,

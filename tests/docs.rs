@@ -48,6 +48,7 @@ const BOUNDS: [(&str, &str, &Bound); 44] = [
     ("[edge]", "", &gateway::HEAD_BYTES_MAX),
     ("[edge]", "", &gateway::HEADERS_MAX),
     ("[edge]", "", &gateway::URI_BYTES_MAX),
+    ("[edge]", "", &gateway::PIPELINED_REQUESTS_MAX),
     ("[edge]", "", &gateway::STREAMS_MAX),
     ("[edge]", "", &gateway::UNPRODUCTIVE_FRAMES_MAX),
     ("[edge]", "", &gateway::UNPRODUCTIVE_BYTES_MAX),

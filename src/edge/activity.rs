@@ -231,6 +231,7 @@ mod tests {
             linger: Duration::from_secs(4),
             connection: Duration::from_secs(3600),
             requests_per_connection_max: 10_000,
+            pipelined_requests_max: 32,
             connections_max: 10_000,
             connections_per_client_max: 256,
             handshakes_max: 512,

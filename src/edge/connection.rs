@@ -30,6 +30,10 @@ pub struct Connection {
     /// HTTP/1: heads that the guard let through, and bodies that came to their end.
     passed: AtomicU32,
     complete: AtomicU32,
+    /// HTTP/1: requests that came before the answer to the one before them.
+    pipelined: AtomicU32,
+    /// HTTP/1: whether an answer said that the connection closes behind it.
+    closing: AtomicBool,
     /// HTTP/1: whether the beginning of a head is there.
     begun: AtomicBool,
     /// HTTP/2: requests that were answered.
@@ -63,6 +67,8 @@ impl Connection {
             out_of_time: AtomicBool::new(false),
             passed: AtomicU32::new(0),
             complete: AtomicU32::new(0),
+            pipelined: AtomicU32::new(0),
+            closing: AtomicBool::new(false),
             begun: AtomicBool::new(false),
             answers: AtomicU32::new(0),
             refused: AtomicU32::new(NOTHING_REFUSED),
@@ -138,6 +144,17 @@ impl Connection {
         number < self.complete.load(Ordering::Relaxed)
     }
 
+    /// HTTP/1: the request with this number is being answered. Answers how many requests of this connection came before the answer to the one before them.
+    pub fn run_ahead(&self, number: u32) -> u32 {
+        let ahead = u32::from(self.has_passed(number.saturating_add(1)));
+        self.pipelined.fetch_add(ahead, Ordering::Relaxed) + ahead
+    }
+
+    /// HTTP/1: this answer is the last, whatever else the client sends.
+    pub fn closes(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+    }
+
     /// HTTP/2: how many requests were answered, modulo 2³².
     #[must_use]
     pub fn answers(&self) -> u32 {
@@ -170,7 +187,8 @@ impl Connection {
     pub fn forgotten_bytes_max(&self) -> usize {
         let refused = self.refused.load(Ordering::Relaxed) != NOTHING_REFUSED;
         let incomplete = self.passed.load(Ordering::Relaxed) != self.complete.load(Ordering::Relaxed);
-        match (refused, incomplete, self.activity.is_http2()) {
+        let more = incomplete || self.closing.load(Ordering::Relaxed);
+        match (refused, more, self.activity.is_http2()) {
             (false, false, _) => 0,
             (true, _, true) => FLOOD_BYTES_FORGOTTEN,
             (_, _, _) => BODY_BYTES_FORGOTTEN,

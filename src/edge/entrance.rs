@@ -111,7 +111,7 @@ impl Service<Request<Incoming>> for Entrance {
         let ending = match (http2, last) {
             (true, _) => Ending::Keep,
             (false, true) => Ending::Close,
-            (false, false) => Ending::CloseUnlessComplete(number),
+            (false, false) => Ending::KeepIfInStep { number, pipelined_max: self.settings.pipelined_requests_max },
         };
         let arrival =
             Arrival { peer: self.connection.peer, protocol: self.connection.protocol, host: self.host_match(&request) };
@@ -172,8 +172,24 @@ enum Answer {
 enum Ending {
     Close,
     Keep,
-    /// HTTP/1: what has not come of a request's body must not be waited for, nor be taken for the next request.
-    CloseUnlessComplete(u32),
+    /// HTTP/1: what has not come of a request's body must not be waited for, nor be taken for the next request; and a client that goes on without
+    /// waiting for answers may never read them.
+    KeepIfInStep {
+        number: u32,
+        pipelined_max: u32,
+    },
+}
+
+impl Ending {
+    fn closes(self, connection: &Connection) -> bool {
+        match self {
+            Self::Close => true,
+            Self::Keep => false,
+            Self::KeepIfInStep { number, pipelined_max } => {
+                connection.run_ahead(number) >= pipelined_max || !connection.is_complete(number)
+            }
+        }
+    }
 }
 
 /// The connection is busy as long as this lives.
@@ -198,10 +214,9 @@ impl Future for Answering {
         };
         let connection = &self.active.0;
         connection.answered();
-        match self.ending {
-            Ending::Close => reply::close(&mut reply),
-            Ending::CloseUnlessComplete(number) if !connection.is_complete(number) => reply::close(&mut reply),
-            Ending::CloseUnlessComplete(_) | Ending::Keep => {}
+        if self.ending.closes(connection) {
+            connection.closes();
+            reply::close(&mut reply);
         }
         Poll::Ready(Ok(reply))
     }

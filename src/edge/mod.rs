@@ -43,6 +43,8 @@ pub struct Settings {
     pub connection: Duration,
     /// Requests on one connection.
     pub requests_per_connection_max: u32,
+    /// HTTP/1: requests of one connection that come before the answer to the one before them.
+    pub pipelined_requests_max: u32,
     /// Connections in all.
     pub connections_max: usize,
     /// Connections of one client.

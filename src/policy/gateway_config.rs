@@ -70,6 +70,7 @@ pub struct EdgeConfig {
     pub idle_time: Duration,
     pub connection_time: Duration,
     pub requests_per_connection_max: u64,
+    pub pipelined_requests_max: usize,
     pub head_bytes_max: usize,
     pub headers_max: usize,
     pub uri_bytes_max: usize,
@@ -190,6 +191,8 @@ pub const IDLE_SECONDS: Bound = Bound::new("idle_seconds", 60, 1, 3_600);
 pub const CONNECTION_SECONDS: Bound = Bound::new("connection_seconds", 3_600, 1, 86_400);
 /// Requests on one connection before it is asked to end.
 pub const REQUESTS_PER_CONNECTION_MAX: Bound = Bound::new("requests_per_connection_max", 10_000, 1, 1_000_000);
+/// HTTP/1: requests of a connection that come before the answer to the one before them, until it is asked to end.
+pub const PIPELINED_REQUESTS_MAX: Bound = Bound::new("pipelined_requests_max", 32, 1, 10_000);
 /// Bytes of a request's head.
 pub const HEAD_BYTES_MAX: Bound = Bound::new("head_bytes_max", 16_384, 1_024, 1_048_576);
 /// Header fields of a request.
@@ -384,6 +387,7 @@ impl EdgeConfig {
             idle_time: value(&IDLE_SECONDS).seconds(),
             connection_time: value(&CONNECTION_SECONDS).seconds(),
             requests_per_connection_max: value(&REQUESTS_PER_CONNECTION_MAX).value,
+            pipelined_requests_max: value(&PIPELINED_REQUESTS_MAX).size(),
             head_bytes_max: value(&HEAD_BYTES_MAX).size(),
             headers_max: value(&HEADERS_MAX).size(),
             uri_bytes_max: value(&URI_BYTES_MAX).size(),

@@ -384,6 +384,28 @@ fn requests_on_a_connection_are_counted() {
 }
 
 #[test]
+fn a_client_that_does_not_wait_for_answers_is_let_go_and_can_read_them() {
+    for (requests, answered) in [(4, 4), (5, 4), (400, 4)] {
+        let app = App::start();
+        let house = House::with("github", &github(&app, ""));
+        let gateway = house.edge(|edge| edge.pipelined_requests_max = 4).start();
+        let mut connection = gateway.connect();
+        connection.write(&push().bytes().repeat(requests));
+        let answers: Vec<_> = std::iter::from_fn(|| connection.try_answer()).take(answered).collect();
+        let ends = answers.iter().map(|answer| answer.header("connection") == Some("close"));
+        let last = requests > answered;
+        let expected: Vec<_> = (1..=answered).map(|number| last && number == answered).collect();
+        assert_eq!(ends.collect::<Vec<_>>(), expected, "{requests} requests");
+        if last {
+            connection.wait_closed();
+        } else {
+            assert_eq!(connection.send(&push()).status, 200, "it goes on");
+        }
+        assert_eq!(app.taken().len(), answered + usize::from(!last), "{requests} requests");
+    }
+}
+
+#[test]
 fn a_sender_may_ask_before_it_sends_a_body_and_expect_nothing_else() {
     let app = App::start();
     let gateway = start(&app);
