@@ -26,7 +26,7 @@ deny:
 
 # A minute for each fuzz target (needs cargo-fuzz and a nightly toolchain)
 fuzz seconds="60":
-    cd fuzz && for target in fuzz_targets/*.rs; do cargo +nightly fuzz run "$(basename "$target" .rs)" -- -max_total_time={{seconds}} -max_len=65536 || exit 1; done
+    cd fuzz && export LSAN_OPTIONS=suppressions=$PWD/lsan.supp && for target in fuzz_targets/*.rs; do cargo +nightly fuzz run "$(basename "$target" .rs)" -- -max_total_time={{seconds}} -max_len=65536 || exit 1; done
 
 # Measurements
 bench *arguments:
