@@ -125,6 +125,15 @@ mod tests {
     }
 
     #[test]
+    fn no_answer_tells_a_fact() {
+        for reason in Reason::all() {
+            let rejection = Rejection::new(reason).fact("error", "SeNtInEl").fact("expected", "SeNtInEl");
+            let (head, body) = parts(refused(&rejection, "id"));
+            assert!(!format!("{head:?}{body:?}").contains("SeNtInEl"), "{}", reason.code());
+        }
+    }
+
+    #[test]
     fn retry_and_allow_are_told_where_they_help() {
         let limited = Rejection::new(Reason::RateLimitedClient).retry_after(std::time::Duration::from_millis(1500));
         assert_eq!(refused(&limited, "id").headers()[RETRY_AFTER], "2");

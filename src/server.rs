@@ -1,12 +1,10 @@
 //! The running gateway: workers, the policy in force, and what keeps both going.
 //!
-//! [`Server::start`] takes everything that was loaded and checked, binds every socket before the first worker begins, and hands out a handle.
+//! [`Server::start`] takes everything that was loaded and checked, and sockets that are bound, starts the workers and hands out a handle.
 //! `hookward serve`, `hookward demo` and the tests all start the same server.
 
 use std::io;
-use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroU64};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::thread::{self, JoinHandle};
@@ -21,15 +19,12 @@ use crate::edge::Settings;
 use crate::edge::caps::Caps;
 use crate::edge::client_certificate::InForce;
 use crate::edge::handshakes::Handshakes;
-use crate::edge::listen;
 use crate::edge::registry::Registry;
 use crate::edge::serve::{Listener, Worker};
-use crate::edge::stream::Listening;
+use crate::edge::sockets::{BindFault, Sockets};
 use crate::edge::tls::{self, CertificateStore, Certificates};
-use crate::edge::unix::{self, SocketFile};
 use crate::forward::Upstreams;
 use crate::forward::names::Names;
-use crate::forward::request::Protocol;
 use crate::gateway::confirm::Visits;
 use crate::gateway::diagnose::Diagnosis;
 use crate::gateway::{self, Gateway, Shared};
@@ -43,12 +38,8 @@ use crate::record::Telemetry;
 pub struct Startup {
     /// `[edge]`.
     pub edge: EdgeConfig,
-    /// Addresses of TLS listeners; port 0 is chosen by the system.
-    pub https: Vec<SocketAddr>,
-    /// Addresses of plain listeners.
-    pub http: Vec<SocketAddr>,
-    /// Unix sockets to listen on, for proxies of this machine.
-    pub unix: Vec<unix::Place>,
+    /// Where it listens; there is a share for each worker.
+    pub sockets: Sockets,
     /// Networks whose forwarding fields are believed.
     pub trusted_proxies: Networks,
     /// The certificates, if there is a TLS listener.
@@ -72,34 +63,19 @@ pub struct Server {
     telemetry: Telemetry,
     draining: watch::Sender<bool>,
     workers: Vec<JoinHandle<io::Result<()>>>,
+    /// The workers' connections.
+    registries: Vec<Arc<Registry>>,
     diagnosis: Diagnosis,
     diagnostician: Option<JoinHandle<()>>,
-    https: Vec<SocketAddr>,
-    http: Vec<SocketAddr>,
-    unix: Vec<SocketFile>,
+    sockets: Sockets,
 }
 
 /// Why a gateway cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartFault {
-    /// An address cannot be listened on.
-    #[error("cannot listen on {address}: {source}")]
-    Bind {
-        /// Which.
-        address: SocketAddr,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// A Unix socket cannot be listened on.
-    #[error("cannot listen on {}: {source}", path.display())]
-    BindUnix {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
+    /// It cannot be listened somewhere.
+    #[error(transparent)]
+    Bind(#[from] BindFault),
     /// TLS cannot be set up.
     #[error("cannot set up TLS: {0}")]
     Tls(#[from] rustls::Error),
@@ -114,18 +90,13 @@ pub enum StartFault {
 }
 
 impl Server {
-    /// Binds every address, then starts the workers.
+    /// Starts a worker for each share of the sockets.
     ///
     /// # Errors
     /// [`StartFault`]; nothing is left running then.
-    pub fn start(startup: Startup) -> Result<Self, StartFault> {
-        let workers = startup.edge.workers.unwrap_or_else(cores);
-        let mut listeners: Vec<Vec<Listener>> = (0..workers).map(|_| Vec::new()).collect();
-        let https = bind(&startup.https, Protocol::Https, &mut listeners)?;
-        let http = bind(&startup.http, Protocol::Http, &mut listeners)?;
-        let unix = bind_unix(&startup.unix, &mut listeners)?;
+    pub fn start(mut startup: Startup) -> Result<Self, StartFault> {
         let store = startup.certificates.map(CertificateStore::new);
-        if store.is_none() && !https.is_empty() {
+        if store.is_none() && !startup.sockets.https().is_empty() {
             return Err(StartFault::NoCertificate);
         }
         let shared = Arc::new(Shared {
@@ -150,38 +121,44 @@ impl Server {
         let caps = Caps::new(settings.connections_max, settings.connections_per_client_max);
         let handshakes = Handshakes::new(settings.handshakes_max);
         let (diagnosis, diagnostician) = Diagnosis::new();
-        let diagnostician = thread::Builder::new().name("diagnosis".to_owned()).spawn(move || diagnostician.run());
-        let diagnostician = Some(diagnostician.map_err(StartFault::Worker)?);
-        let spawn = |(number, listeners): (usize, Vec<Listener>)| {
+        let diagnostician = spawn("diagnosis", move || diagnostician.run())?;
+        let shares = startup.sockets.take_shares();
+        // From here on a fault drops the server, which ends those that are running already.
+        let mut server = Self {
+            shared,
+            store,
+            telemetry: startup.telemetry,
+            draining,
+            workers: Vec::with_capacity(shares.len()),
+            registries: Vec::with_capacity(shares.len()),
+            diagnosis,
+            diagnostician: Some(diagnostician),
+            sockets: startup.sockets,
+        };
+        for (number, listeners) in shares.into_iter().enumerate() {
             let upstreams = Upstreams::default();
-            let recorder = startup.telemetry.recorder();
+            let recorder = server.telemetry.recorder();
+            let registry = Arc::new(Registry::default());
             let worker = Arc::new(Worker {
-                gateway: Gateway::diagnosing(Arc::clone(&shared), upstreams.clone(), recorder, diagnosis.clone()),
+                gateway: Gateway::diagnosing(
+                    Arc::clone(&server.shared),
+                    upstreams.clone(),
+                    recorder,
+                    server.diagnosis.clone(),
+                ),
                 upstreams,
                 settings: Arc::clone(&settings),
                 caps: Arc::clone(&caps),
                 handshakes: Arc::clone(&handshakes),
                 tls: tls.clone(),
                 draining: drained.clone(),
-                registry: Arc::new(Registry::default()),
+                registry: Arc::clone(&registry),
                 next: AtomicU64::new(0),
             });
-            thread::Builder::new().name(format!("worker-{number}")).spawn(move || work(worker, listeners))
-        };
-        let workers = listeners.into_iter().enumerate().map(spawn).collect::<io::Result<_>>();
-        let workers = workers.map_err(StartFault::Worker)?;
-        Ok(Self {
-            shared,
-            store,
-            telemetry: startup.telemetry,
-            draining,
-            workers,
-            diagnosis,
-            diagnostician,
-            https,
-            http,
-            unix,
-        })
+            server.workers.push(spawn(&format!("worker-{number}"), move || work(worker, listeners))?);
+            server.registries.push(registry);
+        }
+        Ok(server)
     }
 
     /// What all workers share: the policy in force, limits, the time.
@@ -202,31 +179,31 @@ impl Server {
         &self.telemetry
     }
 
-    /// The addresses of the TLS listeners, with the ports that were chosen.
+    /// Where it listens.
     #[must_use]
-    pub fn https(&self) -> &[SocketAddr] {
-        &self.https
+    pub const fn sockets(&self) -> &Sockets {
+        &self.sockets
     }
 
-    /// The addresses of the plain listeners.
+    /// How often each worker has looked over its connections, which it does a few times a second as long as it gets on.
     #[must_use]
-    pub fn http(&self) -> &[SocketAddr] {
-        &self.http
+    pub fn sweeps(&self) -> Vec<u64> {
+        self.registries.iter().map(|registry| registry.sweeps()).collect()
     }
 
-    /// The Unix sockets that are listened on.
-    pub fn unix(&self) -> impl Iterator<Item = &Path> {
-        self.unix.iter().map(SocketFile::path)
-    }
-
-    /// Stops accepting, answers what still comes on open connections with `draining`, waits for deliveries in flight (as long as `[edge] drain_seconds`
-    /// says), and writes what was recorded.
+    /// Stops listening, takes for a second more what is on its way, answers with `draining` what comes later on open connections, waits for deliveries in
+    /// flight (as long as `[edge] drain_seconds` says), and writes what was recorded.
     pub fn stop(mut self) {
+        self.end();
+        self.telemetry.shutdown();
+    }
+
+    fn end(&mut self) {
         self.shared.limits.drain();
+        // From now on the next gateway may have their places; workers still take what came before.
+        self.sockets.remove_files();
         // Workers that are gone already have nothing to drain.
         let _ = self.draining.send(true);
-        // From now on the next gateway may have their place.
-        self.unix.clear();
         for worker in std::mem::take(&mut self.workers) {
             // A worker ends by its own return; a panic in one is no reason to leave the others.
             let _ = worker.join();
@@ -234,15 +211,13 @@ impl Server {
         // Behind the workers, who refuse, and before the logs' end: what waits has no record yet.
         self.diagnosis.end();
         let _ = self.diagnostician.take().map(JoinHandle::join);
-        self.telemetry.shutdown();
     }
 }
 
-/// A server that is forgotten ends its workers by itself.
+/// A server that is forgotten, or that could not be started as a whole, leaves nothing running.
 impl Drop for Server {
     fn drop(&mut self) {
-        self.shared.limits.drain();
-        let _ = self.draining.send(true);
+        self.end();
     }
 }
 
@@ -265,42 +240,14 @@ fn work(worker: Arc<Worker>, listeners: Vec<Listener>) -> io::Result<()> {
     runtime.block_on(worker.run(listeners))
 }
 
-fn cores() -> usize {
-    thread::available_parallelism().map_or(1, usize::from)
+fn spawn<T: Send + 'static>(name: &str, run: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>, StartFault> {
+    thread::Builder::new().name(name.to_owned()).spawn(run).map_err(StartFault::Worker)
 }
 
-/// Binds each address once for every worker.
-fn bind(
-    addresses: &[SocketAddr],
-    protocol: Protocol,
-    listeners: &mut [Vec<Listener>],
-) -> Result<Vec<SocketAddr>, StartFault> {
-    let mut bound = Vec::new();
-    for &address in addresses {
-        let fault = |source| StartFault::Bind { address, source };
-        let sockets = listen::bind(address, listeners.len()).map_err(fault)?;
-        for (position, (socket, worker)) in sockets.into_iter().zip(listeners.iter_mut()).enumerate() {
-            if position == 0 {
-                bound.push(socket.local_addr().map_err(fault)?);
-            }
-            worker.push(Listener { socket: Listening::Tcp(socket), protocol });
-        }
-    }
-    Ok(bound)
-}
-
-/// Makes each Unix socket, and a handle of it for every worker.
-fn bind_unix(places: &[unix::Place], listeners: &mut [Vec<Listener>]) -> Result<Vec<SocketFile>, StartFault> {
-    let mut files = Vec::new();
-    for place in places {
-        let fault = |source| StartFault::BindUnix { path: place.path.clone(), source };
-        let (file, sockets) = unix::bind(place, listeners.len()).map_err(fault)?;
-        for (socket, worker) in sockets.into_iter().zip(listeners.iter_mut()) {
-            worker.push(Listener { socket: Listening::Unix(socket), protocol: Protocol::Http });
-        }
-        files.push(file);
-    }
-    Ok(files)
+/// How many workers there are: as many as `[edge] workers` says, or one for each core.
+#[must_use]
+pub fn workers(edge: &EdgeConfig) -> usize {
+    edge.workers.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from))
 }
 
 fn request_settings(edge: &EdgeConfig, trusted_proxies: Networks) -> gateway::Settings {

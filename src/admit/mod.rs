@@ -51,6 +51,7 @@ use crate::rejection::Rejection;
 #[derive(Debug)]
 pub struct Limits {
     draining: AtomicBool,
+    closed: AtomicBool,
     sources: Registry,
     clients: ClientBuckets,
     failures: Failures,
@@ -102,6 +103,7 @@ impl Limits {
     pub fn new(capacity: Capacity) -> Self {
         Self {
             draining: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
             sources: Registry::default(),
             clients: ClientBuckets::new(capacity.clients_max),
             failures: Failures::new(capacity.failing_clients_max, capacity.known_clients_max),
@@ -125,7 +127,7 @@ impl Limits {
     /// In this order: `draining`, `address_refused`, `client_blocked`, `rate_limited_client`, `overloaded`. All but
     /// `address_refused` say when to try again. The body is not needed for any of them.
     pub fn enter(&self, source: &SourceLimits, peer: IpAddr, now: Duration) -> Result<Permit, Rejection> {
-        if self.is_draining() {
+        if self.is_closed() {
             return Err(Rejection::new(Reason::Draining).retry_after(RETRY_DRAINING));
         }
         if source.networks.as_ref().is_some_and(|networks| !networks.contains(peer)) {
@@ -185,9 +187,20 @@ impl Limits {
         &self.claims
     }
 
-    /// Refuses every further delivery; those that were let in go on.
+    /// Says that the process is about to end. Deliveries are let in until [`close`](Self::close): some are on their way.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Release);
+    }
+
+    /// Refuses every further delivery; those that were let in go on.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    /// Whether every further delivery is refused.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
     }
 
     /// Whether the process is shutting down.

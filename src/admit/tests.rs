@@ -67,6 +67,8 @@ fn the_earlier_fault_wins() {
     assert_eq!(told(limits.enter(&source, PEER, at(0))), (Reason::ClientBlocked, Some(60)));
     assert_eq!(told(limits.enter(&source, STRANGER, at(0))), (Reason::AddressRefused, None));
     limits.drain();
+    assert_eq!(told(limits.enter(&source, STRANGER, at(0))), (Reason::AddressRefused, None));
+    limits.close();
     assert_eq!(told(limits.enter(&source, STRANGER, at(0))), (Reason::Draining, Some(5)));
 }
 

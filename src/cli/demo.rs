@@ -25,6 +25,7 @@ use super::setup::Trouble;
 use crate::admit::networks::Networks;
 use crate::admit::{Capacity, Limits};
 use crate::clock::Clock;
+use crate::edge::sockets::{Places, Sockets};
 use crate::edge::tls::{CertificateFiles, Certificates};
 use crate::forward::names::Names;
 use crate::policy::gateway_config::{EdgeConfig, PoliciesConfig};
@@ -35,7 +36,7 @@ use crate::policy::table::Spanned;
 use crate::reason::Level;
 use crate::record::{self, Colour, Format, Record, Telemetry};
 use crate::secret::Secret;
-use crate::server::{Server, Startup};
+use crate::server::{Server, StartFault, Startup};
 
 /// The example policies and their schemas.
 static POLICIES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/policies");
@@ -97,8 +98,12 @@ pub fn run(arguments: &Arguments) -> Result<(), Trouble> {
     let secrets = DemoSecrets { seed: *uuid::Uuid::now_v7().as_bytes() };
     let echo = runtime.block_on(echo::Echo::start()).map_err(fault)?;
     let (server, certificate) = start(&folder, &secrets, echo.address(), &arguments.rejects)?;
-    let address =
-        server.https().first().copied().ok_or_else(|| Trouble::Other("the demo does not listen".to_owned()))?;
+    let address = server
+        .sockets()
+        .https()
+        .first()
+        .copied()
+        .ok_or_else(|| Trouble::Other("the demo does not listen".to_owned()))?;
     let client = Client::new(Some(&certificate)).map_err(fault)?;
     let sender = Sender::new(client, secrets, address, echo);
 
@@ -165,11 +170,11 @@ fn start(
     // The access log would stand between the lines of the table.
     let telemetry = Telemetry::start_with(options, Box::new(io::sink()))
         .map_err(|source| Trouble::File { path: rejects.to_owned(), source })?;
-    let startup = |port| Startup {
+    let port = if std::net::TcpStream::connect(("127.0.0.1", PORT)).is_ok() { 0 } else { PORT };
+    let places = Places { https: vec![SocketAddr::from(([127, 0, 0, 1], port))], ..Places::default() };
+    let startup = Startup {
         edge: EdgeConfig { workers: Some(1), drain_time: Duration::from_secs(2), ..EdgeConfig::default() },
-        https: vec![SocketAddr::from(([127, 0, 0, 1], port))],
-        http: Vec::new(),
-        unix: Vec::new(),
+        sockets: Sockets::bind(&places, 1).map_err(StartFault::from)?,
         trusted_proxies: Networks::default(),
         certificates: Some(certificates),
         policy,
@@ -178,8 +183,7 @@ fn start(
         clock: Clock::system(),
         names: Names::system(),
     };
-    let port = if std::net::TcpStream::connect(("127.0.0.1", PORT)).is_ok() { 0 } else { PORT };
-    Ok((Server::start(startup(port))?, made.certificate))
+    Ok((Server::start(startup)?, made.certificate))
 }
 
 /// Writes the embedded policies, with the echo service for the app.

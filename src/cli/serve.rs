@@ -1,30 +1,39 @@
 //! `hookward serve`: runs the gateway until it is told to stop.
 
+mod activation;
+mod identity;
+mod manager;
+mod process;
+
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
+use manager::Watchdog;
+use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::setup::{Setup, Trouble, certificate_files};
 use crate::admin::{self, Admin};
 use crate::admit::networks::Networks;
 use crate::clock::Clock;
+use crate::edge::sockets::{BindFault, Places, Sockets};
 use crate::edge::tls::Certificates;
 use crate::edge::unix;
 use crate::forward::names::Names;
 use crate::policy::Policy;
 use crate::policy::diagnostic::Styles;
-use crate::policy::gateway_config::{GatewayConfig, ListenConfig, LogFormat, LogLevel, RejectsTarget};
+use crate::policy::gateway_config::{EdgeConfig, GatewayConfig, ListenConfig, LogFormat, LogLevel, RejectsTarget};
 use crate::policy::load::{self, Loaded};
 use crate::policy::reload::{Watch, Watched};
 use crate::policy::secrets::SystemSecrets;
 use crate::policy::table::Spanned;
 use crate::reason::Level;
 use crate::record::{self, Colour, Format, Telemetry};
-use crate::server::{Server, Startup};
+use crate::server::{self, Server, StartFault, Startup};
 
 /// Nothing yet: everything is in the configuration.
 #[derive(Debug, Args)]
@@ -38,25 +47,45 @@ const REJECTS_FILE: &str = "logs/rejected.jsonl";
 /// # Errors
 /// [`Trouble`] if the configuration has an error, or the gateway cannot start.
 pub fn run(_arguments: &Arguments, config_file: &Path) -> Result<(), Trouble> {
+    let mut unhardened = process::harden();
+    let descriptors = process::raise_descriptors();
     let mut setup = Setup::read(config_file, &SystemSecrets);
     let certificates = setup.certificates(config_file);
     let named = std::mem::take(&mut setup.loaded.watched);
-    let (config, policy, limits) = setup.usable()?;
+    let (mut config, policy, limits) = setup.usable()?;
     let Some(listen) = config.listen.clone() else {
         return Err(Trouble::Other(format!(
             "{} has no [listen]: where would deliveries come in?",
             config_file.display()
         )));
     };
-    let telemetry = telemetry(&config)?;
-    let clock = Clock::system();
+    let sockets = sockets(&listen, &config.edge)?;
     let admin = config.admin.as_ref().map(|admin| bind_admin(admin.listen.value)).transpose()?;
+    let lowered = fit_connections(&mut config.edge, &sockets, descriptors)?;
+    if let Some(user) = &listen.user {
+        let files = sockets.files();
+        identity::become_user(user, files)
+            .map_err(|error| Trouble::Other(format!("cannot become user {user:?}: {error}")))?;
+        unhardened.extend(process::hide());
+    }
+    let telemetry = telemetry(&config)?;
+    telemetry.tell_panics();
+    for (what, error) in &unhardened {
+        telemetry.event(Level::Warn, "the process could not be hardened", &[("by", what), ("error", error)]);
+    }
+    if identity::is_root() {
+        let hint = "set [listen] user, or User= in the unit";
+        telemetry.event(Level::Warn, "the gateway runs as root", &[("hint", &hint)]);
+    }
+    if let Some(Lowered { from, to }) = lowered {
+        let fields: [(&str, &dyn Display); 3] = [("from", &from), ("to", &to), ("descriptors", &descriptors)];
+        telemetry.event(Level::Warn, "connections_max is lowered: raise LimitNOFILE", &fields);
+    }
+    let clock = Clock::system();
     telemetry.policies_loaded(clock.unix_micros());
     let server = Server::start(Startup {
         edge: config.edge.clone(),
-        https: addresses(&listen.https),
-        http: addresses(&listen.http),
-        unix: unix_sockets(&listen),
+        sockets,
         trusted_proxies: trusted_proxies(&listen),
         certificates,
         policy,
@@ -65,26 +94,86 @@ pub fn run(_arguments: &Arguments, config_file: &Path) -> Result<(), Trouble> {
         clock,
         names: Names::system(),
     })?;
-    for (what, addresses) in [("https", server.https()), ("http", server.http())] {
-        for address in addresses {
-            telemetry.event(Level::Info, "listening", &[("protocol", &what), ("address", address)]);
-        }
-    }
-    for path in server.unix() {
-        telemetry.event(Level::Info, "listening", &[("protocol", &"http"), ("path", &path.display())]);
-    }
-    if let Some(address) = admin.as_ref().and_then(|socket| socket.local_addr().ok()) {
-        telemetry.event(Level::Info, "listening", &[("protocol", &"admin"), ("address", &address)]);
-    }
+    tell_listening(&telemetry, server.sockets(), admin.as_ref());
     tell_weakened(&telemetry, &server.shared().policy.load());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Trouble::Other(format!("cannot start: {error}")))?;
     runtime.block_on(async {
-        control(&server, config_file, watched(config_file, &config, named), admin).await?;
+        let mut watchdog = Watchdog::new();
+        control(&server, config_file, watched(config_file, &config, named), admin, &mut watchdog).await?;
         telemetry.event(Level::Info, "draining", &[]);
+        manager::stopping();
         // The private listener goes on answering meanwhile.
-        tokio::task::spawn_blocking(move || server.stop()).await.map_err(|error| Trouble::Other(error.to_string()))
+        let mut stopping = tokio::task::spawn_blocking(move || server.stop());
+        loop {
+            tokio::select! {
+                biased;
+                stopped = &mut stopping => return stopped.map_err(|error| Trouble::Other(error.to_string())),
+                // Workers end one after the other, within the time that a drain has.
+                () = watchdog.due() => manager::alive(),
+            }
+        }
     })
+}
+
+/// Binds what `[listen]` names. Of what a service manager hands over, a kind takes the place of the addresses of that kind.
+fn sockets(listen: &ListenConfig, edge: &EdgeConfig) -> Result<Sockets, Trouble> {
+    let handed = activation::handed()?;
+    if !handed.http.is_empty() && listen.trusted_proxies.is_empty() {
+        return Err(Trouble::Other(
+            "a plain socket was handed over, and [listen] has no trusted_proxies: nobody could use it\n\
+             hint: hand over https, or name the proxy's network in trusted_proxies"
+                .to_owned(),
+        ));
+    }
+    let places = Places {
+        https: if handed.https.is_empty() { addresses(&listen.https) } else { Vec::new() },
+        http: if handed.http.is_empty() { addresses(&listen.http) } else { Vec::new() },
+        unix: if handed.unix.is_empty() { unix_sockets(listen) } else { Vec::new() },
+    };
+    let mut sockets = Sockets::bind(&places, server::workers(edge)).map_err(StartFault::from)?;
+    sockets.take(handed).map_err(StartFault::from)?;
+    if sockets.descriptors() == 0 {
+        return Err(Trouble::Other("[listen] names no address, and no socket was handed over".to_owned()));
+    }
+    Ok(sockets)
+}
+
+/// What became of `connections_max`.
+struct Lowered {
+    from: usize,
+    to: usize,
+}
+
+/// Sees that of so many descriptors connections of clients leave some for upstreams and files.
+fn fit_connections(edge: &mut EdgeConfig, sockets: &Sockets, descriptors: u64) -> Result<Option<Lowered>, Trouble> {
+    let from = edge.connections_max;
+    let to = process::connections_that_fit(descriptors, server::workers(edge), sockets.descriptors());
+    if to == 0 {
+        return Err(Trouble::Other(format!(
+            "the process may have {descriptors} open files, which leaves none for connections\n\
+             hint: raise the limit (LimitNOFILE= in a unit, ulimit -n in a shell)"
+        )));
+    }
+    if from <= to {
+        return Ok(None);
+    }
+    edge.connections_max = to;
+    Ok(Some(Lowered { from, to }))
+}
+
+fn tell_listening(telemetry: &Telemetry, sockets: &Sockets, admin: Option<&std::net::TcpListener>) {
+    for (what, addresses) in [("https", sockets.https()), ("http", sockets.http())] {
+        for address in addresses {
+            telemetry.event(Level::Info, "listening", &[("protocol", &what), ("address", address)]);
+        }
+    }
+    for path in sockets.unix() {
+        telemetry.event(Level::Info, "listening", &[("protocol", &"http"), ("path", &path.display())]);
+    }
+    if let Some(address) = admin.and_then(|socket| socket.local_addr().ok()) {
+        telemetry.event(Level::Info, "listening", &[("protocol", &"admin"), ("address", &address)]);
+    }
 }
 
 /// A line for each source whose stages are not all enforced.
@@ -94,7 +183,7 @@ fn tell_weakened(telemetry: &Telemetry, policy: &Policy) {
         if !stages.is_empty() {
             let because = source.modes.because.as_deref().unwrap_or("-");
             let stages = stages.join(" ");
-            let fields: [(&str, &dyn std::fmt::Display); 3] =
+            let fields: [(&str, &dyn Display); 3] =
                 [("source", &source.name), ("stages", &stages), ("because", &because)];
             telemetry.event(Level::Warn, "stages are only monitored", &fields);
         }
@@ -102,7 +191,7 @@ fn tell_weakened(telemetry: &Telemetry, policy: &Policy) {
 }
 
 fn bind_admin(address: SocketAddr) -> Result<std::net::TcpListener, Trouble> {
-    admin::bind(address).map_err(|source| Trouble::Start(crate::server::StartFault::Bind { address, source }))
+    admin::bind(address).map_err(|source| StartFault::from(BindFault::Address { address, source }).into())
 }
 
 fn addresses(list: &[Spanned<SocketAddr>]) -> Vec<SocketAddr> {
@@ -151,16 +240,20 @@ async fn control(
     config_file: &Path,
     mut watched: Watched,
     admin: Option<std::net::TcpListener>,
+    watchdog: &mut Watchdog,
 ) -> Result<(), Trouble> {
     let handler = |kind| signal(kind).map_err(|error| Trouble::Other(format!("cannot handle signals: {error}")));
     let (mut hangup, mut terminate, mut interrupt) =
         (handler(SignalKind::hangup())?, handler(SignalKind::terminate())?, handler(SignalKind::interrupt())?);
+    // A log that may not grow is as a full disk: an error, not the end.
+    let _handled = handler(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
     if let Some(socket) = admin {
         let admin = Admin { shared: Arc::clone(server.shared()), telemetry: server.telemetry().clone() };
         tokio::spawn(admin.serve(socket));
     }
     let mut watch = watch(server, &watched);
     let shared = server.shared();
+    manager::ready(shared.policy.load().sources().len(), "");
     loop {
         let changed = async {
             match &mut watch {
@@ -168,17 +261,23 @@ async fn control(
                 None => std::future::pending().await,
             }
         };
-        let found = tokio::select! {
+        let asked = tokio::select! {
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
-            _ = hangup.recv() => reload(server, config_file),
-            () = changed => reload(server, config_file),
-            () = shared.reload.asked() => {
-                let found = reload(server, config_file);
-                shared.reload.done();
-                found
+            () = watchdog.due() => {
+                watchdog.look(server.sweeps());
+                continue;
             }
+            _ = hangup.recv() => false,
+            () = changed => false,
+            () = shared.reload.asked() => true,
         };
+        manager::reloading();
+        let (found, note) = reload(server, config_file);
+        manager::ready(shared.policy.load().sources().len(), note);
+        if asked {
+            shared.reload.done();
+        }
         let is_whole = watch.as_ref().is_some_and(Watch::is_whole);
         if let Some(found) = found.filter(|found| *found != watched || !is_whole) {
             watched = found;
@@ -211,8 +310,8 @@ fn watched(config_file: &Path, config: &GatewayConfig, named: BTreeSet<PathBuf>)
 }
 
 /// Loads policies and certificates anew and swaps both in, or changes nothing and says why. Hands out what is to be watched from now on, right or
-/// wrong, as far as the configuration can be read.
-fn reload(server: &Server, config_file: &Path) -> Option<Watched> {
+/// wrong, as far as the configuration can be read, and what an operator has to know.
+fn reload(server: &Server, config_file: &Path) -> (Option<Watched>, &'static str) {
     let telemetry = server.telemetry();
     let mut loaded = Loaded::default();
     let file = loaded.files.read(config_file, &mut loaded.diagnostics);
@@ -224,7 +323,7 @@ fn reload(server: &Server, config_file: &Path) -> Option<Watched> {
         Some(config) if !config.tls.is_empty() => Certificates::load(&certificate_files(config)).map(Some),
         Some(_) | None => Ok(None),
     };
-    match (policy, certificates) {
+    let note = match (policy, certificates) {
         (Some(policy), Ok(certificates)) if !loaded.diagnostics.has_errors() => {
             let sources = policy.sources().len();
             if let (Some(store), Some(certificates)) = (server.certificates(), certificates) {
@@ -234,6 +333,7 @@ fn reload(server: &Server, config_file: &Path) -> Option<Watched> {
             server.shared().policy.store(Arc::new(policy));
             telemetry.policies_loaded(server.shared().clock.unix_micros());
             telemetry.event(Level::Info, "reloaded", &[("sources", &sources)]);
+            ""
         }
         (_, certificates) => {
             telemetry.policies_failed();
@@ -249,7 +349,8 @@ fn reload(server: &Server, config_file: &Path) -> Option<Watched> {
             for (_, fault) in certificates.err().into_iter().flatten() {
                 telemetry.event(Level::Error, "certificate", &[("error", &fault)]);
             }
+            "; the last reload failed"
         }
-    }
-    config.map(|config| watched(config_file, &config, loaded.watched))
+    };
+    (config.map(|config| watched(config_file, &config, loaded.watched)), note)
 }

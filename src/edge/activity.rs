@@ -130,6 +130,12 @@ impl Activity {
         self.deliveries.load(Ordering::Relaxed)
     }
 
+    /// Whether a request has begun on the connection.
+    #[must_use]
+    pub fn has_served(&self) -> bool {
+        self.served.load(Ordering::Relaxed) > 0
+    }
+
     /// Whether nothing is under way, in neither direction.
     #[must_use]
     pub fn is_idle(&self) -> bool {

@@ -14,7 +14,7 @@ use super::entrance::{record, service};
 use super::guard::http1::Http1Guard;
 use super::guard::http2::Http2Guard;
 use super::guard::{frames, head};
-use super::serve::Worker;
+use super::serve::{DRAIN_GRACE, Worker};
 use super::socket::Readable;
 use crate::reason::Reason;
 use crate::rejection::Rejection;
@@ -41,7 +41,7 @@ where
     let activity = &connection.activity;
     activity.begins_http1();
     let mut stream = Tapped::new(stream, Http1Guard::new(Arc::clone(connection), head_limits(worker)));
-    let mut draining = pin!(drained(worker.draining.clone()));
+    let mut draining = pin!(let_go(worker, connection));
     loop {
         activity.rest();
         tokio::select! {
@@ -180,6 +180,14 @@ where
 pub(super) async fn drained(mut draining: watch::Receiver<bool>) {
     // An error means that nobody is left to say so: then this worker is about to end anyway.
     let _ = draining.wait_for(|draining| *draining).await;
+}
+
+/// Waits until the gateway drains and this connection has had the chance to send the request that it was opened for.
+async fn let_go(worker: &Worker, connection: &Connection) {
+    drained(worker.draining.clone()).await;
+    if !connection.activity.has_served() {
+        tokio::time::sleep(DRAIN_GRACE).await;
+    }
 }
 
 /// What the HTTP library refused by itself. It has answered already, where there was something to answer.

@@ -2,11 +2,44 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsFd;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// Connections that wait for `accept`, for each socket.
 pub(super) const BACKLOG: i32 = 1024;
+
+/// Whether `accept` failed for the sake of one connection that has ended, or was refused, before it was taken.
+pub(super) fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind as K;
+    matches!(error.kind(), K::ConnectionAborted | K::ConnectionReset | K::ConnectionRefused | K::Interrupted)
+}
+
+/// Keeps new connections from beginning at this listening socket; those that have begun go on and can be accepted.
+///
+/// A listening socket that is closed resets what waits in its queue, and connections come until it is closed. With this they stop coming first: the system
+/// drops what asks for one, and the client asks again a second later, when another listener at the address answers, or none. Where the system
+/// does not know how, it is as if this were not done.
+#[cfg(target_os = "linux")]
+pub(super) fn close_to_new(socket: &impl AsFd) {
+    use socket2::{SockFilter, SockRef};
+
+    // In the instructions of `linux/filter.h`; a filter sees the TCP header first.
+    let all_but_new = [
+        // The byte of flags; of them SYN and ACK.
+        SockFilter::new(0x30, 0, 0, 13),
+        SockFilter::new(0x54, 0, 0, 0x12),
+        // SYN alone: dropped. Else taken whole.
+        SockFilter::new(0x15, 0, 1, 0x02),
+        SockFilter::new(0x06, 0, 0, 0),
+        SockFilter::new(0x06, 0, 0, u32::MAX),
+    ];
+    let _ = SockRef::from(socket).attach_filter(&all_but_new);
+}
+
+/// Other systems have no such filter.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn close_to_new(_socket: &impl AsFd) {}
 
 /// Binds `workers` sockets to one address (`SO_REUSEPORT`). Port 0 is chosen once and shared by all.
 ///
@@ -27,4 +60,23 @@ fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use std::net::TcpStream;
+    use std::time::Duration;
+
+    #[test]
+    fn what_had_begun_can_be_accepted_and_nothing_new_begins() {
+        let old = bind(([127, 0, 0, 1], 0).into(), 1).unwrap().remove(0);
+        let address = old.local_addr().unwrap();
+        let had_begun = TcpStream::connect(address).unwrap();
+        close_to_new(&old);
+        let refused = TcpStream::connect_timeout(&address, Duration::from_millis(50)).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(old.accept().unwrap().1, had_begun.local_addr().unwrap());
+        assert_eq!(old.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
 }

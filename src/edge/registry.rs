@@ -1,6 +1,7 @@
 //! The connections of one worker, and the look over all of them that keeps their deadlines.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::task::AbortHandle;
@@ -14,6 +15,7 @@ use crate::reason::Reason;
 #[derive(Debug, Default)]
 pub struct Registry {
     entries: Mutex<HashMap<u64, (Arc<Connection>, AbortHandle)>>,
+    sweeps: AtomicU64,
 }
 
 impl Registry {
@@ -32,6 +34,7 @@ impl Registry {
     /// An HTTP/1 client whose head is overdue gets its answer through the guard, which also records it.
     pub fn sweep(&self, settings: &Settings) -> Vec<(Arc<Connection>, Reason)> {
         let mut refused = Vec::new();
+        self.sweeps.fetch_add(1, Ordering::Relaxed);
         self.lock().retain(|_, (connection, task)| {
             let activity = &connection.activity;
             if activity.age() >= settings.connection {
@@ -52,6 +55,12 @@ impl Registry {
             false
         });
         refused
+    }
+
+    /// How often it was swept: a worker that gets on sweeps.
+    #[must_use]
+    pub fn sweeps(&self) -> u64 {
+        self.sweeps.load(Ordering::Relaxed)
     }
 
     /// Whether no connection has a delivery under way.

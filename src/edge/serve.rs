@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 use rustls::ServerConfig;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use super::Settings;
 use super::caps::{Caps, Place};
@@ -16,9 +17,10 @@ use super::connection::Connection;
 use super::entrance::record;
 use super::handshakes::Handshakes;
 use super::http::{drained, serve_http1, serve_http2};
+use super::listen;
 use super::registry::Registry;
 use super::socket::Socket;
-use super::stream::{Acceptor, Listening, Stream};
+use super::stream::{Acceptor, Listening, Owner, Stream};
 use super::tls::{self, CertificateStore};
 use crate::auth::certificate::ClientChain;
 use crate::forward::Upstreams;
@@ -33,8 +35,12 @@ const SWEEP: Duration = Duration::from_millis(250);
 /// After an accept that failed, so that a lack of descriptors does not burn the processor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
-/// How long idle connections have to end when the gateway drains.
-const DRAIN_IDLE: Duration = Duration::from_secs(1);
+/// How long the gateway still takes what is on its way when it drains: requests of open connections, and connections that have begun. Idle ones have
+/// to end within it.
+pub(super) const DRAIN_GRACE: Duration = Duration::from_secs(1);
+
+/// How long connections are accepted that had begun before the gateway drained. Less than a second, after which clients that were not heard ask again.
+const BACKLOG_TIME: Duration = Duration::from_millis(500);
 
 /// What a worker needs to serve.
 pub struct Worker {
@@ -65,6 +71,8 @@ pub struct Listener {
     pub socket: Listening,
     /// What is spoken.
     pub protocol: Protocol,
+    /// Who keeps it open.
+    pub owner: Owner,
 }
 
 impl Worker {
@@ -73,9 +81,10 @@ impl Worker {
     /// # Errors
     /// If a socket cannot be given to the runtime.
     pub async fn run(self: Arc<Self>, listeners: Vec<Listener>) -> io::Result<()> {
+        let mut accepting = Vec::with_capacity(listeners.len());
         for listener in listeners {
             let socket = Acceptor::new(listener.socket)?;
-            tokio::spawn(Arc::clone(&self).accept(socket, listener.protocol));
+            accepting.push(tokio::spawn(Arc::clone(&self).accept(socket, listener.protocol, listener.owner)));
         }
         let mut draining = self.draining.clone();
         let mut began: Option<Instant> = None;
@@ -89,9 +98,13 @@ impl Worker {
                 let now = Instant::now();
                 let began = *began.get_or_insert(now);
                 let waited = now.duration_since(began);
-                let quiet = self.gateway.shared().limits.in_flight() == 0;
+                let limits = &self.gateway.shared().limits;
+                if waited >= DRAIN_GRACE {
+                    limits.close();
+                }
+                let quiet = limits.in_flight() == 0 && accepting.iter().all(JoinHandle::is_finished);
                 // A peer that no longer listens does not end its idle connection; nothing is lost with it.
-                let done = quiet && (self.registry.is_empty() || waited >= DRAIN_IDLE && self.registry.is_idle());
+                let done = quiet && (self.registry.is_empty() || waited >= DRAIN_GRACE && self.registry.is_idle());
                 if done || waited >= self.settings.drain {
                     return Ok(());
                 }
@@ -100,18 +113,36 @@ impl Worker {
     }
 
     /// Accepts until the gateway drains. No error ends it.
-    async fn accept(self: Arc<Self>, listener: Acceptor, protocol: Protocol) {
+    async fn accept(self: Arc<Self>, listener: Acceptor, protocol: Protocol, owner: Owner) {
         let mut draining = pin!(drained(self.draining.clone()));
         loop {
             let accepted = tokio::select! {
                 biased;
-                () = draining.as_mut() => return,
+                () = draining.as_mut() => break,
                 accepted = listener.accept() => accepted,
             };
-            match accepted {
-                Ok((stream, peer)) => self.open(stream, peer, protocol),
-                // One connection's error, or a lack of descriptors or memory: the next accept may work.
-                Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+            self.accepted(accepted, protocol).await;
+        }
+        if owner == Owner::Manager {
+            return;
+        }
+        // Their clients have been told that they are connected.
+        listener.close_to_new();
+        let until = tokio::time::Instant::now() + BACKLOG_TIME;
+        while let Ok(accepted) = tokio::time::timeout_at(until, listener.accept()).await {
+            self.accepted(accepted, protocol).await;
+        }
+    }
+
+    async fn accepted(self: &Arc<Self>, accepted: io::Result<(Stream, Peer)>, protocol: Protocol) {
+        match accepted {
+            Ok((stream, peer)) => self.open(stream, peer, protocol),
+            // One connection's own end: the next one waits already.
+            Err(error) if listen::is_of_one_connection(&error) => {}
+            // A lack of descriptors or memory.
+            Err(error) => {
+                self.gateway.recorder().accept_failed(&error);
+                tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
     }

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
+use super::listen;
 use crate::gateway::Peer;
 
 /// A listening socket before it belongs to a worker's runtime.
@@ -16,6 +17,15 @@ pub enum Listening {
     Tcp(std::net::TcpListener),
     /// At a path.
     Unix(std::os::unix::net::UnixListener),
+}
+
+/// Who keeps a listening socket open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner {
+    /// This process: what waits in its queue is lost with it.
+    Gateway,
+    /// Whoever started this process, and hands the socket to the next one with everything that waits.
+    Manager,
 }
 
 /// A listening socket of a worker.
@@ -46,6 +56,14 @@ impl Acceptor {
             Listening::Tcp(socket) => Self::Tcp(TcpListener::from_std(socket)?),
             Listening::Unix(socket) => Self::Unix(UnixListener::from_std(socket)?),
         })
+    }
+
+    /// Keeps new connections from beginning here; those that have begun can still be accepted. A Unix socket needs its file removed for that.
+    pub fn close_to_new(&self) {
+        match self {
+            Self::Tcp(listener) => listen::close_to_new(listener),
+            Self::Unix(_) => {}
+        }
     }
 
     /// The next connection, and who is at its other end.

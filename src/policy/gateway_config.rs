@@ -49,6 +49,8 @@ pub struct ListenConfig {
     pub unix_mode: u32,
     /// Networks whose forwarding headers are believed.
     pub trusted_proxies: Vec<Spanned<IpNet>>,
+    /// Whom the gateway becomes once it listens.
+    pub user: Option<String>,
     /// Where the table stands.
     pub span: Option<Range<usize>>,
 }
@@ -268,7 +270,8 @@ fn read_listen(listen: &mut Reader<'_>) -> ListenConfig {
         listen.error(listen.key_span("http"), fault.hint("use https, or name the proxy's network in trusted_proxies"));
     }
     let trusted_proxies = trusted_proxies.map(|list| list.value).unwrap_or_default();
-    ListenConfig { https, http, unix, unix_mode, trusted_proxies, span: listen.span() }
+    let user = listen.parsed("user", parse_user).map(|user| user.value);
+    ListenConfig { https, http, unix, unix_mode, trusted_proxies, user, span: listen.span() }
 }
 
 fn read_unix_mode(listen: &mut Reader<'_>, unix: &[Spanned<PathBuf>]) -> u32 {
@@ -285,6 +288,19 @@ fn read_unix_mode(listen: &mut Reader<'_>, unix: &[Spanned<PathBuf>]) -> u32 {
         listen.warning(Some(mode.span), fault.hint("use \"0660\", and let the proxy run with the socket's group"));
     }
     mode.value
+}
+
+/// Reads the name of a user other than root, as `passwd(5)` has it.
+fn parse_user(text: &str) -> Result<String, Fault> {
+    if text == "root" {
+        let fault = Fault::new("the gateway is not to serve strangers as root");
+        return Err(fault.hint("make a user of its own: useradd --system hookward"));
+    }
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    if text.is_empty() || text.starts_with('-') || !text.bytes().all(is_name) {
+        return Err(Fault::new(format!("{text:?} is not the name of a user")).hint("such as \"hookward\""));
+    }
+    Ok(text.to_owned())
 }
 
 /// Reads the path of a socket, which the system keeps in a short field.
@@ -505,6 +521,8 @@ mod tests {
                 "[listen]\nunix = ['a']\nunix_mode = '0666'",
                 "3:13: warning: every user of this machine can open the socket, and is believed whatever client it names",
             ),
+            ("[listen]\nuser = 'root'", "2:8: the gateway is not to serve strangers as root"),
+            ("[listen]\nuser = '0:0'", "2:8: \"0:0\" is not the name of a user"),
             ("[listen]\ntrusted_proxies = ['10.0.0.1/8']", "2:20: \"10.0.0.1/8\" has bits set after its first 8"),
             ("[edge]\nconnections_max = 0", "2:19: connections_max is 0, must be 1..=1_000_000"),
             ("[edge]\nconnections_maz = 1", "2:1: unknown key \"connections_maz\" in edge"),

@@ -246,6 +246,13 @@ fn log_health(encoder: &mut DescriptorEncoder<'_>, core: &Core) -> fmt::Result {
     for stream in Stream::ALL {
         counter(&mut family, &[("log", stream.name())], core.errors(stream))?;
     }
+
+    let help = "1 while a log cannot be written; what is recorded meanwhile waits for it, as long as there is room";
+    let mut family = encoder.encode_descriptor("hookward_log_failing", help, None, MetricType::Gauge)?;
+    for stream in Stream::ALL {
+        let failing = i64::from(core.is_failing(stream));
+        family.encode_family(&[("log", stream.name())])?.encode_gauge(&failing)?;
+    }
     Ok(())
 }
 
@@ -254,7 +261,11 @@ fn work_in_hand(encoder: &mut DescriptorEncoder<'_>, core: &Core) -> fmt::Result
     let open = shards.iter().map(|shard| shard.connections.load(Relaxed)).sum();
     gauge(encoder, "hookward_connections", "Open connections", open)?;
     let in_flight = shards.iter().map(|shard| shard.in_flight.load(Relaxed)).sum();
-    gauge(encoder, "hookward_in_flight", "Requests that have no answer yet", in_flight)
+    gauge(encoder, "hookward_in_flight", "Requests that have no answer yet", in_flight)?;
+
+    let help = "Connections that could not be accepted for a lack of descriptors or memory; each is tried again";
+    let mut family = encoder.encode_descriptor("hookward_accept_errors", help, None, MetricType::Counter)?;
+    family.encode_counter::<NoLabelSet, _, u64>(&core.accept_errors(), None)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53, which is 285 years of microseconds")]

@@ -30,6 +30,7 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::net::IpAddr;
 use std::os::fd::AsFd;
+use std::panic;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::mpsc::{self, Receiver};
@@ -178,6 +179,17 @@ impl Telemetry {
         self.0.core.event(level, message, fields);
     }
 
+    /// From now on a panic of this process is a line of the access log, with its place and without its words, which may quote a payload; whoever panics
+    /// waits for nobody.
+    pub fn tell_panics(&self) {
+        let core = Arc::clone(&self.0.core);
+        panic::set_hook(Box::new(move |panic| {
+            let thread = thread::current();
+            let place = panic.location().map(ToString::to_string);
+            core.panicked(&[("thread", &thread.name().unwrap_or("?")), ("at", &place.as_deref().unwrap_or("?"))]);
+        }));
+    }
+
     /// Tells the metrics that the policies now in force were loaded at `ts`, in microseconds since the Unix epoch.
     pub fn policies_loaded(&self, ts: i64) {
         self.0.core.policies.loaded(ts);
@@ -271,6 +283,11 @@ impl Recorder {
     /// Writes a line about the gateway itself, see [`Telemetry::event`].
     pub fn event(&self, level: Level, message: &str, fields: &[(&str, &dyn fmt::Display)]) {
         self.core.event(level, message, fields);
+    }
+
+    /// Counts an accept that failed for a lack of something, and says so now and then.
+    pub fn accept_failed(&self, error: &io::Error) {
+        self.core.accept_failed(error);
     }
 
     fn rejected(&self, state: &mut State, delivery: &Delivery<'_>, rejection: &Rejection, place: Option<Reserved>) {

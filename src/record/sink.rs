@@ -8,8 +8,9 @@
 //! swap of two vectors or the sweep of its suppression table. A buffer that is full drops lines and counts them.
 
 use std::fmt;
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
@@ -31,6 +32,9 @@ const BUFFER_BYTES_MAX: usize = 1024 * 1024;
 const KEPT_BYTES_MAX: usize = 256 * 1024;
 /// How often counts of suppressed refusals are looked through, in microseconds.
 const SWEEP_EVERY_MICROS: i64 = 1_000_000;
+
+/// How often it is said that connections cannot be accepted, in microseconds.
+const TELL_EVERY_MICROS: i64 = 60_000_000;
 
 /// Tells the time, in microseconds since the Unix epoch.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
@@ -63,6 +67,11 @@ pub(super) struct Core {
     house: Arc<Shard>,
     shards: Mutex<Vec<Arc<Shard>>>,
     errors: [AtomicU64; 2],
+    /// Whether the last attempt to write failed.
+    failing: [AtomicBool; 2],
+    accept_errors: AtomicU64,
+    /// When a failed accept was told last, in microseconds since the Unix epoch.
+    accept_told_at: AtomicI64,
     writers: OnceLock<Vec<(Stream, Thread)>>,
     stopping: AtomicBool,
     /// Where lines of the rejected log go: their own file, or standard output.
@@ -106,6 +115,9 @@ impl Core {
             clock,
             house,
             errors: [const { AtomicU64::new(0) }; 2],
+            failing: [const { AtomicBool::new(false) }; 2],
+            accept_errors: AtomicU64::new(0),
+            accept_told_at: AtomicI64::new(i64::MIN),
             writers: OnceLock::new(),
             stopping: AtomicBool::new(false),
             rejects_go_to,
@@ -129,6 +141,26 @@ impl Core {
     /// How often writing failed.
     pub(super) fn errors(&self, stream: Stream) -> u64 {
         self.errors[stream as usize].load(Ordering::Relaxed)
+    }
+
+    /// Whether a log cannot be written at present.
+    pub(super) fn is_failing(&self, stream: Stream) -> bool {
+        self.failing[stream as usize].load(Ordering::Relaxed)
+    }
+
+    /// How often accepting a connection failed for a lack of something.
+    pub(super) fn accept_errors(&self) -> u64 {
+        self.accept_errors.load(Ordering::Relaxed)
+    }
+
+    /// Counts an accept that failed, and says so at most once a minute: one lack makes many fail.
+    pub(super) fn accept_failed(&self, error: &io::Error) {
+        self.accept_errors.fetch_add(1, Ordering::Relaxed);
+        let (now, told_at) = ((self.clock)(), self.accept_told_at.load(Ordering::Relaxed));
+        let due = now.saturating_sub(told_at) >= TELL_EVERY_MICROS;
+        if due && self.accept_told_at.compare_exchange(told_at, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            self.event(Level::Error, "connections cannot be accepted", &[("error", error)]);
+        }
     }
 
     /// Formats one line into a worker's buffer. Returns whether there was room for it.
@@ -170,6 +202,18 @@ impl Core {
         let mut state = self.house.lock();
         self.append(&self.house, &mut state.lines, Stream::Access, |out| {
             access::event(out, self.style, ts, level, message, fields);
+        });
+    }
+
+    /// Writes a line about a defect. Whoever panics may hold any lock, this one included: then the line is dropped and counted.
+    pub(super) fn panicked(&self, fields: &[(&str, &dyn fmt::Display)]) {
+        let Some(mut state) = self.house.try_lock() else {
+            self.house.dropped[Stream::Access as usize].fetch_add(1, Ordering::Relaxed);
+            return;
+        };
+        let ts = (self.clock)();
+        self.append(&self.house, &mut state.lines, Stream::Access, |out| {
+            access::event(out, self.style, ts, Level::Error, "panic", fields);
         });
     }
 
@@ -244,6 +288,14 @@ impl Shard {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn try_lock(&self) -> Option<MutexGuard<'_, State>> {
+        match self.state.try_lock() {
+            Ok(state) => Some(state),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
     pub(super) fn dropped(&self, stream: Stream) -> u64 {
         self.dropped[stream as usize].load(Ordering::Relaxed)
     }
@@ -274,7 +326,6 @@ pub(super) struct Writer {
     /// What is being written; empty, it is the next buffer that a worker gets.
     chunk: Vec<u8>,
     done: usize,
-    failing: bool,
 }
 
 /// Who looks through the suppressed counts.
@@ -286,7 +337,7 @@ pub(super) enum Duty {
 
 impl Writer {
     pub(super) fn new(core: Arc<Core>, stream: Stream, output: Output) -> Self {
-        Self { core, stream, output, chunk: Vec::new(), done: 0, failing: false }
+        Self { core, stream, output, chunk: Vec::new(), done: 0 }
     }
 
     /// Writes until the core is told to stop, then once more.
@@ -325,22 +376,21 @@ impl Writer {
         if self.chunk.is_empty() {
             return true;
         }
+        let failing = &self.core.failing[self.stream as usize];
         if let Err(error) = self.output.append(&self.chunk, &mut self.done) {
             self.core.errors[self.stream as usize].fetch_add(1, Ordering::Relaxed);
-            if !self.failing {
+            if !failing.swap(true, Ordering::Relaxed) {
                 self.core.event(
                     Level::Error,
                     "log cannot be written",
                     &[("log", &self.stream.name()), ("error", &error)],
                 );
             }
-            self.failing = true;
             return false;
         }
-        if self.failing {
+        if failing.swap(false, Ordering::Relaxed) {
             self.core.event(Level::Info, "log is written again", &[("log", &self.stream.name())]);
         }
-        self.failing = false;
         self.done = 0;
         self.chunk.clear();
         if self.chunk.capacity() > KEPT_BYTES_MAX {
@@ -435,8 +485,9 @@ mod tests {
             let mut writer = Writer::new(Arc::clone(&core), Stream::Rejects, Output::Stream(Box::new(disk.clone())));
             append(&core, &first, Stream::Rejects, b"first\n");
             append(&core, &second, Stream::Rejects, b"second\n");
-            for _ in 0..4 {
+            for attempt in 0..4 {
                 writer.pump();
+                assert_eq!(core.is_failing(Stream::Rejects), attempt < 3, "room for {room}, attempt {attempt}");
             }
             append(&core, &first, Stream::Rejects, b"third\n");
             writer.pump();
@@ -446,6 +497,33 @@ mod tests {
             assert_eq!(core.errors(Stream::Rejects), 3, "room for {room}");
             assert_eq!(told.lines().count(), 2, "room for {room}: {told}");
         }
+    }
+
+    #[test]
+    fn failed_accepts_are_counted_each_and_told_once_a_minute() {
+        let now = Arc::new(AtomicI64::new(0));
+        let clock = Arc::clone(&now);
+        let style = Style { format: Format::Text, colour: Colour::Off, level: Level::Info };
+        let core = Core::new(style, Arc::new(move || clock.load(Ordering::Relaxed)), Stream::Rejects);
+        for (at, told) in [(0, 1), (TELL_EVERY_MICROS - 1, 1), (TELL_EVERY_MICROS, 2), (TELL_EVERY_MICROS + 1, 2)] {
+            now.store(at, Ordering::Relaxed);
+            core.accept_failed(&io::ErrorKind::OutOfMemory.into());
+            let lines = memchr::memchr_iter(b'\n', &core.house.lock().lines.access).count();
+            assert_eq!(lines, told, "at {at}");
+        }
+        assert_eq!(core.accept_errors(), 4);
+    }
+
+    /// A thread that panics while it writes a line holds the lock that the line about the panic needs.
+    #[test]
+    fn a_panic_is_told_or_counted_and_waits_for_nobody() {
+        let core = core();
+        core.panicked(&[("at", &"src/a.rs:1:2")]);
+        let held = core.house.lock();
+        core.panicked(&[("at", &"src/b.rs:1:2")]);
+        let told = String::from_utf8(held.lines.access.clone()).unwrap();
+        assert!(told.contains("src/a.rs:1:2") && !told.contains("src/b.rs"), "{told}");
+        assert_eq!(core.house.dropped(Stream::Access), 1);
     }
 
     #[test]

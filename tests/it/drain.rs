@@ -34,7 +34,7 @@ fn a_delivery_in_flight_is_finished_and_a_new_request_is_told_that_the_gateway_d
             let busy = scope.spawn(|| protocol.send(&gateway, &first).status);
             app.wait_taken(1);
             let stopped = scope.spawn(move || server.stop());
-            eventually("the drain", || gateway.shared().limits.is_draining().then_some(()));
+            eventually("the end of its grace", || gateway.shared().limits.is_closed().then_some(()));
             begun.write(&late.bytes()[30..]);
             let answer = begun.answer();
             assert_eq!((answer.status, answer.header("retry-after")), (503, Some("5")), "{protocol:?}");
@@ -48,6 +48,30 @@ fn a_delivery_in_flight_is_finished_and_a_new_request_is_told_that_the_gateway_d
         });
         assert_eq!((status, app.taken().len()), (200, 1), "{protocol:?}");
     }
+}
+
+/// What was on its way when the drain began did not choose to be late.
+#[test]
+fn a_drain_still_takes_what_was_on_its_way() {
+    let house = House::with("github", &github(&App::start(), ""));
+    let mut gateway = house.edge(|edge| edge.drain_time = PATIENCE).start();
+    let push = Delivery::github("push", "1");
+    let mut begun = gateway.connect();
+    begun.write(&push.bytes()[..30]);
+    let mut fresh = gateway.connect();
+    let mut used = gateway.connect();
+    assert_eq!(used.send(&push).status, 200);
+    let server = gateway.take_server();
+    thread::scope(|scope| {
+        let stopped = scope.spawn(move || server.stop());
+        eventually("the drain", || gateway.shared().limits.is_draining().then_some(()));
+        used.wait_closed();
+        begun.write(&push.bytes()[30..]);
+        assert_eq!((begun.answer().status, fresh.send(&push).status), (200, 200));
+        fresh.wait_closed();
+        begun.wait_closed();
+        stopped.join().unwrap();
+    });
 }
 
 #[test]

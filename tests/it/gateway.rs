@@ -13,6 +13,7 @@ use hookward::delivery::HostMatch;
 use hookward::forward::pool::{Exchange, ExchangeFault, Outbound};
 use hookward::forward::request::Protocol;
 use hookward::gateway::{Arrival, Detachable, Gateway};
+use hookward::record::Telemetry;
 use hookward::reply::{self, Reply};
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
@@ -20,6 +21,7 @@ use sha2::Sha256;
 use tower::{Service as _, ServiceBuilder, ServiceExt as _, service_fn};
 use tower_http::catch_panic::CatchPanicLayer;
 
+use crate::panics::QUOTED;
 use crate::support::{App, Delivery, House, NOW, Running, Say, Speaks, Taken, eventually, secret_of};
 
 const PUSH: &str = include_str!("../data/github/push.1.json");
@@ -354,14 +356,15 @@ async fn what_came_together_is_judged_before_the_first_of_it_is_sent() {
     assert_eq!(*happened.lock().unwrap(), ["judged", "sent"]);
 }
 
-/// A gateway of which a defect met one delivery, which was then sent again.
-async fn after_a_panic() -> Running {
+/// A gateway of which a defect met one delivery, which was then sent again. `first` is done before.
+pub(crate) async fn after_a_panic(first: fn(&Telemetry)) -> Running {
     let house = House::with("stripe", &stripe(&App::start(), "")).start();
+    first(house.server().telemetry());
     let calls = Arc::new(AtomicU32::new(0));
     let upstream = service_fn(move |_: Outbound| {
         let calls = Arc::clone(&calls);
         async move {
-            assert!(calls.fetch_add(1, Ordering::SeqCst) > 0, "a defect");
+            assert!(calls.fetch_add(1, Ordering::SeqCst) > 0, "{QUOTED}");
             let head = Response::new(()).into_parts().0;
             Ok::<_, ExchangeFault>(Exchange { head, body: Bytes::from_static(b"fine"), attempts: 1 })
         }
@@ -378,7 +381,7 @@ async fn after_a_panic() -> Running {
         let answer = service.ready().await.unwrap().call(request(&delivery)).await.unwrap();
         assert_eq!(answer.status(), status, "{name}");
         let body = answer.into_body().collect().await.unwrap().to_bytes();
-        assert!(!String::from_utf8_lossy(&body).contains("a defect"), "{name}");
+        assert!(!String::from_utf8_lossy(&body).contains(QUOTED), "{name}");
     }
     house
 }
@@ -386,7 +389,7 @@ async fn after_a_panic() -> Running {
 /// A defect of ours costs the one delivery that met it: 500, a record, and nothing is held for ever.
 #[tokio::test]
 async fn a_panic_ends_one_delivery_and_the_same_one_sent_again_goes_through() {
-    let house = after_a_panic().await;
+    let house = after_a_panic(|_| ()).await;
     let record = house.record("panic");
     assert_eq!((record.source.as_deref(), record.blame.as_deref()), (Some("stripe"), Some("gateway")));
     assert_eq!(house.shared().limits.in_flight(), 0);
@@ -395,5 +398,5 @@ async fn a_panic_ends_one_delivery_and_the_same_one_sent_again_goes_through() {
 
 #[tokio::test]
 async fn the_record_of_a_panic_has_the_status_that_was_told() {
-    assert_eq!(after_a_panic().await.record("panic").status, Some(500));
+    assert_eq!(after_a_panic(|_| ()).await.record("panic").status, Some(500));
 }

@@ -1,20 +1,13 @@
 //! Another policy while deliveries come: what was counted stays, what is wrong changes nothing, sockets are not touched.
 
-use std::io::{BufRead as _, BufReader};
-use std::net::SocketAddr;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{self, Receiver};
-use std::{fs, thread};
+use std::fs;
 
-use hookward::cli::cert;
-use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
+use rustix::process::Signal;
 
 use crate::gateway::{github, stripe};
 use crate::support::command::{hookward, ran};
-use crate::support::{App, Connection, Delivery, Hello, House, NOW, PATIENCE, eventually, secret_of};
+use crate::support::served::{Serve, write_certificate};
+use crate::support::{App, Delivery, Hello, House, NOW, eventually, secret_of};
 
 /// Defect i, claims.
 #[test]
@@ -67,80 +60,13 @@ fn a_reload_changes_what_the_next_request_of_an_open_connection_meets() {
     assert!(gateway.record("credential_missing").policy.unwrap().starts_with("github.toml@"));
 }
 
-/// `hookward serve`, built and run.
-struct Served {
-    child: Child,
-    lines: Receiver<String>,
-    address: SocketAddr,
-    roots: RootCertStore,
-}
-
-impl Served {
-    /// Runs it in this folder, on ports that the system chooses.
-    fn start(folder: &Path, policy: &str) -> Self {
-        let roots = write_certificate(folder);
-        fs::create_dir_all(folder.join("policies")).unwrap();
-        fs::write(folder.join("policies/github.toml"), policy).unwrap();
-        let config = "[listen]\nhttps = [\"127.0.0.1:0\"]\n[[tls]]\ncertificate = \"tls.pem\"\nkey = \"tls.key\"\n\
-                      [policies]\ndirectory = \"policies\"\n[rejects]\nfile = \"rejected.jsonl\"\n[log]\nformat = \"json\"\n\
-                      [edge]\nworkers = 1\ndrain_seconds = 5\n";
-        fs::write(folder.join("hookward.toml"), config).unwrap();
-        let mut command = hookward(folder, &["serve"]);
-        command.env("GITHUB", secret_of("GITHUB")).stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        let (sender, lines) = mpsc::channel();
-        thread::spawn(move || stdout.lines().map_while(Result::ok).all(|line| sender.send(line).is_ok()));
-        let mut served = Self { child, lines, address: SocketAddr::from(([0, 0, 0, 0], 0)), roots };
-        let line = served.line("\"listening\"");
-        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
-        served.address = value["address"].as_str().unwrap().parse().unwrap();
-        served
-    }
-
-    /// Waits for a line with this text.
-    fn line(&self, text: &str) -> String {
-        loop {
-            let line = self.lines.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("no line with {text}"));
-            if line.contains(text) {
-                return line;
-            }
-        }
-    }
-
-    fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status().unwrap();
-        assert!(sent.success());
-    }
-
-    fn connect(&self) -> Connection {
-        Hello::at(self.address, self.roots.clone()).connect().unwrap()
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn write_certificate(folder: &Path) -> RootCertStore {
-    let made = cert::make(&["localhost".to_owned()]).unwrap();
-    fs::write(folder.join("tls.key"), &made.key).unwrap();
-    fs::write(folder.join("tls.pem"), &made.certificate).unwrap();
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(made.certificate.as_bytes()).unwrap()).unwrap();
-    roots
-}
-
 /// Defect v, through the command line: SIGHUP and file changes, good and bad, certificates too, and SIGTERM.
 #[test]
 fn serve_reloads_what_is_right_keeps_what_ran_and_drains() {
     let folder = tempfile::tempdir().unwrap();
     let app = App::start();
     let policy = github(&app, "");
-    let mut served = Served::start(folder.path(), &policy);
+    let mut served = Serve::new(folder.path(), &policy).start();
     let push = Delivery::github("push", "{}");
     let mut open = served.connect();
     assert_eq!(open.send(&push).status, 200);
@@ -155,7 +81,7 @@ fn serve_reloads_what_is_right_keeps_what_ran_and_drains() {
 
     let path = folder.path().join("policies/github.toml");
     fs::write(&path, policy.replace("provider = \"github\"", "provider = \"githup\"")).unwrap();
-    served.signal("HUP");
+    served.signal(Signal::HUP);
     served.line("reload failed, nothing was changed");
     let finding = served.line("githup");
     assert!(finding.contains("github.toml:3:12"), "{finding}");
@@ -178,9 +104,9 @@ fn serve_reloads_what_is_right_keeps_what_ran_and_drains() {
     served.line("reload failed, nothing was changed");
     assert_eq!(served.connect().send(&push).status, 404, "the certificate before it");
 
-    served.signal("TERM");
+    served.signal(Signal::TERM);
     served.line("draining");
-    assert!(eventually("the end", || served.child.try_wait().unwrap()).success());
+    assert!(served.ended().success());
     let log = fs::read_to_string(folder.path().join("rejected.jsonl")).unwrap();
     assert_eq!(log.matches("\"reason\":\"unknown_source\"").count(), 2, "{log}");
     assert!(!log.contains(&secret_of("GITHUB")));

@@ -1,9 +1,15 @@
 //! What must never be written is looked for in everything that is: logs, metrics, answers, `Debug`.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use rustix::process::Signal;
+
 use crate::gateway::github;
+use crate::support::served::Serve;
 use crate::support::{App, Delivery, House, Running, Say, Taken, secret_of};
 
 /// A text that stands in no other place. It is in the name of each secret's variable, and so in the secret.
@@ -114,6 +120,38 @@ fn secrets_and_payload_values_are_written_nowhere() {
                 );
             }
         }
+    }
+}
+
+/// The process itself, as others on the machine see it.
+#[test]
+fn a_running_gateway_shows_its_secrets_to_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let serve = Serve { shell: Some((":", "2>errors")), ..Serve::new(folder.path(), &github(&App::start(), "")) };
+    let mut served = serve.start();
+    let push = Delivery::github("push", "{}");
+    let mut connection = served.connect();
+    assert_eq!(connection.send(&push).status, 200);
+    assert_eq!(connection.send(&push.without("x-hub-signature-256")).status, 401);
+    let process = |file: &str| format!("/proc/{}/{file}", served.pid().as_raw_nonzero());
+    let read = |file: &str| fs::read_to_string(process(file)).unwrap();
+    let command = read("cmdline");
+    assert!(command.contains("serve") && !command.contains(&secret_of("GITHUB")), "{command}");
+    let (status, limits) = (read("status"), read("limits"));
+    let core: Vec<_> = limits.lines().find(|line| line.starts_with("Max core")).unwrap().split_whitespace().collect();
+    assert_eq!(core[4..6], ["0", "0"], "{limits}");
+    assert!(status.contains("NoNewPrivs:\t1\n"), "{status}");
+    // Whoever runs this, root owns what others of the same user must not read.
+    assert_eq!(fs::metadata(process("environ")).unwrap().uid(), 0);
+
+    served.signal(Signal::HUP);
+    served.line("reloaded");
+    fs::write(folder.path().join("policies/github.toml"), "broken").unwrap();
+    served.signal(Signal::TERM);
+    assert!(served.ended().success());
+    for file in ["errors", "rejected.jsonl"] {
+        let text = fs::read_to_string(folder.path().join(file)).unwrap();
+        assert!(!text.is_empty() && !text.contains(&secret_of("GITHUB")), "{file}: {text}");
     }
 }
 

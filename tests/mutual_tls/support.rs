@@ -14,6 +14,7 @@ use hookward::auth::key::{KeyKind, NamedSecret};
 use hookward::auth::sign::{Unsigned, sign};
 use hookward::cli::cert;
 use hookward::clock::Clock;
+use hookward::edge::sockets::{Places, Sockets};
 use hookward::edge::tls::{CertificateFiles, Certificates};
 use hookward::forward::names::Names;
 use hookward::policy::diagnostic::Styles;
@@ -167,11 +168,10 @@ impl House {
             },
             Box::new(io::sink()),
         );
+        let places = Places { https: vec![SocketAddr::from(([127, 0, 0, 1], 0))], ..Places::default() };
         let server = Server::start(Startup {
             edge: EdgeConfig { workers: Some(1), drain_time: Duration::from_secs(1), ..EdgeConfig::default() },
-            https: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
-            http: Vec::new(),
-            unix: Vec::new(),
+            sockets: Sockets::bind(&places, 1).unwrap(),
             trusted_proxies: Networks::default(),
             certificates: Some(Certificates::load(&[files]).unwrap()),
             policy,
@@ -182,7 +182,7 @@ impl House {
         })
         .unwrap();
         fs::write(folder.path().join("app"), app.to_string()).unwrap();
-        Self { address: server.https()[0], server: Some(server), folder, roots }
+        Self { address: server.sockets().https()[0], server: Some(server), folder, roots }
     }
 
     pub(crate) fn server(&self) -> &Server {

@@ -29,19 +29,24 @@ impl Http2 {
 
     /// Connects and asks for this name.
     pub(crate) fn connect_as(gateway: &Running, name: &str) -> Self {
+        Self::begin(Hello { name, ..Hello::new(gateway) })
+    }
+
+    /// Connects as it is said.
+    pub(crate) fn begin(hello: Hello<'_>) -> Self {
+        let hello = Hello { protocols: &["h2", "http/1.1"], ..hello };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let hello = Hello { name, protocols: &["h2", "http/1.1"], ..Hello::new(gateway) };
         let connector = TlsConnector::from(Arc::new(hello.config()));
-        let server_name = ServerName::try_from(name.to_owned()).unwrap();
+        let server_name = ServerName::try_from(hello.name.to_owned()).unwrap();
         let sender = runtime.block_on(async {
-            let stream = TcpStream::connect(gateway.address()).await.unwrap();
+            let stream = TcpStream::connect(hello.address).await.unwrap();
             let stream = connector.connect(server_name, stream).await.unwrap();
             assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
             let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
             tokio::spawn(connection);
             sender
         });
-        Self { runtime, sender, authority: name.to_owned() }
+        Self { runtime, sender, authority: hello.name.to_owned() }
     }
 
     /// Asks for another host on this connection.

@@ -13,6 +13,7 @@ use hookward::admit::networks::Networks;
 use hookward::admit::{Capacity, Limits};
 use hookward::cli::cert;
 use hookward::clock::Clock;
+use hookward::edge::sockets::{Places, Sockets};
 use hookward::edge::tls::{CertificateFiles, Certificates};
 use hookward::edge::unix;
 use hookward::forward::names::Names;
@@ -27,7 +28,7 @@ use hookward::policy::table::Spanned;
 use hookward::reason::Level;
 use hookward::record::{Colour, Format, Options, Record, Telemetry};
 use hookward::secret::Secret;
-use hookward::server::{Server, Startup};
+use hookward::server::{self, Server, Startup};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -180,11 +181,11 @@ impl House {
         };
         let telemetry = Telemetry::start_with(options, Box::new(Stdout(Arc::clone(&stdout)))).unwrap();
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+        let http = self.plain.iter().map(|_| loopback).collect();
+        let places = Places { https: vec![loopback], http, unix: self.unix };
         let server = Server::start(Startup {
+            sockets: Sockets::bind(&places, server::workers(&self.edge)).unwrap(),
             edge: self.edge,
-            https: vec![loopback],
-            http: self.plain.iter().map(|_| loopback).collect(),
-            unix: self.unix,
             trusted_proxies: self.plain.unwrap_or_default(),
             certificates: Some(certificates),
             policy,
@@ -194,7 +195,7 @@ impl House {
             names: self.names,
         })
         .unwrap();
-        let (address, plain) = (server.https()[0], server.http().first().copied());
+        let (address, plain) = (server.sockets().https()[0], server.sockets().http().first().copied());
         let shared = Arc::clone(server.shared());
         Running { server: Some(server), shared, telemetry, folder, stdout, roots, address, plain }
     }

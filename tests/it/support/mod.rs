@@ -9,6 +9,7 @@ pub(crate) mod delivery;
 pub(crate) mod frames;
 pub(crate) mod h2;
 pub(crate) mod house;
+pub(crate) mod served;
 
 use std::time::{Duration, Instant};
 

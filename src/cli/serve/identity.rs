@@ -1,0 +1,105 @@
+//! Whom the gateway becomes once it listens: root binds ports below 1024, and nobody serves strangers as root.
+//!
+//! **Invariant:** rights are given up before the process has a second thread, or it does not start: the system changes them thread by thread.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::lchown;
+use std::path::Path;
+
+use rustix::process::{geteuid, getuid};
+
+/// A user of this machine.
+#[derive(Debug, PartialEq, Eq)]
+struct User {
+    uid: u32,
+    gid: u32,
+    /// All of its groups.
+    groups: Vec<u32>,
+}
+
+/// Becomes this user for good, if the process is root's; else it has to be that user already. `theirs` are files that will be this user's.
+///
+/// # Errors
+/// There is no such user, the process may not become it, or it has other threads.
+pub(super) fn become_user<'f>(name: &str, theirs: impl Iterator<Item = &'f Path>) -> io::Result<()> {
+    let user = find(name, &fs::read_to_string("/etc/passwd")?, &fs::read_to_string("/etc/group")?)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "there is no such user in /etc/passwd"))?;
+    if user.uid == 0 {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it has all rights, and the point is to have few"));
+    }
+    if !is_root() {
+        let ours = getuid().as_raw() == user.uid && geteuid().as_raw() == user.uid;
+        let fault = || io::Error::new(io::ErrorKind::PermissionDenied, "only root may become another user");
+        return if ours { Ok(()) } else { Err(fault()) };
+    }
+    if fs::read_dir("/proc/self/task")?.count() != 1 {
+        return Err(io::Error::other("the process has more than one thread"));
+    }
+    for file in theirs {
+        lchown(file, Some(user.uid), Some(user.gid))?;
+    }
+    become_for_good(&user)
+}
+
+/// Gives up all other rights of the only thread that there is.
+#[cfg(target_os = "linux")]
+fn become_for_good(user: &User) -> io::Result<()> {
+    use rustix::process::{Gid, Uid};
+    use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid, set_thread_uid};
+
+    let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
+    let groups: Vec<_> = user.groups.iter().copied().map(Gid::from_raw).collect();
+    set_thread_groups(&groups)?;
+    set_thread_res_gid(gid, gid, gid)?;
+    set_thread_res_uid(uid, uid, uid)?;
+    match set_thread_uid(Uid::ROOT) {
+        Ok(()) => Err(io::Error::other("it can still become root again")),
+        Err(_) => Ok(()),
+    }
+}
+
+/// Other systems change whole processes, by calls that are not safe.
+#[cfg(not(target_os = "linux"))]
+fn become_for_good(_user: &User) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Whether the process has all rights.
+pub(super) fn is_root() -> bool {
+    geteuid().is_root()
+}
+
+/// Looks for a user in the texts of `passwd(5)` and `group(5)`.
+fn find(name: &str, passwd: &str, group: &str) -> Option<User> {
+    let fields = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|fields| fields[0] == name)?;
+    let (uid, gid) = (fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?);
+    let mut groups = vec![gid];
+    for line in group.lines() {
+        let fields: Vec<_> = line.split(':').collect();
+        let [_, _, number, members] = fields[..] else { continue };
+        if let Some(number) = number.parse().ok().filter(|_| members.split(',').any(|member| member == name)) {
+            groups.push(number);
+        }
+    }
+    groups.sort_unstable();
+    groups.dedup();
+    Some(User { uid, gid, groups })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_is_found_by_its_whole_name_with_all_its_groups() {
+        let passwd =
+            "root:x:0:0:root:/root:/bin/sh\nhookward2:x:9:9::/:\nhookward:x:998:997::/:/bin/false\nbroken:x:a:1::/:\n";
+        let group = "root:x:0:\ntls:x:50:www,hookward\nweb:x:60:hookward2\nodd\nhookward:x:997:hookward\n";
+        assert_eq!(find("hookward", passwd, group), Some(User { uid: 998, gid: 997, groups: vec![50, 997] }));
+        assert_eq!(find("root", passwd, group), Some(User { uid: 0, gid: 0, groups: vec![0] }));
+        for name in ["hookwar", "x", "", "broken"] {
+            assert_eq!(find(name, passwd, group), None, "{name}");
+        }
+    }
+}
