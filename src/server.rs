@@ -26,6 +26,7 @@ use crate::edge::registry::Registry;
 use crate::edge::serve::{Listener, Worker};
 use crate::edge::stream::Listening;
 use crate::edge::tls::{self, CertificateStore, Certificates};
+use crate::edge::turns::Turns;
 use crate::edge::unix::{self, SocketFile};
 use crate::forward::Upstreams;
 use crate::forward::names::Names;
@@ -164,6 +165,7 @@ impl Server {
                 tls: tls.clone(),
                 draining: drained.clone(),
                 registry: Arc::new(Registry::default()),
+                turns: Arc::new(Turns::default()),
                 next: AtomicU64::new(0),
             });
             thread::Builder::new().name(format!("worker-{number}")).spawn(move || work(worker, listeners))

@@ -193,14 +193,11 @@ impl Sender {
             }
             if now >= ends {
                 tally.borrow_mut().unsent += 1;
+            } else if let Ok(Ok(answer)) = tokio::time::timeout(PATIENCE, self.exchange(request)).await {
+                tally.borrow_mut().answered(answer, due.elapsed());
             } else {
-                match tokio::time::timeout(PATIENCE, self.exchange(request)).await {
-                    Ok(Ok(answer)) => tally.borrow_mut().answered(answer, due.elapsed()),
-                    Ok(Err(_)) | Err(_) => {
-                        tally.borrow_mut().failed += 1;
-                        self.stream = None;
-                    }
-                }
+                tally.borrow_mut().failed += 1;
+                self.stream = None;
             }
             due = schedule.as_mut().map_or_else(Instant::now, |schedule| due + schedule.gap());
         }

@@ -120,7 +120,7 @@ impl Gateway {
 impl Usage {
     /// How many cores were busy from `self` to `later`.
     pub fn cores(self, later: Self) -> f64 {
-        (later.cpu - self.cpu).as_secs_f64() / (later.at - self.at).as_secs_f64()
+        later.cpu.saturating_sub(self.cpu).as_secs_f64() / later.at.duration_since(self.at).as_secs_f64()
     }
 }
 

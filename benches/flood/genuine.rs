@@ -1,4 +1,4 @@
-//! The genuine sender: a few addresses, each on a connection that it keeps, and one that opens a connection for each delivery.
+//! The genuine sender: a few addresses, each on a connection that it keeps, and others that open a connection for each delivery.
 //!
 //! They are threads with blocking sockets, so that what they time is the gateway and not a runtime that is busy with the flood.
 
@@ -22,7 +22,9 @@ use crate::tally::{Answer, Tally};
 const KEPT: u8 = 8;
 /// Deliveries a second of all of them.
 const KEPT_PER_SECOND: f64 = 80.0;
-/// Deliveries a second that come on connections of their own.
+/// Senders that open a connection for each delivery, with addresses of their own.
+const FRESH: u8 = 10;
+/// Deliveries a second of all of those.
 const FRESH_PER_SECOND: f64 = 20.0;
 /// As long as GitHub waits.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -37,7 +39,7 @@ pub struct Genuine {
 /// Deliveries under way.
 pub struct Sending {
     kept: Vec<JoinHandle<Tally>>,
-    fresh: JoinHandle<Tally>,
+    fresh: Vec<JoinHandle<Tally>>,
 }
 
 /// Begins to deliver to `path` for so long.
@@ -58,20 +60,21 @@ pub fn start(gateway: &Gateway, path: &str, phase: Duration) -> Result<Sending, 
             .name(format!("genuine-{number}"))
             .spawn(move || sender.send(schedule, begins, begins + phase))
     };
-    let kept =
-        (1..=KEPT).map(|number| sender(number, true, KEPT_PER_SECOND / f64::from(KEPT))).collect::<io::Result<_>>()?;
-    Ok(Sending { kept, fresh: sender(1 + KEPT, false, FRESH_PER_SECOND)? })
+    let kept = (0..KEPT).map(|number| sender(number, true, KEPT_PER_SECOND / f64::from(KEPT)));
+    let fresh = (KEPT..KEPT + FRESH).map(|number| sender(number, false, FRESH_PER_SECOND / f64::from(FRESH)));
+    Ok(Sending { kept: kept.collect::<io::Result<_>>()?, fresh: fresh.collect::<io::Result<_>>()? })
 }
 
 impl Sending {
     /// Waits for the last answer.
     pub fn finish(self) -> Result<Genuine, Fault> {
-        let mut genuine = Genuine::default();
-        for sender in self.kept {
-            genuine.kept.add(sender.join().map_err(|_| "a sender broke")?);
-        }
-        genuine.fresh = self.fresh.join().map_err(|_| "a sender broke")?;
-        Ok(genuine)
+        let join = |senders: Vec<JoinHandle<Tally>>| {
+            senders.into_iter().try_fold(Tally::default(), |mut all, sender| {
+                all.add(sender.join().map_err(|_| "a sender broke")?);
+                Ok::<_, Fault>(all)
+            })
+        };
+        Ok(Genuine { kept: join(self.kept)?, fresh: join(self.fresh)? })
     }
 }
 
@@ -165,7 +168,7 @@ pub fn read(bytes: &[u8]) -> Option<Answer> {
             name if name.eq_ignore_ascii_case("retry-after") => answer.retry_after = true,
             name if name.eq_ignore_ascii_case("connection") => answer.close = field.value == b"close",
             name if name.eq_ignore_ascii_case("content-length") => {
-                length = std::str::from_utf8(field.value).ok()?.parse().ok()?
+                length = std::str::from_utf8(field.value).ok()?.parse().ok()?;
             }
             _ => {}
         }

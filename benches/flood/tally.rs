@@ -76,7 +76,7 @@ impl Tally {
         if self.good() == self.due() && self.due() > 0 {
             return "100 %".to_owned();
         }
-        format!("{:.2} % ({} of {})", 100.0 * per(self.good(), self.due() as f64), self.good(), self.due())
+        format!("{:.2} % ({} of {})", 100.0 * per(self.good(), per(self.due(), 1.0)), self.good(), self.due())
     }
 
     /// Refusals by status, as a cell.
