@@ -98,7 +98,7 @@ impl Sender {
                 break;
             }
             thread::sleep(due.saturating_duration_since(Instant::now()));
-            if Instant::now() >= ends {
+            if due.elapsed() >= PATIENCE {
                 tally.unsent += 1;
             } else {
                 match self.exchange(&mut stream, request) {
