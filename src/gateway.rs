@@ -197,7 +197,7 @@ impl<U: Upstream> Gateway<U> {
         let received = draft.received(presented.receive(body)?);
         let now = clock.unix_seconds();
         let authenticated = draft.authenticated(received.authenticate(now)?);
-        commitment.commit();
+        commitment.commit(draft.taken());
         let accepted = draft.accepted(authenticated.accept(limits, clock.monotonic())?);
         let validated = draft.validated(accepted.validate()?);
         let sanitized = draft.sanitized(validated.sanitize()?);

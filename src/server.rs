@@ -23,6 +23,7 @@ use crate::edge::registry::Registry;
 use crate::edge::serve::{Listener, Worker};
 use crate::edge::sockets::{BindFault, Sockets};
 use crate::edge::tls::{self, CertificateStore, Certificates};
+use crate::edge::turns::Turns;
 use crate::forward::Upstreams;
 use crate::forward::names::Names;
 use crate::gateway::confirm::Visits;
@@ -153,6 +154,7 @@ impl Server {
                 tls: tls.clone(),
                 draining: drained.clone(),
                 registry: Arc::clone(&registry),
+                turns: Arc::new(Turns::default()),
                 next: AtomicU64::new(0),
             });
             server.workers.push(spawn(&format!("worker-{number}"), move || work(worker, listeners))?);

@@ -76,6 +76,9 @@ pub const EXCESS_MAX: NonZeroU32 = NonZeroU32::new(8).expect("invariant: not zer
 /// How long the body of a delivery over its client's budget may take: slow bodies must not hold all the seats.
 pub const EXCESS_BODY_TIME: Duration = Duration::from_secs(2);
 
+/// Stands for all sources together in the table of known clients; no source has so high a number.
+const SOMEWHERE: SourceId = SourceId::new(u32::MAX);
+
 /// How old a mark gets before it is written anew: a client of a thousand deliveries a second writes one a minute.
 const REFRESH: Duration = Duration::from_mins(1);
 
@@ -136,12 +139,25 @@ impl Failures {
 
     /// Marks a client as known. On every good delivery's way: one look under a shard's lock, a write once a minute.
     pub fn succeeded(&self, source: SourceId, client: Client, now: Duration) {
+        if self.mark(source, client, now) {
+            self.mark(SOMEWHERE, client, now);
+        }
+    }
+
+    /// Whether the client authenticated to some source.
+    pub fn is_known_somewhere(&self, client: Client, now: Duration) -> bool {
+        self.known.get(&(SOMEWHERE, client), now).is_some()
+    }
+
+    /// Marks a client, unless its mark is fresh. Answers whether it was not.
+    fn mark(&self, source: SourceId, client: Client, now: Duration) -> bool {
         self.known.with(&(source, client), now, |entry| {
             let fresh = entry.get().is_some_and(|marked| now.as_secs().saturating_sub(marked) < REFRESH.as_secs());
             if !fresh {
                 entry.put(now.as_secs(), now.saturating_add(KNOWN_FOR).saturating_add(REFRESH));
             }
-        });
+            !fresh
+        })
     }
 }
 
@@ -272,6 +288,9 @@ mod tests {
             }
             fail(&failures, who, 60, at(now));
             assert_eq!(failures.enter(GITHUB, who, &excess, at(now)).is_ok(), known, "{name}");
+            assert!(failures.enter(STRIPE, who, &excess, at(now)).is_ok(), "{name}: never blocked");
+            assert_eq!(failures.is_known_somewhere(who, at(now)), known, "{name}: whatever the source");
+            assert!(!failures.is_known_somewhere(client("192.0.2.2"), at(now)), "{name}: its neighbour");
         }
     }
 
@@ -289,7 +308,7 @@ mod tests {
             }
         }
         assert_eq!(failures.tallies.held(), failures.tallies.capacity() as usize);
-        assert_eq!(failures.known.held(), 1);
+        assert_eq!(failures.known.held(), 2, "of the source, and of all");
         assert_eq!((Bounded::<Key, Tally>::ENTRY_BYTES, Bounded::<Key, u64>::ENTRY_BYTES), (64, 48));
         fail(&failures, genuine, 60, at(2));
         assert!(matches!(failures.enter(GITHUB, genuine, &excess, at(2)), Ok(Standing::Excess(_))));

@@ -71,7 +71,7 @@ pub struct Capacity {
     pub clients_max: NonZeroU32,
     /// Clients with failed authentications, 64 bytes each.
     pub failing_clients_max: NonZeroU32,
-    /// Clients that authenticated within a day, 48 bytes each.
+    /// Marks of clients that authenticated within a day, 48 bytes each: one for each source, and one for all of them.
     pub known_clients_max: NonZeroU32,
     /// Replay claims, 47 bytes each. The `burst` + `per_second` × `window_seconds` of all sources, times the secrets of each, should fit: past it,
     /// good deliveries are refused as `overloaded` until windows end.
@@ -167,6 +167,12 @@ impl Limits {
         drop(standing);
         let seat = source.in_flight.try_enter().ok_or_else(|| overloaded("in_flight_max", RETRY_SOON))?;
         Ok(Slot { _process: process, _source: Some(seat), monitored })
+    }
+
+    /// Whether some source had an authentic delivery from this address within a day.
+    #[must_use]
+    pub fn is_met(&self, peer: IpAddr, now: Duration) -> bool {
+        self.failures.is_known_somewhere(Client::from(peer), now)
     }
 
     /// Tells how a refused delivery ended. Counts against the client's failure budget if it is a fault that only

@@ -7,6 +7,7 @@ use tokio::sync::Notify;
 
 use super::activity::Activity;
 use super::guard::messages::Messages;
+use super::turns::Standing;
 use crate::auth::certificate::ClientChain;
 use crate::clock::Clock;
 use crate::forward::request::Protocol;
@@ -25,6 +26,7 @@ pub struct Connection {
     certificate: OnceLock<Option<usize>>,
     client: OnceLock<Arc<ClientChain>>,
     called: Notify,
+    known: AtomicBool,
     retired: AtomicBool,
     out_of_time: AtomicBool,
     /// HTTP/1: heads that the guard let through, and bodies that came to their end.
@@ -63,6 +65,7 @@ impl Connection {
             certificate: OnceLock::new(),
             client: OnceLock::new(),
             called: Notify::new(),
+            known: AtomicBool::new(false),
             retired: AtomicBool::new(false),
             out_of_time: AtomicBool::new(false),
             passed: AtomicU32::new(0),
@@ -84,6 +87,17 @@ impl Connection {
     /// Waits for a [`call`](Self::call).
     pub async fn called(&self) {
         self.called.notified().await;
+    }
+
+    /// What is known of whoever is at the other end, from what came last.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        if self.known.load(Ordering::Relaxed) { Standing::Known } else { Standing::Stranger }
+    }
+
+    /// Changes it.
+    pub fn stands(&self, standing: Standing) {
+        self.known.store(standing == Standing::Known, Ordering::Relaxed);
     }
 
     /// Asks the connection to end when what is under way is answered (HTTP/2: GOAWAY).

@@ -20,6 +20,7 @@ use super::connection::Connection;
 use super::guard::Fault;
 use super::serve::Worker;
 use super::tls::CertificateStore;
+use super::turns::Standing;
 use crate::delivery::HostMatch;
 use crate::forward::Upstreams;
 use crate::gateway::{Arrival, Detachable, Gateway, Peer};
@@ -207,7 +208,9 @@ impl Future for Answering {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut reply = match &mut self.answer {
             Answer::Delivery(delivery) => {
-                let Ok(reply) = ready!(Pin::new(delivery).poll(context));
+                let Ok(reply) = ready!(Pin::new(&mut *delivery).poll(context));
+                let standing = if delivery.is_proven() { Standing::Known } else { Standing::Stranger };
+                self.active.0.stands(standing);
                 reply
             }
             Answer::Refused(reply) => reply.take().unwrap_or_else(reply::panicked),

@@ -4,7 +4,7 @@
 //! upstream connections. On the path of a delivery workers share the policy snapshot, sharded counters and the sharded limiter tables, and nothing else.
 //!
 //! Reading order: [`sockets`], [`listen`] and [`unix`] (where it listens), [`stream`] (what is accepted), [`serve`] (a worker's loop and one connection), [`caps`], [`connection`], [`activity`] and [`registry`]
-//! (deadlines), [`handshakes`], [`socket`], [`tls`], [`client_certificate`], [`guard`] (what the HTTP library gets to see), `http` and `entrance` (its requests).
+//! (deadlines), [`handshakes`], [`turns`] (who is read first), [`socket`], [`tls`], [`client_certificate`], [`guard`] (what the HTTP library gets to see), `http` and `entrance` (its requests).
 //!
 //! **Invariant:** the accept loop outlives every error. **Invariant:** no wait is without a deadline.
 
@@ -23,6 +23,7 @@ pub mod socket;
 pub mod sockets;
 pub mod stream;
 pub mod tls;
+pub mod turns;
 pub mod unix;
 
 use std::time::Duration;

@@ -22,6 +22,7 @@ use super::registry::Registry;
 use super::socket::Socket;
 use super::stream::{Acceptor, Listening, Owner, Stream};
 use super::tls::{self, CertificateStore};
+use super::turns::{Standing, Turns};
 use crate::auth::certificate::ClientChain;
 use crate::forward::Upstreams;
 use crate::forward::request::Protocol;
@@ -60,6 +61,8 @@ pub struct Worker {
     pub draining: watch::Receiver<bool>,
     /// Its connections.
     pub registry: Arc<Registry>,
+    /// In which order they are read.
+    pub turns: Arc<Turns>,
     /// Numbers its connections.
     pub next: AtomicU64,
 }
@@ -86,6 +89,8 @@ impl Worker {
             let socket = Acceptor::new(listener.socket)?;
             accepting.push(tokio::spawn(Arc::clone(&self).accept(socket, listener.protocol, listener.owner)));
         }
+        let turns = Arc::clone(&self.turns);
+        tokio::spawn(async move { turns.renew().await });
         let mut draining = self.draining.clone();
         let mut began: Option<Instant> = None;
         loop {
@@ -158,7 +163,11 @@ impl Worker {
             Err(limit) => return self.record(peer, &Rejection::new(Reason::Overloaded).fact("limit", limit), None),
         };
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let connection = Arc::new(Connection::new(peer, protocol, self.gateway.shared().clock.clone()));
+        let shared = self.gateway.shared();
+        let connection = Arc::new(Connection::new(peer, protocol, shared.clock.clone()));
+        if shared.limits.is_met(peer.ip(), shared.clock.monotonic()) {
+            connection.stands(Standing::Known);
+        }
         let worker = Arc::clone(self);
         let served = Arc::clone(&connection);
         let task = tokio::spawn(async move { worker.serve(stream, served, place, id).await });
@@ -171,7 +180,7 @@ impl Worker {
     async fn serve(self: Arc<Self>, stream: Stream, connection: Arc<Connection>, _place: Place, id: u64) {
         let _counted = self.gateway.recorder().connection();
         let _registered = Registered { registry: &self.registry, id };
-        let socket = Socket::new(stream, Arc::clone(&connection));
+        let socket = Socket::new(stream, Arc::clone(&connection), Arc::clone(&self.turns));
         let served = match (connection.protocol, &self.tls) {
             (Protocol::Http, _) => serve_http1(&self, socket, &connection).await,
             (Protocol::Https, Some((config, store))) => self.https(socket, config, store, &connection).await,

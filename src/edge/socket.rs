@@ -1,4 +1,4 @@
-//! The socket itself, under TLS: it notes how long a client takes nothing, and closes so that the last answer arrives.
+//! The socket itself, under TLS: it is read when it is its turn, notes how long a client takes nothing, and closes so that the last answer arrives.
 //!
 //! A socket that is closed while bytes of the client's are unread is reset, and the client may lose the answer that it was about to read (RFC 9112 §9.6).
 //! So where more may come, only the way out is shut; what comes in is read and forgotten until the client closes too, within bounds.
@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::connection::Connection;
 use super::stream::Stream;
+use super::turns::{Ticket, Turns};
 
 /// What can be waited for without a buffer.
 pub trait Readable {
@@ -33,6 +34,9 @@ impl<S: Readable> Readable for Box<S> {
 pub struct Socket {
     stream: Stream,
     connection: Arc<Connection>,
+    turns: Arc<Turns>,
+    /// Its place in line, while it waits to be read.
+    ticket: Option<Ticket>,
     closing: Closing,
 }
 
@@ -45,10 +49,10 @@ enum Closing {
 }
 
 impl Socket {
-    /// The socket of this connection.
+    /// The socket of this connection, among those that take `turns`.
     #[must_use]
-    pub const fn new(stream: Stream, connection: Arc<Connection>) -> Self {
-        Self { stream, connection, closing: Closing::Open }
+    pub const fn new(stream: Stream, connection: Arc<Connection>, turns: Arc<Turns>) -> Self {
+        Self { stream, connection, turns, ticket: None, closing: Closing::Open }
     }
 
     /// Notes whether the client takes what is written.
@@ -69,12 +73,12 @@ impl Readable for Socket {
 }
 
 impl AsyncRead for Socket {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        // No turn is wasted on a socket that has nothing to say.
+        ready!(this.stream.poll_read_ready(context))?;
+        ready!(this.turns.poll(this.connection.standing(), &mut this.ticket, context));
+        Pin::new(&mut this.stream).poll_read(context, buffer)
     }
 }
 

@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -17,17 +17,31 @@ use http_body::Body;
 use super::{Arrival, Gateway, Upstream};
 use crate::reply::{self, Reply};
 
-/// Whether a delivery has to be finished although nobody waits for its answer.
+/// Whether a delivery has to be finished although nobody waits for its answer, and for whom.
 #[derive(Debug, Clone, Default)]
-pub struct Commitment(Arc<AtomicBool>);
+pub struct Commitment(Arc<AtomicU8>);
+
+/// Whose delivery was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Taken {
+    /// Anybody's: the policy asks for no proof.
+    Unproven = 1,
+    /// That of somebody with the secret.
+    Proven = 2,
+}
 
 impl Commitment {
-    pub(super) fn commit(&self) {
-        self.0.store(true, Ordering::Relaxed);
+    pub(super) fn commit(&self, taken: Taken) {
+        self.0.store(taken as u8, Ordering::Relaxed);
     }
 
     fn is_made(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.load(Ordering::Relaxed) != 0
+    }
+
+    fn is_proven(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == Taken::Proven as u8
     }
 }
 
@@ -47,6 +61,12 @@ impl Detachable {
         let shared = commitment.clone();
         let delivery = async move { gateway.deliver(request, &arrival, &shared).await };
         Self { delivery: Some(Box::pin(delivery)), commitment }
+    }
+
+    /// Whether the sender was found to have the secret.
+    #[must_use]
+    pub fn is_proven(&self) -> bool {
+        self.commitment.is_proven()
     }
 }
 

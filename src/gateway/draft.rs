@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::request::Parts;
 
 use super::client::Client;
+use super::detach::Taken;
 use super::diagnose::{Refused, Room};
 use super::{Arrival, Gateway, Shared, Upstream};
 use crate::admit::permit::Permit;
@@ -132,6 +133,11 @@ impl<'d, U: Upstream> Draft<'d, U> {
         let proof = authenticated.proof();
         self.proven = proof.map(|proof| Proven { scheme: proof.scheme(), secret_id: proof.secret_id_kept() });
         authenticated
+    }
+
+    /// Whose delivery it is, once it was authenticated.
+    pub(super) const fn taken(&self) -> Taken {
+        if self.proven.is_some() { Taken::Proven } else { Taken::Unproven }
     }
 
     pub(super) fn validated(&mut self, mut validated: Validated<'d>) -> Validated<'d> {

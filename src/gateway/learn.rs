@@ -27,7 +27,7 @@ impl<U: Upstream> Gateway<U> {
         let shared = &self.shared;
         // The semaphore is never closed.
         let Ok(_turn) = shared.learning.acquire().await else { return Reason::HandshakeRefused.into() };
-        commitment.commit();
+        commitment.commit(draft.taken());
         let now = shared.clock.unix_seconds();
         match tokio::task::spawn_blocking(move || learn::keep(&file, &secret, now)).await {
             Ok(Ok(())) => {

@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use hookward::delivery::HostMatch;
+use hookward::edge::turns::TURNS;
 use hookward::forward::pool::{Exchange, ExchangeFault, Outbound};
 use hookward::forward::request::Protocol;
 use hookward::gateway::{Arrival, Detachable, Gateway};
@@ -354,6 +355,50 @@ async fn what_came_together_is_judged_before_the_first_of_it_is_sent() {
     });
     assert_eq!((good.unwrap().status().as_u16(), stale.unwrap().status().as_u16()), (200, 401));
     assert_eq!(*happened.lock().unwrap(), ["judged", "sent"]);
+}
+
+/// Who is read first where not all can be: whose last delivery was proven, and whose address is known by one.
+#[tokio::test]
+async fn only_a_proven_delivery_makes_its_sender_known() {
+    let forged =
+        || Delivery::github("push", "{}").replace("x-hub-signature-256", &format!("sha256={}", "0".repeat(64)));
+    let monitored = "[mode]\nauth = \"monitor\"\nbecause = \"moving\"\n";
+    for (name, more, delivery, status, proven) in [
+        ("genuine", "", Delivery::github("push", "{}"), 200, true),
+        ("forged", "", forged(), 401, false),
+        ("forged, and authentication is only monitored", monitored, forged(), 200, false),
+        ("genuine, to another path", "", Delivery::github("push", "{}").target("/hooks/other"), 404, false),
+    ] {
+        let house = House::with("github", &github(&App::start(), more)).start();
+        let upstream = service_fn(|_: Outbound| {
+            let head = Response::new(()).into_parts().0;
+            ready(Ok::<_, ExchangeFault>(Exchange { head, body: Bytes::new(), attempts: 1 }))
+        });
+        let gateway = Gateway::new(Arc::clone(house.shared()), upstream, house.server().telemetry().recorder());
+        let mut delivery = Detachable::new(Arc::clone(&gateway), request(&delivery), local());
+        assert!(!delivery.is_proven(), "{name}: before it is judged");
+        let Ok(answer) = (&mut delivery).await;
+        assert_eq!((answer.status().as_u16(), delivery.is_proven()), (status, proven), "{name}");
+        let met = |address: [u8; 4]| house.shared().limits.is_met(address.into(), house.shared().clock.monotonic());
+        assert_eq!((met([127, 0, 0, 1]), met([127, 0, 0, 2])), (proven, false), "{name}");
+    }
+}
+
+/// More connections at once than are read in one round, known ones and strangers: nobody is forgotten.
+#[test]
+fn every_connection_has_its_turn_however_many_have_something_to_say() {
+    let gateway = House::with("github", &github(&App::start(), "")).edge(|edge| edge.workers = Some(1)).start();
+    let forged = Delivery::github("push", "{}").replace("x-hub-signature-256", &format!("sha256={}", "0".repeat(64)));
+    let deliveries = [(Delivery::github("push", "{}"), 200), (forged, 401)];
+    let mut connections: Vec<_> = (0..3 * TURNS / 2).map(|_| gateway.connect()).collect();
+    for round in 0..2 {
+        for (connection, (delivery, _)) in connections.iter_mut().zip(deliveries.iter().cycle()) {
+            connection.write(&delivery.bytes());
+        }
+        for (connection, (_, status)) in connections.iter_mut().zip(deliveries.iter().cycle()) {
+            assert_eq!(connection.answer().status, *status, "round {round}");
+        }
+    }
 }
 
 /// A gateway of which a defect met one delivery, which was then sent again. `first` is done before.
