@@ -1,9 +1,11 @@
 //! TLS: certificates chosen by SNI, swapped without dropping a connection.
 //!
-//! TLS 1.2 and 1.3 with aws-lc-rs; the protocol above is chosen by ALPN alone. No early data: a replayed first flight would be a replayed delivery.
+//! What is spoken is listed in `posture`; the protocol above is chosen by ALPN alone. No early data: a replayed first flight would be a replayed delivery.
 
 mod kept;
+mod posture;
 mod stream;
+pub mod tickets;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -23,8 +25,11 @@ use rustls::{InconsistentKeys, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite};
 use webpki::EndEntityCert;
 
-use super::client_certificate::{AnyCertificate, InForce, Tickets};
+use super::client_certificate::{AnyCertificate, InForce};
+use crate::clock::Clock;
+use crate::policy::gateway_config::TlsProfile;
 pub use stream::TlsStream;
+use tickets::Tickets;
 
 /// The application protocols offered, best first.
 const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -238,14 +243,19 @@ impl fmt::Debug for Certificates {
 ///
 /// # Errors
 /// Only if the crypto library cannot make what it always makes (random numbers for session tickets).
-pub fn server_config(store: Arc<CertificateStore>, in_force: InForce) -> Result<Arc<ServerConfig>, rustls::Error> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
+pub fn server_config(
+    store: Arc<CertificateStore>,
+    in_force: InForce,
+    profile: TlsProfile,
+    clock: Clock,
+) -> Result<Arc<ServerConfig>, rustls::Error> {
+    let mut config = ServerConfig::builder_with_provider(Arc::new(posture::provider()))
+        .with_protocol_versions(posture::versions(profile))?
         .with_client_cert_verifier(Arc::new(AnyCertificate::new(in_force.clone())))
         .with_cert_resolver(store);
     config.alpn_protocols = ALPN.iter().map(|protocol| protocol.to_vec()).collect();
-    config.ticketer = Arc::new(Tickets::new(in_force)?);
+    config.ignore_client_order = true;
+    config.ticketer = Arc::new(Tickets::new(in_force, clock)?);
     // Sessions are kept by clients alone, in tickets.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.max_early_data_size = 0;

@@ -82,6 +82,17 @@ pub struct EdgeConfig {
     pub drain_time: Duration,
     /// Absent: one for each core.
     pub workers: Option<usize>,
+    pub tls_profile: TlsProfile,
+}
+
+/// What of TLS is spoken, in the words of Mozilla's "Server Side TLS".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TlsProfile {
+    /// TLS 1.2 and 1.3.
+    #[default]
+    Intermediate,
+    /// TLS 1.3 alone.
+    Modern,
 }
 
 /// One `[[tls]]`.
@@ -295,7 +306,9 @@ fn parse_socket_path(text: &str, directory: &Path) -> Result<PathBuf, Fault> {
 }
 
 fn read_edge(edge: &mut Reader<'_>) -> EdgeConfig {
-    let config = EdgeConfig::of(|bound| edge.bound(bound));
+    let tls_profile =
+        edge.one_of("tls_profile", TLS_PROFILES).map_or_else(TlsProfile::default, |profile| profile.value);
+    let config = EdgeConfig { tls_profile, ..EdgeConfig::of(|bound| edge.bound(bound)) };
     let (uri, head) = (config.uri_bytes_max, config.head_bytes_max);
     if uri > head {
         let span = edge.key_span(URI_BYTES_MAX.key).or_else(|| edge.key_span(HEAD_BYTES_MAX.key));
@@ -394,6 +407,7 @@ impl EdgeConfig {
             response_bytes_max: value(&RESPONSE_BYTES_MAX).size(),
             drain_time: value(&DRAIN_SECONDS).seconds(),
             workers: Some(value(&WORKERS).size()).filter(|&workers| workers > 0),
+            tls_profile: TlsProfile::default(),
         }
     }
 }
@@ -411,6 +425,9 @@ impl Default for LogConfig {
 }
 
 const UNIX_MODES: &[(&str, u32)] = &[("0600", 0o600), ("0660", UNIX_MODE), ("0666", 0o666)];
+
+const TLS_PROFILES: &[(&str, TlsProfile)] =
+    &[("intermediate", TlsProfile::Intermediate), ("modern", TlsProfile::Modern)];
 
 const LOG_FORMATS: &[(&str, LogFormat)] =
     &[("auto", LogFormat::Auto), ("text", LogFormat::Text), ("json", LogFormat::Json)];
@@ -440,7 +457,7 @@ mod tests {
         let (config, found) = check(
             "[listen]\nhttps = ['0.0.0.0:8443', '[::]:8443']\nhttp = ['127.0.0.1:80']\ntrusted_proxies = ['10.0.0.0/8', '::1']\n\
              unix = ['/run/hookward.sock', 'h.sock']\nunix_mode = '0600'\n\
-             [edge]\nconnections_max = 5\nhead_seconds = 3\nworkers = 2\n\
+             [edge]\nconnections_max = 5\nhead_seconds = 3\nworkers = 2\ntls_profile = 'modern'\n\
              [[tls]]\ncertificate = 'a.pem'\nkey = '/b.key'\nnames = ['Hooks.example.com', '*.example.com']\n\
              [[tls]]\ncertificate = 'c.pem'\nkey = 'd.key'\n\
              [rejects]\nfile = 'logs/r.jsonl'\nfiles_max = 3\n[log]\nformat = 'json'\nlevel = 'debug'\n[admin]\nlisten = '127.0.0.1:9700'\n",
@@ -454,6 +471,7 @@ mod tests {
             connections_max: 5,
             head_time: Duration::from_secs(3),
             workers: Some(2),
+            tls_profile: TlsProfile::Modern,
             ..EdgeConfig::default()
         };
         assert_eq!(config.edge, edge);
@@ -503,6 +521,7 @@ mod tests {
             ),
             ("[listen]\ntrusted_proxies = ['10.0.0.1/8']", "2:20: \"10.0.0.1/8\" has bits set after its first 8"),
             ("[edge]\nconnections_max = 0", "2:19: connections_max is 0, must be 1..=1_000_000"),
+            ("[edge]\ntls_profile = 'old'", "2:15: unknown tls_profile \"old\""),
             ("[edge]\nconnections_maz = 1", "2:1: unknown key \"connections_maz\" in edge"),
             ("[edge]\nuri_bytes_max = 20_000", "2:1: uri_bytes_max is 20000, more than head_bytes_max, which is 16384"),
             ("[edge]\nhead_bytes_max = 1_024", "2:1: uri_bytes_max is 2048, more than head_bytes_max, which is 1024"),

@@ -30,4 +30,5 @@ mod reload;
 mod scale;
 mod schema;
 mod secrets;
+mod tls;
 mod unix;
