@@ -1,6 +1,7 @@
 //! `hookward serve`: runs the gateway until it is told to stop.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::setup::{Setup, Trouble, certificate_files};
+use crate::acme::Acme;
 use crate::admin::{self, Admin};
 use crate::admit::networks::Networks;
 use crate::clock::Clock;
@@ -77,10 +79,17 @@ pub fn run(_arguments: &Arguments, config_file: &Path) -> Result<(), Trouble> {
         telemetry.event(Level::Info, "listening", &[("protocol", &"admin"), ("address", &address)]);
     }
     tell_weakened(&telemetry, &server.shared().policy.load());
+    tell_certificates(&server);
+    let acme = acme(&server, &config).map_err(|error| Trouble::Other(format!("cannot set up [acme]: {error}")))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Trouble::Other(format!("cannot start: {error}")))?;
     runtime.block_on(async {
+        let renewals = acme.map(|acme| tokio::spawn(renew(acme, telemetry.clone())));
         control(&server, config_file, watched(config_file, &config, named), admin).await?;
+        // Nobody could look at a proof any more.
+        if let Some(renewals) = renewals {
+            renewals.abort();
+        }
         telemetry.event(Level::Info, "draining", &[]);
         // The private listener goes on answering meanwhile.
         tokio::task::spawn_blocking(move || server.stop()).await.map_err(|error| Trouble::Other(error.to_string()))
@@ -99,6 +108,29 @@ fn tell_weakened(telemetry: &Telemetry, policy: &Policy) {
             telemetry.event(Level::Warn, "stages are only monitored", &fields);
         }
     }
+}
+
+/// Until when they are good, for the metrics.
+fn tell_certificates(server: &Server) {
+    if let Some(store) = server.certificates() {
+        server.telemetry().certificates(store.expiries());
+    }
+}
+
+/// What keeps the certificate of `[acme]` fresh.
+fn acme(server: &Server, config: &GatewayConfig) -> io::Result<Option<Acme>> {
+    let (Some(acme), Some(store)) = (&config.acme, server.certificates()) else { return Ok(None) };
+    let clock = server.shared().clock.clone();
+    let acme = Acme::open(acme.clone(), Arc::clone(store), server.telemetry().clone(), clock)?;
+    if let Some(address) = acme.http() {
+        server.telemetry().event(Level::Info, "listening", &[("protocol", &"acme"), ("address", &address)]);
+    }
+    Ok(Some(acme))
+}
+
+async fn renew(acme: Acme, telemetry: Telemetry) {
+    let Err(error) = acme.run().await;
+    telemetry.event(Level::Error, "certificates are not renewed", &[("error", &error)]);
 }
 
 fn bind_admin(address: SocketAddr) -> Result<std::net::TcpListener, Trouble> {
@@ -228,7 +260,8 @@ fn reload(server: &Server, config_file: &Path) -> Option<Watched> {
         (Some(policy), Ok(certificates)) if !loaded.diagnostics.has_errors() => {
             let sources = policy.sources().len();
             if let (Some(store), Some(certificates)) = (server.certificates(), certificates) {
-                store.swap(certificates);
+                store.swap(&certificates);
+                tell_certificates(server);
             }
             tell_weakened(telemetry, &policy);
             server.shared().policy.store(Arc::new(policy));

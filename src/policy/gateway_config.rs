@@ -6,6 +6,8 @@
 //!
 //! **Invariant:** a [`GatewayConfig`] that came with errors is good for finding more of them, never for serving.
 
+mod acme;
+
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -13,6 +15,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use self::acme::read_acme;
+pub use self::acme::{AcmeChallenge, AcmeConfig};
 use crate::policy::diagnostic::{Diagnostics, SourceFile};
 use crate::policy::table::parse::{Fault, parse_network, parse_path, parse_socket_address};
 use crate::policy::table::{self, Bound, Reader, Setting, Spanned};
@@ -26,6 +30,8 @@ pub struct GatewayConfig {
     pub edge: EdgeConfig,
     /// `[[tls]]`: certificates; the first is the default.
     pub tls: Vec<TlsConfig>,
+    /// `[acme]`: a certificate that is issued while the gateway runs.
+    pub acme: Option<AcmeConfig>,
     /// `[policies]`: where the sources are. Absent only after an error.
     pub policies: Option<PoliciesConfig>,
     /// `[rejects]`: the rejected log.
@@ -245,10 +251,17 @@ pub const NAMES_MAX: usize = 256;
 pub fn read_gateway(file: &SourceFile, diagnostics: &mut Diagnostics) -> Option<GatewayConfig> {
     table::read(file, diagnostics, |top| {
         top.require("policies");
+        let listen = top.table("listen", read_listen);
+        let acme = top.table("acme", read_acme).flatten();
+        if acme.is_some() && listen.as_ref().is_some_and(|listen| listen.https.is_empty()) {
+            let fault = Fault::new("acme needs an https listener");
+            top.error(top.key_span("acme"), fault.hint("add [listen] https, or take [acme] out"));
+        }
         GatewayConfig {
-            listen: top.table("listen", read_listen),
+            listen,
             edge: top.table("edge", read_edge).unwrap_or_default(),
             tls: top.tables("tls", CERTIFICATES_MAX, read_tls).map(|tls| tls.value).unwrap_or_default(),
+            acme,
             policies: top.table("policies", read_policies).flatten(),
             rejects: top.table("rejects", read_rejects).flatten(),
             log: top.table("log", read_log).unwrap_or_default(),

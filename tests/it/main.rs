@@ -12,6 +12,7 @@
 
 mod support;
 
+mod acme;
 mod bodies;
 mod cli;
 mod defects;
