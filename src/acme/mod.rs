@@ -1,10 +1,10 @@
 //! A certificate that an authority issues while the gateway runs, and renews ahead of time (ACME, RFC 8555).
 //!
-//! [`Acme`] is a clockwork beside the gateway, in the control thread: when it is time it makes one attempt ([`order`]), puts the certificate in force, keeps it
-//! ([`state`]) and says how it went. The proofs that names are ours are shown by the TLS listener ([`tls::challenge`](crate::edge::tls::challenge)) or by a
-//! listener of their own ([`http`]). No worker waits for any of it.
+//! [`Acme`] is a clockwork beside the gateway, in the control thread: when it is time it makes one attempt (`order`), puts the certificate in force, keeps it
+//! (`state`) and says how it went. The proofs that names are ours are shown by the TLS listener ([`tls::challenge`](crate::edge::tls::challenge)) or by a
+//! listener of their own (`http`). No worker waits for any of it.
 //!
-//! Reading order: here, [`order`], [`state`], [`client`] (the way to the authority), [`http`].
+//! Reading order: here, `order`, `state`, `client` (the way to the authority), `http`.
 //!
 //! **Invariant:** an attempt that fails leaves the certificate that is in force alone.
 //! **Invariant:** between two attempts there are at least [`ATTEMPT_SECONDS_MIN`], restarts or not: authorities lock out who hammers them.

@@ -107,6 +107,18 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_too_large_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let is_read = |bytes: u64| {
+            fs::write(&path, vec![b' '; usize::try_from(bytes).unwrap()]).unwrap();
+            read(&path).is_some()
+        };
+        assert_eq!([FILE_BYTES_MAX - 1, FILE_BYTES_MAX, FILE_BYTES_MAX + 1].map(is_read), [true, true, false]);
+        assert!(read(folder.path()).is_none(), "a directory");
+    }
+
+    #[test]
     fn what_is_no_number_was_no_attempt() {
         let folder = tempfile::tempdir().unwrap();
         let state = State::open(folder.path(), "https://a.example/").unwrap();

@@ -363,6 +363,16 @@ fn a_proof_that_does_not_convince_is_told_with_its_name_and_a_kind_that_is_not_t
 }
 
 #[test]
+fn an_answer_longer_than_any_authority_gives_is_not_read() {
+    for (bytes, orders) in [((1 << 20) - 1, 1), (1 << 20, 1), ((1 << 20) + 1, 0)] {
+        let mut issued = Issued::start("tls-alpn-01");
+        issued.authority.set(Mood::Wordy(bytes));
+        issued.step();
+        assert_eq!(issued.authority.counts().1, orders, "{bytes}");
+    }
+}
+
+#[test]
 fn attempts_are_counted_over_restarts() {
     let mut issued = Issued::start("tls-alpn-01");
     issued.authority.set(Mood::RateLimited);

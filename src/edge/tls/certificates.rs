@@ -118,7 +118,7 @@ impl Certificates {
         if faults.is_empty() { Ok(certificates) } else { Err(faults) }
     }
 
-    /// One more, behind the others, that is still to be [issued](CertificateStore::issue): handshakes for these names fail until it is.
+    /// One more, behind the others, that is still to be [issued](super::CertificateStore::issue): handshakes for these names fail until it is.
     #[must_use]
     pub fn awaiting(mut self, names: &[String]) -> Self {
         self.issued = Some((self.served.len(), names.to_vec()));

@@ -51,6 +51,9 @@ const DIRECTORY_URL: &str = "https://acme-v02.api.letsencrypt.org/directory";
 /// Names of the certificate: as many as the usual authority takes.
 const DOMAINS_MAX: usize = 100;
 
+/// Bytes of a contact.
+const CONTACT_BYTES_MAX: usize = 320;
+
 /// Contacts of an account.
 const CONTACTS_MAX: usize = 10;
 
@@ -117,7 +120,7 @@ fn parse_directory_url(text: &str) -> Result<String, Fault> {
 fn parse_contact(text: &str) -> Result<String, Fault> {
     let address = text.strip_prefix("mailto:").unwrap_or_default();
     let is_address = address.split_once('@').is_some_and(|(user, host)| !user.is_empty() && !host.is_empty());
-    if !is_address || text.len() > 320 || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+    if !is_address || text.len() > CONTACT_BYTES_MAX || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(Fault::new(format!("{text:?} is not a contact")).hint("such as \"mailto:hooks@example.com\""));
     }
     Ok(text.to_owned())
@@ -169,6 +172,23 @@ mod tests {
     }
 
     #[test]
+    fn there_are_at_most_so_many_names_and_contacts_and_a_contact_is_short() {
+        let list = |count: usize, of: fn(usize) -> String| (0..count).map(of).collect::<Vec<_>>().join("', '");
+        let domains = |count| {
+            let names = list(count, |number| format!("a{number}.example"));
+            check("", &format!("domains = ['{names}']\naccept_terms = true\nstate = 's'")).1.is_empty()
+        };
+        assert_eq!([99, 100, 101].map(domains), [true, true, false]);
+        let contacts = |count| {
+            let contacts = list(count, |number| format!("mailto:a{number}@b.example"));
+            check("", &format!("{GOOD}contact = ['{contacts}']")).1.is_empty()
+        };
+        assert_eq!([9, 10, 11].map(contacts), [true, true, false]);
+        let length = |length: usize| parse_contact(&format!("mailto:{}@b.example", "a".repeat(length - 17))).is_ok();
+        assert_eq!([319, 320, 321].map(length), [true, true, false]);
+    }
+
+    #[test]
     fn each_fault_is_told_at_its_place() {
         let listen = "[listen]\nunix = ['a']\n";
         let rows = [
@@ -202,7 +222,7 @@ mod tests {
                 ],
             ),
             ("", "domains = ['a.b', 'A.b']\naccept_terms = true\nstate = 's'", vec!["4:19: \"a.b\" stands here twice"]),
-            (listen, GOOD, vec!["5:1: acme needs an https listener"]),
+            (listen, GOOD, vec!["5:2: acme needs an https listener"]),
         ];
         for (listen, text, expected) in rows {
             assert_eq!(check(listen, text).1, expected, "{text}");

@@ -34,6 +34,8 @@ pub(crate) enum Mood {
     Forgetful,
     /// What it issues is over already.
     Late,
+    /// Its directory has so many bytes.
+    Wordy(usize),
 }
 
 /// A running authority.
@@ -187,7 +189,13 @@ impl Inner {
         match (method, path) {
             ("GET", "/directory") => {
                 let place = |name| format!("{}/{name}", self.base);
-                ok(&json!({ "newNonce": place("nonce"), "newAccount": place("account"), "newOrder": place("order") }))
+                let places =
+                    json!({ "newNonce": place("nonce"), "newAccount": place("account"), "newOrder": place("order") });
+                let mut reply = ok(&places);
+                if let Mood::Wordy(bytes) = self.books().mood {
+                    reply.body.push_str(&" ".repeat(bytes - reply.body.len()));
+                }
+                reply
             }
             ("HEAD", "/nonce") => ok(&Value::Null),
             ("POST", _) => match self.signed(path, body) {
@@ -451,6 +459,13 @@ fn tls_proof(gateway: SocketAddr, name: &str, authorization: &str) -> io::Result
     if !has(&certificate, &extension) {
         return Err(io::Error::other("another proof"));
     }
+    // Nobody else sees it, and nobody sees another as a proof.
+    for protocols in [&[b"http/1.1" as &[u8]][..], &[b"acme-tls/1", b"http/1.1"], &[]] {
+        let shown = challenged(gateway, name, protocols).ok();
+        let shown = shown.map(|(session, _)| session.peer_certificates().unwrap()[0].clone());
+        assert!(shown.is_none_or(|shown| !has(&shown, &oid)), "{protocols:?}");
+    }
+    assert!(challenged(gateway, "nobody.example", &[b"acme-tls/1"]).is_err());
     // Whatever is sent then, nothing is answered.
     let mut stream = rustls::Stream::new(&mut session, &mut socket);
     let _ = stream.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n");
