@@ -25,7 +25,7 @@
 //! # Directions
 //!
 //! Ground floor ([`reason`], [`rejection`], [`secret`], [`clock`], [`header`], [`bounded`], [`request_record`]) ← [`payload`] ← [`auth`], [`sanitize`] ←
-//! [`policy`] and [`admit`] ← [`delivery`] ← [`forward`], [`record`], [`receive`], [`reply`], [`tapped`] ← [`gateway`], [`offline`], [`schema_tools`] ← [`edge`], [`admin`] ← [`server`] ← [`cli`].
+//! [`policy`] and [`admit`] ← [`delivery`] ← [`forward`], [`record`], [`receive`], [`reply`], [`tapped`] ← [`gateway`], [`offline`], [`schema_tools`] ← [`edge`], [`admin`] ← [`acme`], [`server`] ← [`cli`].
 //! Nobody imports from the right, but for `policy`, which compiles what `forward` follows ([`forward::headers`], [`forward::names`], [`forward::sign`], [`forward::target`]).
 
 pub mod bounded;
@@ -59,6 +59,7 @@ pub mod schema_tools;
 pub mod admin;
 pub mod edge;
 
+pub mod acme;
 pub mod server;
 
 pub mod cli;

@@ -5,7 +5,7 @@
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::Full;
@@ -18,6 +18,7 @@ use crate::rejection::Rejection;
 pub type Reply = Response<Full<Bytes>>;
 
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
+const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
 /// The id of a delivery, where the answer has no body to say it in.
@@ -56,6 +57,7 @@ pub fn refused(rejection: &Rejection, delivery: &str) -> Reply {
     let mut reply = Response::new(Full::new(problem(row.class, status, delivery)));
     *reply.status_mut() = status;
     reply.headers_mut().insert(CONTENT_TYPE, PROBLEM);
+    reply.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
     if row.connection == Connection::Close {
         reply.headers_mut().insert(CONNECTION, CLOSE);
     }

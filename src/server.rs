@@ -112,7 +112,8 @@ impl Server {
         let tls = match &store {
             Some(store) => {
                 let in_force = InForce::of(Arc::clone(&shared), |shared| &shared.policy);
-                let config = tls::server_config(Arc::clone(store), in_force)?;
+                let clock = shared.clock.clone();
+                let config = tls::server_config(Arc::clone(store), in_force, startup.edge.tls_profile, clock)?;
                 Some((config, Arc::clone(store)))
             }
             None => None,

@@ -83,8 +83,9 @@ const BOUNDS: [(&str, &str, &Bound); 45] = [
 const WITHOUT_DEFAULT: [&str; 3] = [POSITION.key, AGE.key, sanitize::TRUNCATE_CHARACTERS.key];
 
 /// The files in which keys are read.
-const READERS: [&str; 7] = [
+const READERS: [&str; 8] = [
     "src/policy/gateway_config.rs",
+    "src/policy/gateway_config/acme.rs",
     "src/policy/scheme.rs",
     "src/policy/source_config.rs",
     "src/policy/source_config/auth.rs",

@@ -81,6 +81,9 @@ impl Admin {
             "/readyz" if self.shared.limits.is_draining() => {
                 (StatusCode::SERVICE_UNAVAILABLE, "text/plain", "draining\n".to_owned())
             }
+            "/readyz" if self.telemetry.is_certificate_awaited() => {
+                (StatusCode::SERVICE_UNAVAILABLE, "text/plain", "no certificate yet\n".to_owned())
+            }
             "/readyz" => (StatusCode::OK, "text/plain", "ready\n".to_owned()),
             "/metrics" => (StatusCode::OK, Telemetry::METRICS_TYPE, self.telemetry.metrics_text()),
             _ => (StatusCode::NOT_FOUND, "text/plain", "there are /healthz, /readyz and /metrics\n".to_owned()),

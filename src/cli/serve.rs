@@ -7,7 +7,8 @@ mod process;
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
-use std::net::SocketAddr;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::setup::{Setup, Trouble, certificate_files};
+use crate::acme::{self, Acme};
 use crate::admin::{self, Admin};
 use crate::admit::networks::Networks;
 use crate::clock::Clock;
@@ -61,6 +63,7 @@ pub fn run(_arguments: &Arguments, config_file: &Path) -> Result<(), Trouble> {
     };
     let sockets = sockets(&listen, &config.edge)?;
     let admin = config.admin.as_ref().map(|admin| bind_admin(admin.listen.value)).transpose()?;
+    let proofs = config.acme.as_ref().map(acme::bind).transpose().map_err(unusable_acme)?.flatten();
     let lowered = fit_connections(&mut config.edge, &sockets, descriptors)?;
     if let Some(user) = &listen.user {
         let files = sockets.files();
@@ -96,11 +99,18 @@ pub fn run(_arguments: &Arguments, config_file: &Path) -> Result<(), Trouble> {
     })?;
     tell_listening(&telemetry, server.sockets(), admin.as_ref());
     tell_weakened(&telemetry, &server.shared().policy.load());
+    tell_certificates(&server);
+    let acme = acme(&server, &config, proofs).map_err(unusable_acme)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Trouble::Other(format!("cannot start: {error}")))?;
     runtime.block_on(async {
+        let renewals = acme.map(|acme| tokio::spawn(renew(acme, telemetry.clone())));
         let mut watchdog = Watchdog::new();
         control(&server, config_file, watched(config_file, &config, named), admin, &mut watchdog).await?;
+        // Nobody could look at a proof any more.
+        if let Some(renewals) = renewals {
+            renewals.abort();
+        }
         telemetry.event(Level::Info, "draining", &[]);
         manager::stopping();
         // The private listener goes on answering meanwhile.
@@ -162,7 +172,7 @@ fn fit_connections(edge: &mut EdgeConfig, sockets: &Sockets, descriptors: u64) -
     Ok(Some(Lowered { from, to }))
 }
 
-fn tell_listening(telemetry: &Telemetry, sockets: &Sockets, admin: Option<&std::net::TcpListener>) {
+fn tell_listening(telemetry: &Telemetry, sockets: &Sockets, admin: Option<&TcpListener>) {
     for (what, addresses) in [("https", sockets.https()), ("http", sockets.http())] {
         for address in addresses {
             telemetry.event(Level::Info, "listening", &[("protocol", &what), ("address", address)]);
@@ -190,7 +200,34 @@ fn tell_weakened(telemetry: &Telemetry, policy: &Policy) {
     }
 }
 
-fn bind_admin(address: SocketAddr) -> Result<std::net::TcpListener, Trouble> {
+/// Until when they are good, for the metrics.
+fn tell_certificates(server: &Server) {
+    if let Some(store) = server.certificates() {
+        server.telemetry().certificates(store.expiries());
+    }
+}
+
+/// What keeps the certificate of `[acme]` fresh.
+fn acme(server: &Server, config: &GatewayConfig, proofs: Option<TcpListener>) -> io::Result<Option<Acme>> {
+    let (Some(acme), Some(store)) = (&config.acme, server.certificates()) else { return Ok(None) };
+    let clock = server.shared().clock.clone();
+    let acme = Acme::open(acme.clone(), proofs, Arc::clone(store), server.telemetry().clone(), clock)?;
+    if let Some(address) = acme.http() {
+        server.telemetry().event(Level::Info, "listening", &[("protocol", &"acme"), ("address", &address)]);
+    }
+    Ok(Some(acme))
+}
+
+fn unusable_acme(error: io::Error) -> Trouble {
+    Trouble::Other(format!("cannot set up [acme]: {error}"))
+}
+
+async fn renew(acme: Acme, telemetry: Telemetry) {
+    let Err(error) = acme.run().await;
+    telemetry.event(Level::Error, "certificates are not renewed", &[("error", &error)]);
+}
+
+fn bind_admin(address: SocketAddr) -> Result<TcpListener, Trouble> {
     admin::bind(address).map_err(|source| StartFault::from(BindFault::Address { address, source }).into())
 }
 
@@ -239,7 +276,7 @@ async fn control(
     server: &Server,
     config_file: &Path,
     mut watched: Watched,
-    admin: Option<std::net::TcpListener>,
+    admin: Option<TcpListener>,
     watchdog: &mut Watchdog,
 ) -> Result<(), Trouble> {
     let handler = |kind| signal(kind).map_err(|error| Trouble::Other(format!("cannot handle signals: {error}")));
@@ -327,7 +364,8 @@ fn reload(server: &Server, config_file: &Path) -> (Option<Watched>, &'static str
         (Some(policy), Ok(certificates)) if !loaded.diagnostics.has_errors() => {
             let sources = policy.sources().len();
             if let (Some(store), Some(certificates)) = (server.certificates(), certificates) {
-                store.swap(certificates);
+                store.swap(&certificates);
+                tell_certificates(server);
             }
             tell_weakened(telemetry, &policy);
             server.shared().policy.store(Arc::new(policy));

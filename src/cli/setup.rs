@@ -10,6 +10,7 @@ use crate::policy::diagnostic::{Diagnostic, Styles};
 use crate::policy::gateway_config::{GatewayConfig, RejectsTarget, read_gateway};
 use crate::policy::load::{self, Loaded};
 use crate::policy::secrets::Resolver;
+use crate::policy::tls::client_config;
 use crate::server;
 
 /// Why a verb failed.
@@ -89,12 +90,17 @@ impl Setup {
 
     /// Reads the certificates; what is wrong with them is added to the findings, at their place in the configuration.
     pub fn certificates(&mut self, config: &Path) -> Option<Certificates> {
-        let tables = &self.config.as_ref()?.tls;
-        if tables.is_empty() {
-            return None;
+        let GatewayConfig { tls: tables, acme, .. } = self.config.as_ref()?;
+        if let Some(Err((span, message))) = acme.as_ref().map(|acme| client_config(&acme.trust_roots)) {
+            let file = self.loaded.files.get(config).map(|file| file.path.clone())?;
+            self.loaded.diagnostics.push(Diagnostic::error(&file, span, message));
         }
         match Certificates::load(&certificate_files(self.config.as_ref()?)) {
-            Ok(certificates) => Some(certificates),
+            Ok(certificates) => match acme {
+                Some(acme) => Some(certificates.awaiting(&acme.domains)),
+                None if tables.is_empty() => None,
+                None => Some(certificates),
+            },
             Err(faults) => {
                 let file = self.loaded.files.get(config).map(|file| file.path.clone())?;
                 for (position, fault) in faults {

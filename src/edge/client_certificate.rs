@@ -11,7 +11,6 @@ use arc_swap::ArcSwap;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, UnixTime};
-use rustls::server::ProducesTickets;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
@@ -32,15 +31,6 @@ pub struct AnyCertificate {
     algorithms: WebPkiSupportedAlgorithms,
 }
 
-/// Tickets that are good for the question they were made under: a session that was opened when nobody asked for a certificate
-/// would be resumed without one.
-#[derive(Debug)]
-pub struct Tickets {
-    in_force: InForce,
-    wanted: Arc<dyn ProducesTickets>,
-    unwanted: Arc<dyn ProducesTickets>,
-}
-
 impl InForce {
     /// Asks this policy, whichever is in force.
     #[must_use]
@@ -48,7 +38,8 @@ impl InForce {
         Self(Arc::new(move || policy(&shared).load().client_certificates()))
     }
 
-    fn client_certificates(&self) -> ClientCertificates {
+    /// Whether a certificate is wanted now.
+    pub(super) fn client_certificates(&self) -> ClientCertificates {
         (self.0)()
     }
 }
@@ -108,41 +99,6 @@ impl ClientCertVerifier for AnyCertificate {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.algorithms.supported_schemes()
-    }
-}
-
-impl Tickets {
-    /// Tickets of two kinds, neither of which opens the other's sessions.
-    ///
-    /// # Errors
-    /// If there are no random numbers.
-    pub fn new(in_force: InForce) -> Result<Self, Error> {
-        Ok(Self { in_force, wanted: aws_lc_rs::Ticketer::new()?, unwanted: aws_lc_rs::Ticketer::new()? })
-    }
-
-    fn current(&self) -> &dyn ProducesTickets {
-        match self.in_force.client_certificates() {
-            ClientCertificates::Wanted => &*self.wanted,
-            ClientCertificates::Unwanted => &*self.unwanted,
-        }
-    }
-}
-
-impl ProducesTickets for Tickets {
-    fn enabled(&self) -> bool {
-        true
-    }
-
-    fn lifetime(&self) -> u32 {
-        self.current().lifetime()
-    }
-
-    fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
-        self.current().encrypt(plain)
-    }
-
-    fn decrypt(&self, cipher: &[u8]) -> Option<Vec<u8>> {
-        self.current().decrypt(cipher)
     }
 }
 

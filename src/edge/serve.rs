@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use rustls::ServerConfig;
+use tokio::io::AsyncWriteExt as _;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -225,6 +226,12 @@ impl Worker {
             connection.belongs_to(ClientChain::new(certificates));
         }
         match stream.alpn_protocol() {
+            Some(tls::challenge::PROTOCOL) => {
+                let mut stream = stream;
+                // The certificate was all there was to see.
+                let _ = stream.shutdown().await;
+                Ok(())
+            }
             Some(b"h2") => Box::pin(serve_http2(self, stream, connection)).await,
             Some(_) | None => serve_http1(self, stream, connection).await,
         }

@@ -6,6 +6,8 @@
 //!
 //! **Invariant:** a [`GatewayConfig`] that came with errors is good for finding more of them, never for serving.
 
+mod acme;
+
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -13,6 +15,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use self::acme::read_acme;
+pub use self::acme::{AcmeChallenge, AcmeConfig};
 use crate::policy::diagnostic::{Diagnostics, SourceFile};
 use crate::policy::table::parse::{Fault, parse_network, parse_path, parse_socket_address};
 use crate::policy::table::{self, Bound, Reader, Setting, Spanned};
@@ -26,6 +30,8 @@ pub struct GatewayConfig {
     pub edge: EdgeConfig,
     /// `[[tls]]`: certificates; the first is the default.
     pub tls: Vec<TlsConfig>,
+    /// `[acme]`: a certificate that is issued while the gateway runs.
+    pub acme: Option<AcmeConfig>,
     /// `[policies]`: where the sources are. Absent only after an error.
     pub policies: Option<PoliciesConfig>,
     /// `[rejects]`: the rejected log.
@@ -85,6 +91,17 @@ pub struct EdgeConfig {
     pub drain_time: Duration,
     /// Absent: one for each core.
     pub workers: Option<usize>,
+    pub tls_profile: TlsProfile,
+}
+
+/// What of TLS is spoken, in the words of Mozilla's "Server Side TLS".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TlsProfile {
+    /// TLS 1.2 and 1.3.
+    #[default]
+    Intermediate,
+    /// TLS 1.3 alone.
+    Modern,
 }
 
 /// One `[[tls]]`.
@@ -239,10 +256,17 @@ pub const NAMES_MAX: usize = 256;
 pub fn read_gateway(file: &SourceFile, diagnostics: &mut Diagnostics) -> Option<GatewayConfig> {
     table::read(file, diagnostics, |top| {
         top.require("policies");
+        let listen = top.table("listen", read_listen);
+        let acme = top.table("acme", read_acme).flatten();
+        if acme.is_some() && listen.as_ref().is_some_and(|listen| listen.https.is_empty()) {
+            let fault = Fault::new("acme needs an https listener");
+            top.error(top.key_span("acme"), fault.hint("add [listen] https, or take [acme] out"));
+        }
         GatewayConfig {
-            listen: top.table("listen", read_listen),
+            listen,
             edge: top.table("edge", read_edge).unwrap_or_default(),
             tls: top.tables("tls", CERTIFICATES_MAX, read_tls).map(|tls| tls.value).unwrap_or_default(),
+            acme,
             policies: top.table("policies", read_policies).flatten(),
             rejects: top.table("rejects", read_rejects).flatten(),
             log: top.table("log", read_log).unwrap_or_default(),
@@ -314,7 +338,9 @@ fn parse_socket_path(text: &str, directory: &Path) -> Result<PathBuf, Fault> {
 }
 
 fn read_edge(edge: &mut Reader<'_>) -> EdgeConfig {
-    let config = EdgeConfig::of(|bound| edge.bound(bound));
+    let tls_profile =
+        edge.one_of("tls_profile", TLS_PROFILES).map_or_else(TlsProfile::default, |profile| profile.value);
+    let config = EdgeConfig { tls_profile, ..EdgeConfig::of(|bound| edge.bound(bound)) };
     let (uri, head) = (config.uri_bytes_max, config.head_bytes_max);
     if uri > head {
         let span = edge.key_span(URI_BYTES_MAX.key).or_else(|| edge.key_span(HEAD_BYTES_MAX.key));
@@ -414,6 +440,7 @@ impl EdgeConfig {
             response_bytes_max: value(&RESPONSE_BYTES_MAX).size(),
             drain_time: value(&DRAIN_SECONDS).seconds(),
             workers: Some(value(&WORKERS).size()).filter(|&workers| workers > 0),
+            tls_profile: TlsProfile::default(),
         }
     }
 }
@@ -431,6 +458,9 @@ impl Default for LogConfig {
 }
 
 const UNIX_MODES: &[(&str, u32)] = &[("0600", 0o600), ("0660", UNIX_MODE), ("0666", 0o666)];
+
+const TLS_PROFILES: &[(&str, TlsProfile)] =
+    &[("intermediate", TlsProfile::Intermediate), ("modern", TlsProfile::Modern)];
 
 const LOG_FORMATS: &[(&str, LogFormat)] =
     &[("auto", LogFormat::Auto), ("text", LogFormat::Text), ("json", LogFormat::Json)];
@@ -460,7 +490,7 @@ mod tests {
         let (config, found) = check(
             "[listen]\nhttps = ['0.0.0.0:8443', '[::]:8443']\nhttp = ['127.0.0.1:80']\ntrusted_proxies = ['10.0.0.0/8', '::1']\n\
              unix = ['/run/hookward.sock', 'h.sock']\nunix_mode = '0600'\n\
-             [edge]\nconnections_max = 5\nhead_seconds = 3\nworkers = 2\n\
+             [edge]\nconnections_max = 5\nhead_seconds = 3\nworkers = 2\ntls_profile = 'modern'\n\
              [[tls]]\ncertificate = 'a.pem'\nkey = '/b.key'\nnames = ['Hooks.example.com', '*.example.com']\n\
              [[tls]]\ncertificate = 'c.pem'\nkey = 'd.key'\n\
              [rejects]\nfile = 'logs/r.jsonl'\nfiles_max = 3\n[log]\nformat = 'json'\nlevel = 'debug'\n[admin]\nlisten = '127.0.0.1:9700'\n",
@@ -474,6 +504,7 @@ mod tests {
             connections_max: 5,
             head_time: Duration::from_secs(3),
             workers: Some(2),
+            tls_profile: TlsProfile::Modern,
             ..EdgeConfig::default()
         };
         assert_eq!(config.edge, edge);
@@ -525,6 +556,7 @@ mod tests {
             ("[listen]\nuser = '0:0'", "2:8: \"0:0\" is not the name of a user"),
             ("[listen]\ntrusted_proxies = ['10.0.0.1/8']", "2:20: \"10.0.0.1/8\" has bits set after its first 8"),
             ("[edge]\nconnections_max = 0", "2:19: connections_max is 0, must be 1..=1_000_000"),
+            ("[edge]\ntls_profile = 'old'", "2:15: unknown tls_profile \"old\""),
             ("[edge]\nconnections_maz = 1", "2:1: unknown key \"connections_maz\" in edge"),
             ("[edge]\nuri_bytes_max = 20_000", "2:1: uri_bytes_max is 20000, more than head_bytes_max, which is 16384"),
             ("[edge]\nhead_bytes_max = 1_024", "2:1: uri_bytes_max is 2048, more than head_bytes_max, which is 1024"),

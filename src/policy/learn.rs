@@ -100,7 +100,7 @@ pub fn marker(secret_file: &Path) -> PathBuf {
 }
 
 /// Writes a file whole or not at all, for its owner alone.
-fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         Some(_) | None => Path::new("."),

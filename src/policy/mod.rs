@@ -23,7 +23,7 @@ pub mod secrets;
 pub mod source;
 pub mod source_config;
 pub mod table;
-mod tls;
+pub(crate) mod tls;
 mod upstream;
 
 use std::collections::HashMap;

@@ -16,6 +16,11 @@ use super::table::Spanned;
 #[derive(Default)]
 pub(super) struct TrustCache(HashMap<Vec<PathBuf>, Arc<ClientConfig>>);
 
+/// The configuration that trusts the certificates in these files alone, or the public ones if there are none; for whoever asks once.
+pub(crate) fn client_config(files: &[Spanned<PathBuf>]) -> Result<Arc<ClientConfig>, (Option<Range<usize>>, String)> {
+    TrustCache::default().client_config(files)
+}
+
 impl TrustCache {
     /// The configuration that trusts the certificates in these files alone, or the public ones if there are none.
     pub(super) fn client_config(

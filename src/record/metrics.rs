@@ -15,6 +15,7 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, 
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry;
 
+use super::certificates::CertificateState;
 use super::counters::{BYTES_BOUNDS, Block, Histogram, SECONDS_BOUNDS};
 use super::sink::{Core, Stream};
 use crate::reason::Reason;
@@ -92,7 +93,8 @@ impl Collector for Scrape {
         histograms(&mut encoder, &totals)?;
         log_health(&mut encoder, core)?;
         work_in_hand(&mut encoder, core)?;
-        policies(&mut encoder, &core.policies)
+        policies(&mut encoder, &core.policies)?;
+        certificates(&mut encoder, &core.certificates)
     }
 }
 
@@ -285,6 +287,28 @@ fn policies(encoder: &mut DescriptorEncoder<'_>, policies: &PolicyState) -> fmt:
 
     let mut metric = encoder.encode_descriptor("hookward_build", "The running gateway", None, MetricType::Info)?;
     metric.encode_info(&[("version", env!("CARGO_PKG_VERSION"))])
+}
+
+fn certificates(encoder: &mut DescriptorEncoder<'_>, state: &CertificateState) -> fmt::Result {
+    let help = "Until when each certificate is good, in seconds since the Unix epoch";
+    let name = "hookward_certificate_not_after_timestamp_seconds";
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    for (position, expiry) in state.expiries().iter().enumerate() {
+        if let Some(not_after) = expiry.not_after {
+            let labels = [("certificate", position.to_string()), ("name", expiry.name.clone())];
+            family.encode_family(&labels)?.encode_gauge(&not_after)?;
+        }
+    }
+    let (issued_at, failed_at) = state.attempts();
+    for (name, help, at) in [
+        ("hookward_acme_success_timestamp_seconds", "When a certificate was issued last; 0: not yet", issued_at),
+        ("hookward_acme_failure_timestamp_seconds", "When none was issued last; 0: not yet", failed_at),
+    ] {
+        gauge(encoder, name, help, at)?;
+    }
+    let help = "Attempts to have a certificate issued that failed; each is repeated";
+    let mut metric = encoder.encode_descriptor("hookward_acme_failures", help, None, MetricType::Counter)?;
+    metric.encode_counter::<NoLabelSet, _, u64>(&state.failures(), None)
 }
 
 fn counter(family: &mut MetricEncoder<'_>, labels: &[(&str, &str)], count: u64) -> fmt::Result {

@@ -14,6 +14,7 @@
 //! **Invariant:** no payload, no secret, no raw header value and no query reaches any output.
 
 mod access;
+mod certificates;
 mod counters;
 mod delivery;
 mod metrics;
@@ -39,11 +40,13 @@ use std::thread;
 use std::time::Duration;
 
 pub use access::{Colour, Format};
+pub use certificates::Expiry;
 pub use delivery::{Delivery, DeliveryId, Effect, Outcome, Upstream};
 pub use reader::{Reader, read_stream};
 pub use rejects::{MEMBERS, Record};
 pub use sink::Clock;
 
+use crate::clock::UnixSeconds;
 use crate::reason::{Level, Reason};
 use crate::rejection::Rejection;
 use access::Style;
@@ -198,6 +201,27 @@ impl Telemetry {
     /// Tells the metrics that a reload failed and changed nothing.
     pub fn policies_failed(&self) {
         self.0.core.policies.failed();
+    }
+
+    /// Tells the metrics which certificates are in force, in their order.
+    pub fn certificates(&self, expiries: Vec<Expiry>) {
+        self.0.core.certificates.in_force(expiries);
+    }
+
+    /// Tells the metrics that an authority issued a certificate.
+    pub fn certificate_issued(&self, now: UnixSeconds) {
+        self.0.core.certificates.issued(now);
+    }
+
+    /// Tells the metrics that it issued none.
+    pub fn certificate_failed(&self, now: UnixSeconds) {
+        self.0.core.certificates.failed(now);
+    }
+
+    /// Whether a certificate is still to be issued.
+    #[must_use]
+    pub fn is_certificate_awaited(&self) -> bool {
+        self.0.core.certificates.is_one_awaited()
     }
 
     /// All metrics, as text of the type [`Telemetry::METRICS_TYPE`].

@@ -15,6 +15,7 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 
 use super::access::{self, Style};
+use super::certificates::CertificateState;
 use super::counters::{Registry, Sources};
 use super::metrics::PolicyState;
 use super::output::Output;
@@ -61,6 +62,7 @@ impl Stream {
 pub(super) struct Core {
     pub(super) registry: Registry,
     pub(super) policies: PolicyState,
+    pub(super) certificates: CertificateState,
     pub(super) style: Style,
     pub(super) clock: Clock,
     /// Events and summaries: what belongs to no worker.
@@ -111,6 +113,7 @@ impl Core {
             shards: Mutex::new(vec![Arc::clone(&house)]),
             registry,
             policies: PolicyState::default(),
+            certificates: CertificateState::default(),
             style,
             clock,
             house,

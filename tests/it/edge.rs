@@ -76,7 +76,7 @@ fn new_handshakes_get_a_new_certificate_and_open_connections_go_on() {
     assert_eq!(before.send(&push()).status, 200);
     let folder = tempfile::tempdir().unwrap();
     let (files, roots) = make_certificates(folder.path(), &[vec!["localhost".to_owned()]]);
-    gateway.server().certificates().unwrap().swap(Certificates::load(&files).unwrap());
+    gateway.server().certificates().unwrap().swap(&Certificates::load(&files).unwrap());
 
     assert!(Hello::new(&gateway).connect().is_err(), "the old certificate is gone");
     let mut after = Hello { roots, ..Hello::new(&gateway) }.connect().unwrap();

@@ -12,6 +12,7 @@
 
 mod support;
 
+mod acme;
 mod bodies;
 mod cli;
 mod defects;
@@ -33,5 +34,6 @@ mod scale;
 mod schema;
 mod secrets;
 mod staying_up;
+mod tls;
 mod unix;
 mod user;

@@ -264,7 +264,7 @@ pub(super) fn read_place(table: &mut Reader<'_>) -> Option<Spanned<SecretPlace>>
 }
 
 /// Reads `trust_roots = [{ file = "…" }]`.
-pub(super) fn read_trust_roots(table: &mut Reader<'_>) -> Vec<Spanned<PathBuf>> {
+pub(in crate::policy) fn read_trust_roots(table: &mut Reader<'_>) -> Vec<Spanned<PathBuf>> {
     let roots = table.tables("trust_roots", TRUST_ROOTS_MAX, |root| {
         root.require("file");
         root.path("file")

@@ -67,6 +67,7 @@ pub(crate) struct House {
     /// Where hosts are that a subscription is confirmed at; nowhere, if nobody says.
     pub(crate) names: Names,
     certificates: Vec<Vec<String>>,
+    awaiting: Vec<String>,
     plain: Option<Networks>,
     unix: Vec<unix::Place>,
     format: Format,
@@ -107,6 +108,7 @@ impl House {
             clock: Clock::manual(NOW),
             names: Names::fixed([]),
             certificates: vec![vec!["localhost".to_owned()]],
+            awaiting: Vec::new(),
             plain: None,
             unix: Vec::new(),
             format: Format::Json,
@@ -141,6 +143,18 @@ impl House {
         self
     }
 
+    /// One certificate more, for these names, that is still to be issued.
+    pub(crate) fn awaiting(mut self, names: &[&str]) -> Self {
+        self.awaiting = names.iter().map(|name| (*name).to_owned()).collect();
+        self
+    }
+
+    /// Another time.
+    pub(crate) fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
     /// A plain listener too, for proxies from these networks.
     pub(crate) fn plain(mut self, trusted: &str) -> Self {
         self.plain = Some(Networks::new([trusted.parse().unwrap()]));
@@ -168,6 +182,7 @@ impl House {
             load(&folder.path().join("policies"), &Secrets, &limits).unwrap_or_else(|report| panic!("{report}"));
         let (files, roots) = make_certificates(folder.path(), &self.certificates);
         let certificates = Certificates::load(&files).unwrap();
+        let certificates = if self.awaiting.is_empty() { certificates } else { certificates.awaiting(&self.awaiting) };
         let stdout = Arc::new(Mutex::new(Vec::new()));
         let clock = self.clock.clone();
         let options = Options {

@@ -3,6 +3,7 @@
 //! Everything is blocking and byte for byte, except [`h2`], which needs a real HTTP/2 client. Waiting is done in one place, [`eventually`].
 
 pub(crate) mod app;
+pub(crate) mod authority;
 pub(crate) mod client;
 pub(crate) mod command;
 pub(crate) mod delivery;
