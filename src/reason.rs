@@ -224,7 +224,7 @@ const TABLE: [Row; R::DeadlineExceeded as usize + 1] = [
     row(R::TlsFailed, "tls_failed", None, "bad_request", S::Connection, Sender, Info, Close,
         "the TLS handshake failed", "look at detail.error: an old client, a scanner, or a certificate the client does not trust"),
     row(R::FramingRefused, "framing_refused", Some(Code::BAD_REQUEST), "bad_request", S::Connection, Sender, Info, Close,
-        "the bytes are not one unambiguous HTTP request", "nothing to do, unless a proxy in front of the gateway rewrites requests"),
+        "the bytes are not one unambiguous HTTP request", "nothing to do, unless it is a proxy of yours: it may rewrite requests, or lack the PROXY header that [listen] proxy_protocol wants"),
     row(R::UriTooLong, "uri_too_long", Some(Code::URI_TOO_LONG), "uri_too_long", S::Connection, Sender, Info, Close,
         "the request target is longer than the limit", "raise [edge] uri_bytes_max if a provider really sends this"),
     row(R::HeadersTooLarge, "headers_too_large", Some(Code::REQUEST_HEADER_FIELDS_TOO_LARGE), "headers_too_large", S::Connection, Sender, Info, Close,

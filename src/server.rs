@@ -51,6 +51,8 @@ pub struct Startup {
     pub unix: Vec<unix::Place>,
     /// Networks whose forwarding fields are believed.
     pub trusted_proxies: Networks,
+    /// Whether connections from there begin with a PROXY header.
+    pub proxy_protocol: bool,
     /// The certificates, if there is a TLS listener.
     pub certificates: Option<Certificates>,
     /// The first policy.
@@ -161,6 +163,7 @@ impl Server {
                 settings: Arc::clone(&settings),
                 caps: Arc::clone(&caps),
                 handshakes: Arc::clone(&handshakes),
+                proxy_protocol: startup.proxy_protocol,
                 tls: tls.clone(),
                 draining: drained.clone(),
                 registry: Arc::new(Registry::default()),

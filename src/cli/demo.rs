@@ -171,6 +171,7 @@ fn start(
         http: Vec::new(),
         unix: Vec::new(),
         trusted_proxies: Networks::default(),
+        proxy_protocol: false,
         certificates: Some(certificates),
         policy,
         limits,

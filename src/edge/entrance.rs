@@ -113,8 +113,11 @@ impl Service<Request<Incoming>> for Entrance {
             (false, true) => Ending::Close,
             (false, false) => Ending::CloseUnlessComplete(number),
         };
-        let arrival =
-            Arrival { peer: self.connection.peer, protocol: self.connection.protocol, host: self.host_match(&request) };
+        let arrival = Arrival {
+            peer: self.connection.peer(),
+            protocol: self.connection.protocol,
+            host: self.host_match(&request),
+        };
         if let Some(client) = self.connection.client() {
             request.extensions_mut().insert(Arc::clone(client));
         }
@@ -133,7 +136,7 @@ impl Entrance {
     }
 
     fn refuse(&self, rejection: &Rejection) -> Reply {
-        let id = record(&self.gateway, self.connection.peer, rejection, rejection.status());
+        let id = record(&self.gateway, self.connection.peer(), rejection, rejection.status());
         reply::refused(rejection, id.encode(&mut [0; DeliveryId::LENGTH]))
     }
 

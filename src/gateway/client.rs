@@ -16,6 +16,9 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 pub enum Peer {
     /// Somebody at this address.
     Network(SocketAddr),
+    /// Somebody whom the proxy at this address does not name although it is asked to (the PROXY protocol): itself, such as a health check, or a client that it does
+    /// not know. So what is written in a request of theirs is nobody's word on the client.
+    Unnamed(SocketAddr),
     /// A process that may open the gateway's Unix socket. It has no address, and is a trusted proxy by nature: the file's mode is what decides who it can be.
     Local,
 }
@@ -25,8 +28,17 @@ impl Peer {
     #[must_use]
     pub const fn ip(&self) -> IpAddr {
         match self {
-            Self::Network(address) => address.ip().to_canonical(),
+            Self::Network(address) | Self::Unnamed(address) => address.ip().to_canonical(),
             Self::Local => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        }
+    }
+
+    /// Somebody whom this proxy does not name.
+    #[must_use]
+    pub const fn unnamed(self) -> Self {
+        match self {
+            Self::Network(address) => Self::Unnamed(address),
+            Self::Unnamed(_) | Self::Local => self,
         }
     }
 
@@ -35,6 +47,7 @@ impl Peer {
     pub fn is_proxy(&self, trusted: &Networks) -> bool {
         match self {
             Self::Network(address) => trusted.contains(address.ip()),
+            Self::Unnamed(_) => false,
             Self::Local => true,
         }
     }
@@ -107,6 +120,14 @@ mod tests {
             let found = client((peer, 1).into(), fields, &trusted);
             assert_eq!(found, expected.parse::<IpAddr>().unwrap(), "{peer} {fields:?}");
         }
+    }
+
+    #[test]
+    fn what_a_proxy_does_not_name_is_not_named_by_a_field_either() {
+        let trusted = Networks::new(["10.0.0.0/8".parse().unwrap()]);
+        let proxy: SocketAddr = "10.0.0.1:1".parse().unwrap();
+        assert_eq!(client(Peer::Network(proxy), &["198.51.100.1"], &trusted), IpAddr::from([198, 51, 100, 1]));
+        assert_eq!(client(Peer::Unnamed(proxy), &["198.51.100.1"], &trusted), IpAddr::from([10, 0, 0, 1]));
     }
 
     #[test]

@@ -49,6 +49,8 @@ pub struct ListenConfig {
     pub unix_mode: u32,
     /// Networks whose forwarding headers are believed.
     pub trusted_proxies: Vec<Spanned<IpNet>>,
+    /// Whether TCP connections from there begin with a PROXY header.
+    pub proxy_protocol: bool,
     /// Where the table stands.
     pub span: Option<Range<usize>>,
 }
@@ -264,8 +266,16 @@ fn read_listen(listen: &mut Reader<'_>) -> ListenConfig {
             Fault::new("plain http is only for a proxy in front that terminates TLS, and there are no trusted_proxies");
         listen.error(listen.key_span("http"), fault.hint("use https, or name the proxy's network in trusted_proxies"));
     }
+    let proxy_protocol = listen.boolean("proxy_protocol").is_some_and(|setting| setting.value);
+    if proxy_protocol && (!listen.has("trusted_proxies") || !has_proxies) {
+        let fault = Fault::new("proxy_protocol is for connections from trusted_proxies, and there are none");
+        listen.error(
+            listen.key_span("proxy_protocol"),
+            fault.hint("name the load balancer's network in trusted_proxies"),
+        );
+    }
     let trusted_proxies = trusted_proxies.map(|list| list.value).unwrap_or_default();
-    ListenConfig { https, http, unix, unix_mode, trusted_proxies, span: listen.span() }
+    ListenConfig { https, http, unix, unix_mode, trusted_proxies, proxy_protocol, span: listen.span() }
 }
 
 fn read_unix_mode(listen: &mut Reader<'_>, unix: &[Spanned<PathBuf>]) -> u32 {
@@ -439,7 +449,7 @@ mod tests {
     fn a_whole_file_is_read() {
         let (config, found) = check(
             "[listen]\nhttps = ['0.0.0.0:8443', '[::]:8443']\nhttp = ['127.0.0.1:80']\ntrusted_proxies = ['10.0.0.0/8', '::1']\n\
-             unix = ['/run/hookward.sock', 'h.sock']\nunix_mode = '0600'\n\
+             unix = ['/run/hookward.sock', 'h.sock']\nunix_mode = '0600'\nproxy_protocol = true\n\
              [edge]\nconnections_max = 5\nhead_seconds = 3\nworkers = 2\n\
              [[tls]]\ncertificate = 'a.pem'\nkey = '/b.key'\nnames = ['Hooks.example.com', '*.example.com']\n\
              [[tls]]\ncertificate = 'c.pem'\nkey = 'd.key'\n\
@@ -448,6 +458,7 @@ mod tests {
         assert_eq!(found, Vec::<String>::new());
         let listen = config.listen.unwrap();
         assert_eq!((listen.https.len(), listen.http.len(), listen.trusted_proxies.len()), (2, 1, 2));
+        assert!(listen.proxy_protocol);
         let sockets: Vec<_> = listen.unix.iter().map(|path| path.value.to_str().unwrap()).collect();
         assert_eq!((sockets, listen.unix_mode), (vec!["/run/hookward.sock", "etc/h.sock"], 0o600));
         let edge = EdgeConfig {
@@ -484,6 +495,7 @@ mod tests {
     #[test]
     fn each_fault_is_told_at_its_place() {
         let plain = "plain http is only for a proxy in front that terminates TLS, and there are no trusted_proxies";
+        let unproxied = "proxy_protocol is for connections from trusted_proxies, and there are none";
         let long = "a".repeat(103);
         let rows = [
             ("[listen]\nhttps = ['8443']", "2:10: \"8443\" is not an address and a port"),
@@ -501,6 +513,9 @@ mod tests {
                 "[listen]\nunix = ['a']\nunix_mode = '0666'",
                 "3:13: warning: every user of this machine can open the socket, and is believed whatever client it names",
             ),
+            ("[listen]\nproxy_protocol = true", &format!("2:1: {unproxied}")),
+            ("[listen]\ntrusted_proxies = []\nproxy_protocol = true", &format!("3:1: {unproxied}")),
+            ("[listen]\nproxy_protocol = 'v2'", "2:18: proxy_protocol must be a boolean, got a string"),
             ("[listen]\ntrusted_proxies = ['10.0.0.1/8']", "2:20: \"10.0.0.1/8\" has bits set after its first 8"),
             ("[edge]\nconnections_max = 0", "2:19: connections_max is 0, must be 1..=1_000_000"),
             ("[edge]\nconnections_maz = 1", "2:1: unknown key \"connections_maz\" in edge"),

@@ -26,6 +26,7 @@ mod hostile_upstreams;
 mod limits;
 mod monitor;
 mod policies;
+mod proxied;
 mod reload;
 mod scale;
 mod schema;

@@ -173,6 +173,7 @@ impl House {
             http: Vec::new(),
             unix: Vec::new(),
             trusted_proxies: Networks::default(),
+            proxy_protocol: false,
             certificates: Some(Certificates::load(&[files]).unwrap()),
             policy,
             limits,

@@ -66,7 +66,9 @@ pub(crate) struct House {
     /// Where hosts are that a subscription is confirmed at; nowhere, if nobody says.
     pub(crate) names: Names,
     certificates: Vec<Vec<String>>,
-    plain: Option<Networks>,
+    plain: bool,
+    trusted: Networks,
+    proxy_protocol: bool,
     unix: Vec<unix::Place>,
     format: Format,
 }
@@ -106,7 +108,9 @@ impl House {
             clock: Clock::manual(NOW),
             names: Names::fixed([]),
             certificates: vec![vec!["localhost".to_owned()]],
-            plain: None,
+            plain: false,
+            trusted: Networks::default(),
+            proxy_protocol: false,
             unix: Vec::new(),
             format: Format::Json,
         }
@@ -142,7 +146,15 @@ impl House {
 
     /// A plain listener too, for proxies from these networks.
     pub(crate) fn plain(mut self, trusted: &str) -> Self {
-        self.plain = Some(Networks::new([trusted.parse().unwrap()]));
+        self.plain = true;
+        self.trusted = Networks::new([trusted.parse().unwrap()]);
+        self
+    }
+
+    /// Connections from these networks begin with a PROXY header.
+    pub(crate) fn proxied(mut self, trusted: &[&str]) -> Self {
+        self.proxy_protocol = true;
+        self.trusted = Networks::new(trusted.iter().map(|network| network.parse().unwrap()));
         self
     }
 
@@ -183,9 +195,10 @@ impl House {
         let server = Server::start(Startup {
             edge: self.edge,
             https: vec![loopback],
-            http: self.plain.iter().map(|_| loopback).collect(),
+            http: self.plain.then_some(loopback).into_iter().collect(),
             unix: self.unix,
-            trusted_proxies: self.plain.unwrap_or_default(),
+            trusted_proxies: self.trusted,
+            proxy_protocol: self.proxy_protocol,
             certificates: Some(certificates),
             policy,
             limits,
