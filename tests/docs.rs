@@ -31,7 +31,7 @@ use hookward::reason::{Connection, Level, Reason, Row};
 use hookward::record::{Colour, Format, MEMBERS, Options, Telemetry};
 
 /// Where a bound stands in the reference (heading and what precedes its key), and the bound.
-const BOUNDS: [(&str, &str, &Bound); 44] = [
+const BOUNDS: [(&str, &str, &Bound); 45] = [
     ("[edge]", "", &gateway::CONNECTIONS_MAX),
     ("[edge]", "", &gateway::CONNECTIONS_PER_CLIENT_MAX),
     ("[edge]", "", &gateway::HANDSHAKES_MAX),
@@ -68,6 +68,7 @@ const BOUNDS: [(&str, &str, &Bound); 44] = [
     ("[limit]", "source.", &source::SOURCE_BURST),
     ("[limit]", "failures.", &source::FAILURES_PER_MINUTE),
     ("[limit]", "failures.", &source::BLOCK_SECONDS),
+    ("[limit]", "failures.", &source::BLOCK_SECONDS_MAX),
     ("[limit]", "", &source::IN_FLIGHT_MAX),
     ("[limit]", "", &source::JSON_DEPTH_MAX),
     ("[limit]", "", &source::JSON_NODES_MAX),

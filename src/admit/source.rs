@@ -140,7 +140,11 @@ mod tests {
         SourceRules {
             client: Rate { per_second: number(1), burst: number(1) },
             source: Rate { per_second: number(per_second), burst: number(1) },
-            failures: FailureRule { per_minute: number(1), block_time: Duration::from_secs(1) },
+            failures: FailureRule {
+                per_minute: number(1),
+                block_time: Duration::from_secs(1),
+                block_time_max: Duration::from_secs(1),
+            },
             in_flight_max: number(in_flight_max),
             networks: None,
             rate_mode: RateMode::Enforce,

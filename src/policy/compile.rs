@@ -490,7 +490,11 @@ fn limits(config: &LimitConfig, allow: Option<&Spanned<Vec<Spanned<ipnet::IpNet>
     SourceRules {
         client: rate(config.client),
         source: rate(config.source),
-        failures: FailureRule { per_minute: positive(config.failures_per_minute), block_time: config.block_time },
+        failures: FailureRule {
+            per_minute: positive(config.failures_per_minute),
+            block_time: config.block_time,
+            block_time_max: config.block_time_max,
+        },
         in_flight_max: positive(u32::try_from(config.in_flight_max).unwrap_or(u32::MAX)),
         networks: allow.map(|allow| Networks::new(allow.value.iter().map(|network| network.value))),
         rate_mode: match mode {

@@ -100,6 +100,8 @@ pub struct LimitConfig {
     pub failures_per_minute: u32,
     /// How long it is then blocked.
     pub block_time: Duration,
+    /// How long at most, where blocks follow one another.
+    pub block_time_max: Duration,
     /// Deliveries under way to the upstream at once.
     pub in_flight_max: usize,
     /// What the JSON reader takes.
@@ -138,6 +140,8 @@ pub const SOURCE_BURST: Bound = Bound::new("burst", 100, 1, 1_000_000);
 pub const FAILURES_PER_MINUTE: Bound = Bound::new("per_minute", 60, 1, 100_000);
 /// How long a client is blocked after too many of them.
 pub const BLOCK_SECONDS: Bound = Bound::new("block_seconds", 60, 1, 86_400);
+/// How long at most: a block soon after another one is twice as long.
+pub const BLOCK_SECONDS_MAX: Bound = Bound::new("block_seconds_max", 3_600, 1, 86_400);
 /// Deliveries under way to the upstream at once.
 pub const IN_FLIGHT_MAX: Bound = Bound::new("in_flight_max", 64, 1, 100_000);
 /// How deep JSON containers may stand in one another; the upper bound is that of the schema check.
@@ -306,12 +310,19 @@ fn read_limit(limit: &mut Reader<'_>) -> LimitConfig {
     let client = limit.table("client", |rate| read_rate(rate, &CLIENT_PER_SECOND, &CLIENT_BURST));
     let source = limit.table("source", |rate| read_rate(rate, &SOURCE_PER_SECOND, &SOURCE_BURST));
     let failures = limit.table("failures", |failures| {
-        (failures.bound(&FAILURES_PER_MINUTE).count(), failures.bound(&BLOCK_SECONDS).seconds())
+        let (per_minute, block) = (failures.bound(&FAILURES_PER_MINUTE).count(), failures.bound(&BLOCK_SECONDS));
+        let max = failures.bound(&BLOCK_SECONDS_MAX);
+        if max.span.is_some() && max.value < block.value {
+            let fault =
+                format!("block_seconds_max is {}, less than block_seconds, which is {}", max.value, block.value);
+            failures.error(max.span.clone(), Fault::new(fault).hint("the same number keeps blocks from growing"));
+        }
+        (per_minute, block.seconds(), max.seconds().max(block.seconds()))
     });
     config.client = client.unwrap_or(config.client);
     config.source = source.unwrap_or(config.source);
-    (config.failures_per_minute, config.block_time) =
-        failures.unwrap_or((config.failures_per_minute, config.block_time));
+    (config.failures_per_minute, config.block_time, config.block_time_max) =
+        failures.unwrap_or((config.failures_per_minute, config.block_time, config.block_time_max));
     config
 }
 
@@ -382,6 +393,7 @@ impl LimitConfig {
             source: rate(&SOURCE_PER_SECOND, &SOURCE_BURST),
             failures_per_minute: default(&FAILURES_PER_MINUTE).count(),
             block_time: default(&BLOCK_SECONDS).seconds(),
+            block_time_max: default(&BLOCK_SECONDS_MAX).seconds(),
             in_flight_max: value(&IN_FLIGHT_MAX).size(),
             json: JsonLimits {
                 depth_max: value(&JSON_DEPTH_MAX).count(),

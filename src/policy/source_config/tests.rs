@@ -51,7 +51,7 @@ webhook_id = "1"
 allow = ["192.30.252.0/22", "185.199.108.0/22"]
 [limit]
 client = { per_second = 5 }
-failures = { per_minute = 6, block_seconds = 7 }
+failures = { per_minute = 6, block_seconds = 7, block_seconds_max = 7 }
 in_flight_max = 8
 json_depth_max = 9
 [replay]
@@ -120,6 +120,7 @@ fn a_whole_file_is_read() {
         client: Rate { per_second: 5, burst: 200 },
         failures_per_minute: 6,
         block_time: Duration::from_secs(7),
+        block_time_max: Duration::from_secs(7),
         in_flight_max: 8,
         json: JsonLimits { depth_max: 9, ..JsonLimits::default() },
         ..LimitConfig::default()
@@ -232,6 +233,13 @@ fn faults_at_the_top_level_are_told() {
         ("", "[limit]\nclient = 5", &["4:10: client must be a table, got an integer"]),
         ("", "[limit]\njson_depth_max = 129", &["4:18: json_depth_max is 129, must be 1..=128"]),
         ("", "[limit]\njson_depth_max = 128", &[]),
+        (
+            "",
+            "[limit]\nfailures = { block_seconds = 60, block_seconds_max = 59 }",
+            &["4:54: block_seconds_max is 59, less than block_seconds, which is 60"],
+        ),
+        ("", "[limit]\nfailures = { block_seconds = 60, block_seconds_max = 60 }", &[]),
+        ("", "[limit]\nfailures = { block_seconds = 86_400 }", &[]),
         ("", "[limit]\nburst = 1", &["4:1: unknown key \"burst\" in limit"]),
         ("", "[replay]\nwindow_seconds = 0", &["4:18: window_seconds is 0, must be 1..=172_800"]),
         ("", "[replay]\non_duplicate = 'drop'", &["4:16: unknown on_duplicate \"drop\""]),
