@@ -256,7 +256,7 @@ const TABLE: [Row; R::DeadlineExceeded as usize + 1] = [
     row(R::Draining, "draining", Some(Code::SERVICE_UNAVAILABLE), "unavailable", S::Admit, OurFault, Info, Close,
         "the gateway is shutting down", "nothing to do: the sender tries again"),
     row(R::AddressRefused, "address_refused", Some(Code::FORBIDDEN), "forbidden", S::Admit, Sender, Info, Keep,
-        "the client's address is not in [network] allow", "add the provider's current networks to [network] allow"),
+        "the policy's [network] does not let the client's address in", "add the provider's current networks; `hookward networks update` keeps a list of those that are published"),
     row(R::ClientBlocked, "client_blocked", Some(Code::TOO_MANY_REQUESTS), "too_many_requests", S::Admit, Sender, Warn, Keep,
         "too many failed authentications came from this client", "if it is the provider, its secret here is wrong: see the credential_* records before"),
     row(R::RateLimitedClient, "rate_limited_client", Some(Code::TOO_MANY_REQUESTS), "too_many_requests", S::Admit, Sender, Info, Keep,

@@ -226,6 +226,8 @@ fn every_example_is_read_without_a_finding_and_loads() {
     for name in ["item", "other", "any"] {
         fs::write(at(&format!("policies/schemas/{name}.json")), r#"{"type":"object"}"#).unwrap();
     }
+    fs::create_dir(at("policies/networks")).unwrap();
+    fs::write(at("policies/networks/stripe.txt"), "192.0.2.0/24\n").unwrap();
     let authority = rcgen::generate_simple_self_signed(vec!["app.internal".to_owned()]).unwrap();
     fs::write(at("policies/internal.pem"), authority.cert.pem()).unwrap();
     for Example { path, text } in &examples {

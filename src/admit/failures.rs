@@ -139,11 +139,10 @@ impl Failures {
             // An entry is there for as long as its client has not been quiet for long enough.
             let (since, before, blocks) = match entry.get() {
                 Some(Tally::Spent { until, .. }) if now < until => return,
-                Some(Tally::Spent { blocks, .. }) => (now, 0, blocks),
                 Some(Tally::Counting { since, failures, blocks }) if now < since.saturating_add(MINUTE) => {
                     (since, failures, blocks)
                 }
-                Some(Tally::Counting { blocks, .. }) => (now, 0, blocks),
+                Some(Tally::Counting { blocks, .. } | Tally::Spent { blocks, .. }) => (now, 0, blocks),
                 None => (now, 0, 0),
             };
             let failures = before.saturating_add(1);

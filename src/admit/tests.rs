@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::failures::{EXCESS_MAX, FailureRule};
-use super::networks::Networks;
+use super::networks::{NetworkRules, Networks};
 use super::*;
 
 const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
@@ -26,7 +26,7 @@ fn rules() -> SourceRules {
         source: rate(50, 100),
         failures: FailureRule { per_minute: number(60), block_time: at(60), block_time_max: at(3600) },
         in_flight_max: number(64),
-        networks: None,
+        networks: NetworkRules::default(),
         rate_mode: RateMode::Enforce,
     }
 }
@@ -54,7 +54,8 @@ fn told<T>(result: Result<T, Rejection>) -> (Reason, Option<u64>) {
 #[test]
 fn the_earlier_fault_wins() {
     let limits = limits(1);
-    let networks = Some(Networks::new(["192.0.2.0/24".parse().unwrap()]));
+    let allowed = Some(Networks::new(["192.0.2.0/24".parse().unwrap()]));
+    let networks = NetworkRules { allowed, ..NetworkRules::default() };
     let source = limits.source("github", SourceRules { networks, client: rate(1, 1), ..rules() });
 
     let _only = limits.enter(&source, PEER, at(0)).unwrap();

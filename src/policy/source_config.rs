@@ -12,6 +12,7 @@ pub mod forward;
 pub mod sanitize;
 
 use std::ops::Range;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use http::{Method, Uri};
@@ -34,7 +35,7 @@ use crate::policy::diagnostic::{Diagnostics, SourceFile};
 use crate::policy::gateway_config::NETWORKS_MAX;
 use crate::policy::preset;
 use crate::policy::source::{Mode, Modes, OnDuplicate, PayloadKind, SignedContent};
-use crate::policy::table::parse::{Fault, choose, parse_network, parse_url};
+use crate::policy::table::parse::{Fault, choose, parse_network, parse_path, parse_url};
 use crate::policy::table::{self, Bound, Like, Reader, Setting, Spanned};
 
 /// One file of the policies' directory.
@@ -60,8 +61,8 @@ pub struct SourceConfig {
     pub body_bytes_max: Setting<u64>,
     /// `[auth]`.
     pub auth: AuthConfig,
-    /// `[network] allow`; absent: any.
-    pub allow: Option<Spanned<Vec<Spanned<IpNet>>>>,
+    /// `[network]`.
+    pub network: NetworkConfig,
     /// `[limit]`.
     pub limit: LimitConfig,
     /// `[replay]`.
@@ -87,6 +88,17 @@ pub enum MediaType {
     Any,
     /// `type/subtype`, or `type/*` for every subtype.
     Named(String),
+}
+
+/// `[network]`.
+#[derive(Debug, Clone, Default)]
+pub struct NetworkConfig {
+    /// Who may connect; where `lists` are absent, too: anybody.
+    pub allow: Option<Vec<Spanned<IpNet>>>,
+    /// Files with more of them.
+    pub lists: Vec<Spanned<PathBuf>>,
+    /// Who may not.
+    pub deny: Vec<Spanned<IpNet>>,
 }
 
 /// `[limit]`.
@@ -156,6 +168,8 @@ pub const WINDOW_SECONDS: Bound = Bound::new("window_seconds", 600, 1, 172_800);
 pub const PATH_BYTES_MAX: usize = 1_024;
 /// Bytes of `json_field`.
 pub const FIELD_NAME_BYTES_MAX: usize = 128;
+/// Lists of networks that one policy names.
+pub const LISTS_MAX: usize = 16;
 /// Entries of `methods` and of `content_types`.
 pub const WORDS_MAX: usize = 64;
 
@@ -180,7 +194,7 @@ fn read_top(top: &mut Reader<'_>) -> Option<SourceConfig> {
     let (content_encodings, signed_content) = read_codings(top);
     let body_bytes_max = top.bound(&BODY_BYTES_MAX);
     let auth = top.table("auth", read_auth).flatten();
-    let allow = top.table("network", read_network).flatten();
+    let network = top.table("network", read_network).unwrap_or_default();
     let limit = top.table("limit", read_limit).unwrap_or_default();
     let replay = top.table("replay", read_replay).unwrap_or_default();
     let event = top.table("event", read_event).unwrap_or_default();
@@ -205,7 +219,7 @@ fn read_top(top: &mut Reader<'_>) -> Option<SourceConfig> {
         signed_content,
         body_bytes_max,
         auth: auth?,
-        allow,
+        network,
         limit,
         replay,
         event,
@@ -299,10 +313,18 @@ fn parse_media_type(text: &str) -> Result<MediaType, Fault> {
     }
 }
 
-fn read_network(network: &mut Reader<'_>) -> Option<Spanned<Vec<Spanned<IpNet>>>> {
-    let allow = network.list("allow", NETWORKS_MAX, parse_network);
+fn read_network(network: &mut Reader<'_>) -> NetworkConfig {
+    let allow = network.list("allow", NETWORKS_MAX, parse_network).map(|allow| allow.value);
+    let directory = network.directory();
+    let lists = network.list("lists", LISTS_MAX, |text| parse_path(text).map(|path| directory.join(path)));
+    let deny = network.list("deny", NETWORKS_MAX, parse_network);
     network.refuse_empty("allow", NOTHING_ACCEPTED);
-    allow
+    network.refuse_empty("lists", NOTHING_ACCEPTED);
+    NetworkConfig {
+        allow,
+        lists: lists.map(|lists| lists.value).unwrap_or_default(),
+        deny: deny.map(|deny| deny.value).unwrap_or_default(),
+    }
 }
 
 fn read_limit(limit: &mut Reader<'_>) -> LimitConfig {

@@ -25,6 +25,7 @@ mod guard;
 mod hostile_upstreams;
 mod limits;
 mod monitor;
+mod networks;
 mod policies;
 mod proxied;
 mod reload;
