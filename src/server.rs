@@ -34,7 +34,7 @@ use crate::gateway::confirm::Visits;
 use crate::gateway::diagnose::Diagnosis;
 use crate::gateway::{self, Gateway, Shared};
 use crate::policy::Policy;
-use crate::policy::gateway_config::EdgeConfig;
+use crate::policy::gateway_config::{EdgeConfig, ForwardingField};
 use crate::policy::reload::Reload;
 use crate::receive::Pace;
 use crate::record::Telemetry;
@@ -51,6 +51,8 @@ pub struct Startup {
     pub unix: Vec<unix::Place>,
     /// Networks whose forwarding fields are believed.
     pub trusted_proxies: Networks,
+    /// The field in which proxies name the client.
+    pub forwarding_field: ForwardingField,
     /// Whether connections from there begin with a PROXY header.
     pub proxy_protocol: bool,
     /// The certificates, if there is a TLS listener.
@@ -134,7 +136,7 @@ impl Server {
             policy: ArcSwap::from_pointee(startup.policy),
             limits: startup.limits,
             clock: startup.clock,
-            settings: request_settings(&startup.edge, startup.trusted_proxies),
+            settings: request_settings(&startup.edge, startup.trusted_proxies, startup.forwarding_field),
             reload: Reload::default(),
             learning: Semaphore::new(1),
             visits: Visits::new(startup.names),
@@ -306,7 +308,11 @@ fn bind_unix(places: &[unix::Place], listeners: &mut [Vec<Listener>]) -> Result<
     Ok(files)
 }
 
-fn request_settings(edge: &EdgeConfig, trusted_proxies: Networks) -> gateway::Settings {
+fn request_settings(
+    edge: &EdgeConfig,
+    trusted_proxies: Networks,
+    forwarding_field: ForwardingField,
+) -> gateway::Settings {
     gateway::Settings {
         uri_bytes_max: edge.uri_bytes_max,
         headers_max: edge.headers_max,
@@ -318,6 +324,7 @@ fn request_settings(edge: &EdgeConfig, trusted_proxies: Networks) -> gateway::Se
         },
         response_bytes_max: edge.response_bytes_max,
         trusted_proxies,
+        forwarding_field,
     }
 }
 

@@ -27,7 +27,7 @@ use crate::admit::{Capacity, Limits};
 use crate::clock::Clock;
 use crate::edge::tls::{CertificateFiles, Certificates};
 use crate::forward::names::Names;
-use crate::policy::gateway_config::{EdgeConfig, PoliciesConfig};
+use crate::policy::gateway_config::{EdgeConfig, ForwardingField, PoliciesConfig};
 use crate::policy::load::{self, Loaded};
 use crate::policy::secrets::{Resolved, Resolver, SecretFault};
 use crate::policy::source_config::SecretPlace;
@@ -171,6 +171,7 @@ fn start(
         http: Vec::new(),
         unix: Vec::new(),
         trusted_proxies: Networks::default(),
+        forwarding_field: ForwardingField::default(),
         proxy_protocol: false,
         certificates: Some(certificates),
         policy,

@@ -58,6 +58,7 @@ pub fn run(_arguments: &Arguments, config_file: &Path) -> Result<(), Trouble> {
         http: addresses(&listen.http),
         unix: unix_sockets(&listen),
         trusted_proxies: trusted_proxies(&listen),
+        forwarding_field: listen.forwarding_field,
         proxy_protocol: listen.proxy_protocol,
         certificates,
         policy,

@@ -49,10 +49,22 @@ pub struct ListenConfig {
     pub unix_mode: u32,
     /// Networks whose forwarding headers are believed.
     pub trusted_proxies: Vec<Spanned<IpNet>>,
+    /// The field in which they name the client.
+    pub forwarding_field: ForwardingField,
     /// Whether TCP connections from there begin with a PROXY header.
     pub proxy_protocol: bool,
     /// Where the table stands.
     pub span: Option<Range<usize>>,
+}
+
+/// The field in which proxies say who the client is. It is one alone, as a proxy that writes the one hands on what a client wrote into the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ForwardingField {
+    /// `X-Forwarded-For`, with `X-Forwarded-Proto` beside it.
+    #[default]
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
 }
 
 /// `[edge]`; each field is described at the constant of its name.
@@ -266,6 +278,7 @@ fn read_listen(listen: &mut Reader<'_>) -> ListenConfig {
             Fault::new("plain http is only for a proxy in front that terminates TLS, and there are no trusted_proxies");
         listen.error(listen.key_span("http"), fault.hint("use https, or name the proxy's network in trusted_proxies"));
     }
+    let forwarding_field = listen.one_of("forwarding_field", FORWARDING_FIELDS).map(|field| field.value);
     let proxy_protocol = listen.boolean("proxy_protocol").is_some_and(|setting| setting.value);
     if proxy_protocol && (!listen.has("trusted_proxies") || !has_proxies) {
         let fault = Fault::new("proxy_protocol is for connections from trusted_proxies, and there are none");
@@ -275,7 +288,16 @@ fn read_listen(listen: &mut Reader<'_>) -> ListenConfig {
         );
     }
     let trusted_proxies = trusted_proxies.map(|list| list.value).unwrap_or_default();
-    ListenConfig { https, http, unix, unix_mode, trusted_proxies, proxy_protocol, span: listen.span() }
+    ListenConfig {
+        https,
+        http,
+        unix,
+        unix_mode,
+        trusted_proxies,
+        forwarding_field: forwarding_field.unwrap_or_default(),
+        proxy_protocol,
+        span: listen.span(),
+    }
 }
 
 fn read_unix_mode(listen: &mut Reader<'_>, unix: &[Spanned<PathBuf>]) -> u32 {
@@ -422,6 +444,9 @@ impl Default for LogConfig {
 
 const UNIX_MODES: &[(&str, u32)] = &[("0600", 0o600), ("0660", UNIX_MODE), ("0666", 0o666)];
 
+const FORWARDING_FIELDS: &[(&str, ForwardingField)] =
+    &[("x-forwarded-for", ForwardingField::XForwardedFor), ("forwarded", ForwardingField::Forwarded)];
+
 const LOG_FORMATS: &[(&str, LogFormat)] =
     &[("auto", LogFormat::Auto), ("text", LogFormat::Text), ("json", LogFormat::Json)];
 
@@ -449,7 +474,7 @@ mod tests {
     fn a_whole_file_is_read() {
         let (config, found) = check(
             "[listen]\nhttps = ['0.0.0.0:8443', '[::]:8443']\nhttp = ['127.0.0.1:80']\ntrusted_proxies = ['10.0.0.0/8', '::1']\n\
-             unix = ['/run/hookward.sock', 'h.sock']\nunix_mode = '0600'\nproxy_protocol = true\n\
+             unix = ['/run/hookward.sock', 'h.sock']\nunix_mode = '0600'\nproxy_protocol = true\nforwarding_field = 'forwarded'\n\
              [edge]\nconnections_max = 5\nhead_seconds = 3\nworkers = 2\n\
              [[tls]]\ncertificate = 'a.pem'\nkey = '/b.key'\nnames = ['Hooks.example.com', '*.example.com']\n\
              [[tls]]\ncertificate = 'c.pem'\nkey = 'd.key'\n\
@@ -458,7 +483,7 @@ mod tests {
         assert_eq!(found, Vec::<String>::new());
         let listen = config.listen.unwrap();
         assert_eq!((listen.https.len(), listen.http.len(), listen.trusted_proxies.len()), (2, 1, 2));
-        assert!(listen.proxy_protocol);
+        assert_eq!((listen.proxy_protocol, listen.forwarding_field), (true, ForwardingField::Forwarded));
         let sockets: Vec<_> = listen.unix.iter().map(|path| path.value.to_str().unwrap()).collect();
         assert_eq!((sockets, listen.unix_mode), (vec!["/run/hookward.sock", "etc/h.sock"], 0o600));
         let edge = EdgeConfig {
@@ -513,6 +538,7 @@ mod tests {
                 "[listen]\nunix = ['a']\nunix_mode = '0666'",
                 "3:13: warning: every user of this machine can open the socket, and is believed whatever client it names",
             ),
+            ("[listen]\nforwarding_field = 'Forwarded'", "2:20: unknown forwarding_field \"Forwarded\""),
             ("[listen]\nproxy_protocol = true", &format!("2:1: {unproxied}")),
             ("[listen]\ntrusted_proxies = []\nproxy_protocol = true", &format!("3:1: {unproxied}")),
             ("[listen]\nproxy_protocol = 'v2'", "2:18: proxy_protocol must be a boolean, got a string"),

@@ -3,6 +3,8 @@
 use std::io::{Read as _, Write as _};
 use std::time::Duration;
 
+use hookward::policy::gateway_config::ForwardingField;
+
 use crate::gateway::github;
 use crate::support::client::socket;
 use crate::support::{Answer, App, Connection, Delivery, Hello, House, Running, eventually};
@@ -218,6 +220,24 @@ fn a_forwarding_field_is_believed_if_the_named_client_is_a_trusted_proxy() {
         assert_eq!(taken.header("x-forwarded-for"), Some(client), "{name}");
         let spoken = if client == "203.0.113.9" { "https" } else { "http" };
         assert_eq!(taken.header("x-forwarded-proto"), Some(spoken), "{name}");
+    }
+}
+
+#[test]
+fn one_forwarding_field_counts_and_it_is_the_configured_one() {
+    let rows = [
+        (ForwardingField::XForwardedFor, "203.0.113.9", "http"),
+        (ForwardingField::Forwarded, "198.51.100.7", "https"),
+    ];
+    for (field, client, spoken) in rows {
+        let app = App::start();
+        let gateway = House::with("github", &github(&app, "")).plain("127.0.0.0/8").named_in(field).start();
+        let delivery = push().header("x-forwarded-for", "203.0.113.9");
+        let delivery = delivery.header("forwarded", "for=192.0.2.66, for=\"198.51.100.7:4711\";proto=https");
+        assert_eq!(gateway.connect_plain().send(&delivery).status, 200);
+        let taken = app.only();
+        assert_eq!(taken.header("x-forwarded-for"), Some(client), "{field:?}");
+        assert_eq!(taken.header("x-forwarded-proto"), Some(spoken), "{field:?}");
     }
 }
 

@@ -17,7 +17,7 @@ use hookward::clock::Clock;
 use hookward::edge::tls::{CertificateFiles, Certificates};
 use hookward::forward::names::Names;
 use hookward::policy::diagnostic::Styles;
-use hookward::policy::gateway_config::{EdgeConfig, PoliciesConfig};
+use hookward::policy::gateway_config::{EdgeConfig, ForwardingField, PoliciesConfig};
 use hookward::policy::load::{self, Loaded};
 use hookward::policy::secrets::{Resolved, Resolver, SecretFault};
 use hookward::policy::source_config::SecretPlace;
@@ -173,6 +173,7 @@ impl House {
             http: Vec::new(),
             unix: Vec::new(),
             trusted_proxies: Networks::default(),
+            forwarding_field: ForwardingField::default(),
             proxy_protocol: false,
             certificates: Some(Certificates::load(&[files]).unwrap()),
             policy,

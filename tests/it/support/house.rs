@@ -19,7 +19,7 @@ use hookward::forward::names::Names;
 use hookward::gateway::Shared;
 use hookward::policy::Policy;
 use hookward::policy::diagnostic::Styles;
-use hookward::policy::gateway_config::{EdgeConfig, PoliciesConfig};
+use hookward::policy::gateway_config::{EdgeConfig, ForwardingField, PoliciesConfig};
 use hookward::policy::load::{self, Loaded};
 use hookward::policy::secrets::{Resolved, Resolver, SecretFault};
 use hookward::policy::source_config::SecretPlace;
@@ -68,6 +68,7 @@ pub(crate) struct House {
     certificates: Vec<Vec<String>>,
     plain: bool,
     trusted: Networks,
+    forwarding_field: ForwardingField,
     proxy_protocol: bool,
     unix: Vec<unix::Place>,
     format: Format,
@@ -110,6 +111,7 @@ impl House {
             certificates: vec![vec!["localhost".to_owned()]],
             plain: false,
             trusted: Networks::default(),
+            forwarding_field: ForwardingField::default(),
             proxy_protocol: false,
             unix: Vec::new(),
             format: Format::Json,
@@ -148,6 +150,12 @@ impl House {
     pub(crate) fn plain(mut self, trusted: &str) -> Self {
         self.plain = true;
         self.trusted = Networks::new([trusted.parse().unwrap()]);
+        self
+    }
+
+    /// Proxies name the client in this field.
+    pub(crate) fn named_in(mut self, field: ForwardingField) -> Self {
+        self.forwarding_field = field;
         self
     }
 
@@ -198,6 +206,7 @@ impl House {
             http: self.plain.then_some(loopback).into_iter().collect(),
             unix: self.unix,
             trusted_proxies: self.trusted,
+            forwarding_field: self.forwarding_field,
             proxy_protocol: self.proxy_protocol,
             certificates: Some(certificates),
             policy,
