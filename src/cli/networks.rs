@@ -123,6 +123,9 @@ impl Named {
     fn find(name: &str, config: &Path) -> Result<Self, Trouble> {
         let (mut files, mut found) = (Files::default(), Diagnostics::default());
         let gateway = files.read(config, &mut found).and_then(|file| read_gateway(&file, &mut found));
+        if found.has_errors() && config.exists() {
+            return Err(said(&found, &files));
+        }
         let directory = gateway.and_then(|gateway| gateway.policies).map(|policies| policies.directory.value);
         let directory = directory.unwrap_or_else(|| PathBuf::from("policies"));
         let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
@@ -131,8 +134,7 @@ impl Named {
             let mut found = Diagnostics::default();
             let source = files.read(file, &mut found).and_then(|file| read_source(&file, &mut found));
             if source.is_none() {
-                write!(anstream::stderr(), "{}", found.report(&files, &Styles::coloured())).map_err(Trouble::Output)?;
-                return Err(Trouble::Said);
+                return Err(said(&found, &files));
             }
             let providers = source.iter().flat_map(|source| &source.auth.methods);
             let presets = providers.filter_map(|method| match &method.method {
@@ -257,11 +259,13 @@ fn lines_of(text: &Bytes, path: &Path, read: Read) -> Result<Vec<IpNet>, Trouble
     };
     let (mut files, mut found) = (Files::default(), Diagnostics::default());
     let file = files.add(path, text);
-    let Some(networks) = read(&file, &mut found) else {
-        write!(anstream::stderr(), "{}", found.report(&files, &Styles::coloured())).map_err(Trouble::Output)?;
-        return Err(Trouble::Said);
-    };
-    Ok(networks)
+    read(&file, &mut found).ok_or_else(|| said(&found, &files))
+}
+
+/// Tells on standard error what was found.
+fn said(found: &Diagnostics, files: &Files) -> Trouble {
+    let told = write!(anstream::stderr(), "{}", found.report(files, &Styles::coloured()));
+    told.map_or_else(Trouble::Output, |()| Trouble::Said)
 }
 
 fn sorted(mut networks: Vec<IpNet>) -> Vec<IpNet> {

@@ -112,6 +112,12 @@ fn the_list_is_that_of_a_source_a_provider_or_the_command_line() {
         assert_eq!(ran.code, 1, "{arguments:?}");
         assert!(ran.err.contains(told), "{arguments:?}: {}", ran.err);
     }
+    fs::write(folder.path().join("broken.toml"), "[policies]\n").unwrap();
+    let ran = update(&folder, &["forge", "--from", "meta.json", "-c", "broken.toml"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.err.contains("missing key \"directory\""), "{ran:?}");
+    let ran = update(&folder, &["github", "--from", "meta.json", "-c", "none.toml", "--to", "alone.txt"]);
+    assert_eq!((ran.code, networks(&folder.path().join("alone.txt")).len()), (0, 2), "no configuration is needed");
     let ran = update(&folder, &["slack", "--from", "meta.json", "--values", "/web/*"]);
     assert_eq!((ran.code, networks(&folder.path().join("policies/networks/slack.txt")).len()), (0, 1));
 }
