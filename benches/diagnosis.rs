@@ -23,7 +23,7 @@ use hookward::gateway::confirm::Visits;
 use hookward::gateway::diagnose::Diagnosis;
 use hookward::gateway::{Arrival, Commitment, Gateway, Settings, Shared};
 use hookward::policy::Policy;
-use hookward::policy::gateway_config::PoliciesConfig;
+use hookward::policy::gateway_config::{ForwardingField, PoliciesConfig};
 use hookward::policy::load::{self, Loaded};
 use hookward::policy::reload::Reload;
 use hookward::policy::secrets::{Resolved, Resolver, SecretFault};
@@ -88,6 +88,7 @@ fn gateway(diagnosis: Option<Diagnosis>) -> Arc<Gateway<Answering>> {
         pace: Pace { deadline: Duration::from_secs(30), grace: Duration::from_secs(5), bytes_per_second_min: 1024 },
         response_bytes_max: 1 << 20,
         trusted_proxies: Networks::default(),
+        forwarding_field: ForwardingField::default(),
     };
     let (reload, learning, visits) = (Reload::default(), Semaphore::new(1), Visits::new(Names::system()));
     let shared = Arc::new(Shared { policy, limits, clock: Clock::system(), settings, reload, learning, visits });

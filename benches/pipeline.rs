@@ -25,7 +25,7 @@ use hookward::forward::request::Protocol;
 use hookward::gateway::confirm::Visits;
 use hookward::gateway::{Arrival, Commitment, Gateway, Settings, Shared};
 use hookward::policy::Policy;
-use hookward::policy::gateway_config::PoliciesConfig;
+use hookward::policy::gateway_config::{ForwardingField, PoliciesConfig};
 use hookward::policy::load::{self, Loaded};
 use hookward::policy::preset;
 use hookward::policy::reload::Reload;
@@ -113,6 +113,7 @@ fn gateway() -> Arc<Gateway<Answering>> {
             pace: Pace { deadline: Duration::from_secs(30), grace: Duration::from_secs(5), bytes_per_second_min: 1024 },
             response_bytes_max: 1 << 20,
             trusted_proxies: Networks::default(),
+            forwarding_field: ForwardingField::default(),
         },
         reload: Reload::default(),
         learning: Semaphore::new(1),

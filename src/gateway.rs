@@ -35,6 +35,7 @@ use crate::forward::Forwarded;
 use crate::forward::pool::{Exchange, ExchangeFault, Outbound};
 use crate::forward::request::{self, Attestation, Protocol};
 use crate::policy::Policy;
+use crate::policy::gateway_config::ForwardingField;
 use crate::policy::reload::Reload;
 use crate::reason::Reason;
 use crate::receive::{self, Pace};
@@ -90,6 +91,8 @@ pub struct Settings {
     pub response_bytes_max: usize,
     /// Networks whose forwarding fields are believed.
     pub trusted_proxies: Networks,
+    /// The field in which they name the client.
+    pub forwarding_field: ForwardingField,
 }
 
 /// What the edge knows of a request besides its bytes.

@@ -30,7 +30,7 @@ use crate::gateway::confirm::Visits;
 use crate::gateway::diagnose::Diagnosis;
 use crate::gateway::{self, Gateway, Shared};
 use crate::policy::Policy;
-use crate::policy::gateway_config::EdgeConfig;
+use crate::policy::gateway_config::{EdgeConfig, ForwardingField};
 use crate::policy::reload::Reload;
 use crate::receive::Pace;
 use crate::record::Telemetry;
@@ -43,6 +43,10 @@ pub struct Startup {
     pub sockets: Sockets,
     /// Networks whose forwarding fields are believed.
     pub trusted_proxies: Networks,
+    /// The field in which proxies name the client.
+    pub forwarding_field: ForwardingField,
+    /// Whether connections from there begin with a PROXY header.
+    pub proxy_protocol: bool,
     /// The certificates, if there is a TLS listener.
     pub certificates: Option<Certificates>,
     /// The first policy.
@@ -104,7 +108,7 @@ impl Server {
             policy: ArcSwap::from_pointee(startup.policy),
             limits: startup.limits,
             clock: startup.clock,
-            settings: request_settings(&startup.edge, startup.trusted_proxies),
+            settings: request_settings(&startup.edge, startup.trusted_proxies, startup.forwarding_field),
             reload: Reload::default(),
             learning: Semaphore::new(1),
             visits: Visits::new(startup.names),
@@ -152,6 +156,7 @@ impl Server {
                 settings: Arc::clone(&settings),
                 caps: Arc::clone(&caps),
                 handshakes: Arc::clone(&handshakes),
+                proxy_protocol: startup.proxy_protocol,
                 tls: tls.clone(),
                 draining: drained.clone(),
                 registry: Arc::clone(&registry),
@@ -253,7 +258,11 @@ pub fn workers(edge: &EdgeConfig) -> usize {
     edge.workers.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from))
 }
 
-fn request_settings(edge: &EdgeConfig, trusted_proxies: Networks) -> gateway::Settings {
+fn request_settings(
+    edge: &EdgeConfig,
+    trusted_proxies: Networks,
+    forwarding_field: ForwardingField,
+) -> gateway::Settings {
     gateway::Settings {
         uri_bytes_max: edge.uri_bytes_max,
         headers_max: edge.headers_max,
@@ -265,6 +274,7 @@ fn request_settings(edge: &EdgeConfig, trusted_proxies: Networks) -> gateway::Se
         },
         response_bytes_max: edge.response_bytes_max,
         trusted_proxies,
+        forwarding_field,
     }
 }
 

@@ -28,7 +28,7 @@ use hookward::forward::request::Protocol;
 use hookward::gateway::confirm::Visits;
 use hookward::gateway::diagnose::{Diagnosis, Diagnostician, QUEUE_BYTES_MAX, QUEUE_MAX};
 use hookward::gateway::{Arrival, Commitment, Gateway, Settings, Shared};
-use hookward::policy::gateway_config::PoliciesConfig;
+use hookward::policy::gateway_config::{ForwardingField, PoliciesConfig};
 use hookward::policy::load::{self, Loaded};
 use hookward::policy::reload::Reload;
 use hookward::policy::secrets::{Resolved, Resolver, SecretFault};
@@ -498,6 +498,7 @@ impl House {
             pace: Pace { deadline: Duration::from_secs(30), grace: Duration::from_secs(5), bytes_per_second_min: 1024 },
             response_bytes_max: 1 << 20,
             trusted_proxies: Networks::default(),
+            forwarding_field: ForwardingField::default(),
         };
         let policy = ArcSwap::from_pointee(policy(&limits));
         let (reload, learning, visits) = (Reload::default(), Semaphore::new(1), Visits::new(Names::system()));

@@ -31,7 +31,7 @@ use hookward::reason::{Connection, Level, Reason, Row};
 use hookward::record::{Colour, Format, MEMBERS, Options, Telemetry};
 
 /// Where a bound stands in the reference (heading and what precedes its key), and the bound.
-const BOUNDS: [(&str, &str, &Bound); 45] = [
+const BOUNDS: [(&str, &str, &Bound); 46] = [
     ("[edge]", "", &gateway::CONNECTIONS_MAX),
     ("[edge]", "", &gateway::CONNECTIONS_PER_CLIENT_MAX),
     ("[edge]", "", &gateway::HANDSHAKES_MAX),
@@ -69,6 +69,7 @@ const BOUNDS: [(&str, &str, &Bound); 45] = [
     ("[limit]", "source.", &source::SOURCE_BURST),
     ("[limit]", "failures.", &source::FAILURES_PER_MINUTE),
     ("[limit]", "failures.", &source::BLOCK_SECONDS),
+    ("[limit]", "failures.", &source::BLOCK_SECONDS_MAX),
     ("[limit]", "", &source::IN_FLIGHT_MAX),
     ("[limit]", "", &source::JSON_DEPTH_MAX),
     ("[limit]", "", &source::JSON_NODES_MAX),
@@ -227,6 +228,8 @@ fn every_example_is_read_without_a_finding_and_loads() {
     for name in ["item", "other", "any"] {
         fs::write(at(&format!("policies/schemas/{name}.json")), r#"{"type":"object"}"#).unwrap();
     }
+    fs::create_dir(at("policies/networks")).unwrap();
+    fs::write(at("policies/networks/stripe.txt"), "192.0.2.0/24\n").unwrap();
     let authority = rcgen::generate_simple_self_signed(vec!["app.internal".to_owned()]).unwrap();
     fs::write(at("policies/internal.pem"), authority.cert.pem()).unwrap();
     for Example { path, text } in &examples {

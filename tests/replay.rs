@@ -359,6 +359,10 @@ fn a_token_that_is_fresh_for_longer_than_the_window_stays_claimed_until_it_is_no
         ("leeway_seconds = 0", format!(r#"{{"exp":{}}}"#, NOW + 3_600), 3_599, "timestamp_stale"),
         ("leeway_seconds = 30", format!(r#"{{"exp":{}}}"#, NOW + 3_600), 3_629, "timestamp_stale"),
         ("age_seconds_max = 3_600", format!(r#"{{"iat":{NOW},"exp":{}}}"#, NOW + 900), 899, "timestamp_stale"),
+        // Two days are the longest that a claim is kept.
+        ("leeway_seconds = 0", format!(r#"{{"exp":{}}}"#, NOW + 172_799), 172_798, "timestamp_stale"),
+        ("leeway_seconds = 0", format!(r#"{{"exp":{}}}"#, NOW + 172_800), 172_799, "timestamp_stale"),
+        ("leeway_seconds = 0", format!(r#"{{"exp":{}}}"#, NOW + 172_801), 172_799, "accept"),
         // Such a token never grows old: the window is all there is.
         ("leeway_seconds = 0", "{}".to_owned(), 599, "accept"),
     ];

@@ -20,6 +20,7 @@ use hookward::auth::{Head, Verifier};
 use hookward::edge::guard::frames::{self, Frames};
 use hookward::edge::guard::head::{self, Framing};
 use hookward::edge::guard::messages::{Followed, Messages, Misframed};
+use hookward::edge::proxy;
 use hookward::payload::coding::Coding;
 use hookward::payload::content_type::ContentType;
 use hookward::payload::declared::Membership;
@@ -44,7 +45,7 @@ use sha2::Sha256;
 pub type Property = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const ALL: [Property; 14] = [
+pub const ALL: [Property; 15] = [
     ("document", document),
     ("form", form),
     ("urlencoded", urlencoded),
@@ -59,6 +60,7 @@ pub const ALL: [Property; 14] = [
     ("token", token),
     ("messages", messages),
     ("frames", frames),
+    ("proxy", proxy),
 ];
 
 fn read(data: &[u8]) -> Option<Document> {
@@ -492,4 +494,24 @@ pub fn frames(data: &[u8]) {
     });
     assert_eq!(in_pieces, at_once, "the same in pieces");
     assert!(at_once.is_none_or(|good| good <= bytes.len()), "no more than there is");
+}
+
+/// A PROXY header is whole at one length alone, within its bounds, whatever comes behind it; and what is wrong is not made right by more.
+pub fn proxy(data: &[u8]) {
+    let whole = proxy::read(data);
+    let length = match &whole {
+        Ok(Some((_, length))) => *length,
+        Ok(None) => data.len() + 1,
+        Err(_) => {
+            let more = [data, b"\r\n"].concat();
+            assert!(proxy::read(&more).is_err(), "wrong for good");
+            return;
+        }
+    };
+    assert!(length <= proxy::HEADER_BYTES_MAX, "bounded");
+    assert!(!data.starts_with(b"P") || length <= proxy::LINE_BYTES_MAX, "bounded");
+    for end in 0..data.len() {
+        let expected = if end < length { Ok(None) } else { whole };
+        assert_eq!(proxy::read(&data[..end]), expected, "{end} bytes of {length}");
+    }
 }

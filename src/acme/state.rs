@@ -14,7 +14,7 @@ use instant_acme::AccountCredentials;
 
 use crate::clock::UnixSeconds;
 use crate::edge::tls::{CertificateFault, Certified};
-use crate::policy::learn::write;
+use crate::whole_file::{self, Readers};
 
 /// More than any of the files has.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -42,7 +42,7 @@ impl State {
     }
 
     pub(super) fn keep_account(&self, credentials: &AccountCredentials) -> io::Result<()> {
-        write(&self.account, &serde_json::to_vec(credentials)?)
+        whole_file::write(&self.account, &serde_json::to_vec(credentials)?, Readers::Owner)
     }
 
     pub(super) fn forget_account(&self) {
@@ -61,7 +61,7 @@ impl State {
     }
 
     pub(super) fn keep_certificate(&self, pem: &str) -> io::Result<()> {
-        write(&self.certificate, pem.as_bytes())
+        whole_file::write(&self.certificate, pem.as_bytes(), Readers::Owner)
     }
 
     /// When the last attempt began.
@@ -70,7 +70,7 @@ impl State {
     }
 
     pub(super) fn note_attempt(&self, now: UnixSeconds) -> io::Result<()> {
-        write(&self.attempt, format!("{now}\n").as_bytes())
+        whole_file::write(&self.attempt, format!("{now}\n").as_bytes(), Readers::Owner)
     }
 }
 

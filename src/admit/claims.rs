@@ -329,6 +329,7 @@ mod tests {
             ("and back", 800, 1_000_800, 0),
             ("an hour later it has caught up", 4_400, 1_004_400, 800),
             ("still a day later", 90_000, 1_090_000, 86_400),
+            ("two days after the step", 700 + 48 * 3_600, 1_000_700 + 48 * 3_600, 700 + 48 * 3_600 - 3_600),
             (
                 "after two days the step is forgotten",
                 700 + 48 * 3_600 + 1,

@@ -6,6 +6,9 @@
 //! blocked: while it is over its budget, what it sends is verified under a small concurrency of its source, which
 //! bounds the work junk can cause and leaves the genuine deliveries among it a way through.
 //!
+//! Who is blocked again soon after a block is blocked for twice as long, up to a maximum: a scanner that comes back each time it may gets to fail less and
+//! less often. A block is forgotten once its client got nothing wrong for as long as the block was, so a slip of an operator's heals by itself.
+//!
 //! It stands in front of the body: [`Failures::enter`] needs the head of no request, only who sends.
 //!
 //! **Invariant:** what proves a client genuine lives in a table of its own, which only authenticated deliveries write
@@ -30,6 +33,8 @@ pub struct FailureRule {
     pub per_minute: NonZeroU32,
     /// How long a client is blocked, from the failure that spent its budget: `block_seconds`.
     pub block_time: Duration,
+    /// How long at most, where blocks follow one another: `block_seconds_max`.
+    pub block_time_max: Duration,
 }
 
 /// How a client that may go on stands.
@@ -54,8 +59,10 @@ type Key = (SourceId, Client);
 
 #[derive(Debug, Clone, Copy)]
 enum Tally {
-    Counting { since: Duration, failures: u32 },
-    Spent { until: Duration },
+    /// So many failures in the minute that began then; so many blocks came before, one soon after the other.
+    Counting { since: Duration, failures: u32, blocks: u8 },
+    /// Blocked, with this block counted too.
+    Spent { until: Duration, blocks: u8 },
 }
 
 /// The faults that spend a client's budget: what only somebody without the secret sends. A stale timestamp is what a
@@ -84,6 +91,15 @@ const REFRESH: Duration = Duration::from_mins(1);
 
 const MINUTE: Duration = Duration::from_mins(1);
 
+impl FailureRule {
+    /// How long the last of so many blocks is, each of which came soon after the one before; nothing if there was none.
+    fn block_time_of(&self, blocks: u8) -> Duration {
+        let Some(before) = blocks.checked_sub(1) else { return Duration::ZERO };
+        let doubled = self.block_time.saturating_mul(1_u32.checked_shl(before.into()).unwrap_or(u32::MAX));
+        doubled.min(self.block_time_max.max(self.block_time))
+    }
+}
+
 impl Failures {
     /// Tables for `failing_max` clients with failures (64 bytes each) and `known_max` clients that authenticated (48
     /// bytes each).
@@ -106,7 +122,7 @@ impl Failures {
     ) -> Result<Standing, Rejection> {
         let key = (source, client);
         let until = match self.tallies.get(&key, now) {
-            Some(Tally::Spent { until }) if now < until => until,
+            Some(Tally::Spent { until, .. }) if now < until => until,
             Some(Tally::Spent { .. } | Tally::Counting { .. }) | None => return Ok(Standing::Clear),
         };
         if self.known.get(&key, now).is_none() {
@@ -121,19 +137,28 @@ impl Failures {
         if !COUNTED.contains(&reason) {
             return;
         }
-        self.tallies.with(&(source, client), now, |entry| {
-            let (since, before) = match entry.get() {
-                Some(Tally::Spent { until }) if now < until => return,
-                Some(Tally::Counting { since, failures }) if now < since.saturating_add(MINUTE) => (since, failures),
-                Some(Tally::Spent { .. } | Tally::Counting { .. }) | None => (now, 0),
+        let key = (source, client);
+        self.tallies.with(&key, now, |entry| {
+            // An entry is there for as long as its client has not been quiet for long enough.
+            let (since, before, blocks) = match entry.get() {
+                Some(Tally::Spent { until, .. }) if now < until => return,
+                Some(Tally::Counting { since, failures, blocks }) if now < since.saturating_add(MINUTE) => {
+                    (since, failures, blocks)
+                }
+                Some(Tally::Counting { blocks, .. } | Tally::Spent { blocks, .. }) => (now, 0, blocks),
+                None => (now, 0, 0),
             };
             let failures = before.saturating_add(1);
             if failures < rule.per_minute.get() {
-                entry.put(Tally::Counting { since, failures }, since.saturating_add(MINUTE));
+                let quiet = now.saturating_add(rule.block_time_of(blocks));
+                entry.put(Tally::Counting { since, failures, blocks }, quiet.max(since.saturating_add(MINUTE)));
                 return;
             }
-            let until = now.saturating_add(rule.block_time);
-            entry.put(Tally::Spent { until }, until);
+            // A known client is not blocked but let through a narrow way, which must not grow: others may use its address.
+            let blocks = if self.known.get(&key, now).is_some() { 1 } else { blocks.saturating_add(1) };
+            let time = rule.block_time_of(blocks);
+            let until = now.saturating_add(time);
+            entry.put(Tally::Spent { until, blocks }, until.saturating_add(time));
         });
     }
 
@@ -171,7 +196,11 @@ mod tests {
     const RULE: FailureRule = rule(60, 90);
 
     const fn rule(per_minute: u32, block_seconds: u64) -> FailureRule {
-        FailureRule { per_minute: NonZeroU32::new(per_minute).unwrap(), block_time: Duration::from_secs(block_seconds) }
+        FailureRule {
+            per_minute: NonZeroU32::new(per_minute).unwrap(),
+            block_time: Duration::from_secs(block_seconds),
+            block_time_max: Duration::from_secs(1_000),
+        }
     }
 
     fn failures(max: u32) -> (Failures, Gauge) {
@@ -208,6 +237,76 @@ mod tests {
         assert_eq!(blocked(at(110)), None, "failures during a block do not prolong it");
         fail(&failures, who, 59, at(110));
         assert_eq!(blocked(at(110)), None, "a new budget");
+    }
+
+    /// How long each of these blocks is, from the failure that spent the budget of 60 to the first second in which the client may go on.
+    fn blocks(failures: &Failures, spent_at: &[u64]) -> Vec<u64> {
+        let (who, excess) = (client("192.0.2.1"), Gauge::new(EXCESS_MAX));
+        let block = |spent: &u64| {
+            assert!(failures.enter(GITHUB, who, &excess, at(*spent)).is_ok(), "blocked at {spent}");
+            fail(failures, who, 60, at(*spent));
+            let refused = failures.enter(GITHUB, who, &excess, at(*spent)).expect_err("spent");
+            refused.retry_after_seconds().unwrap()
+        };
+        spent_at.iter().map(block).collect()
+    }
+
+    #[test]
+    fn blocks_that_follow_one_another_double_up_to_the_maximum() {
+        let rows: [(&str, &[u64], &[u64]); 6] = [
+            ("as soon as it may", &[0, 90, 270, 630, 1350, 2350, 3350], &[90, 180, 360, 720, 1000, 1000, 1000]),
+            ("a second before it is forgotten", &[0, 179, 538], &[90, 180, 360]),
+            ("as it is forgotten", &[0, 180, 720], &[90, 90, 90]),
+            ("the second is forgotten later than the first", &[0, 90, 449], &[90, 180, 360]),
+            ("and is forgotten, too", &[0, 90, 450], &[90, 180, 90]),
+            ("the longest is", &[0, 90, 270, 630, 1350, 3349, 5350], &[90, 180, 360, 720, 1000, 1000, 90]),
+        ];
+        for (name, spent_at, expected) in rows {
+            assert_eq!(blocks(&failures(100).0, spent_at), expected, "{name}");
+        }
+        let (failures, _) = failures(100);
+        let last = (0..300).fold((0, 0), |(now, _), _| {
+            let block = blocks(&failures, &[now])[0];
+            (now + block, block)
+        });
+        assert_eq!(last.1, 1_000, "however many there were");
+    }
+
+    #[test]
+    fn a_failure_in_between_keeps_a_block_from_being_forgotten() {
+        for (name, last, second) in [("in its time", 268, 180), ("a second later", 269, 90)] {
+            let (failures, _) = failures(100);
+            let who = client("192.0.2.1");
+            assert_eq!(blocks(&failures, &[0]), [90]);
+            fail(&failures, who, 1, at(179));
+            assert_eq!(blocks(&failures, &[last]), [second], "{name}: quiet since 179");
+        }
+        for (name, last, second) in [("in its time", 449, 360), ("a second later", 450, 90)] {
+            let (failures, _) = failures(100);
+            assert_eq!(blocks(&failures, &[0, 90]), [90, 180]);
+            fail(&failures, client("192.0.2.1"), 59, at(270));
+            assert_eq!(blocks(&failures, &[last]), [second], "{name}: the minute of a count does not end it");
+        }
+    }
+
+    #[test]
+    fn a_rule_below_its_own_maximum_blocks_for_its_time() {
+        let rule = FailureRule { block_time_max: Duration::from_secs(1), ..rule(60, 90) };
+        assert_eq!([0, 1, 2, 255].map(|blocks| rule.block_time_of(blocks).as_secs()), [0, 90, 90, 90]);
+        let rule = FailureRule { block_time: Duration::MAX, ..rule };
+        assert_eq!(rule.block_time_of(255), Duration::MAX);
+    }
+
+    #[test]
+    fn the_narrow_way_of_a_known_client_is_not_narrow_for_longer_each_time() {
+        let (failures, excess) = failures(100);
+        let who = client("192.0.2.1");
+        failures.succeeded(GITHUB, who, at(0));
+        for spent in [1, 91, 181, 271] {
+            fail(&failures, who, 60, at(spent));
+            let narrow = |now| matches!(failures.enter(GITHUB, who, &excess, at(now)), Ok(Standing::Excess(_)));
+            assert!(narrow(spent + 89) && !narrow(spent + 90), "from {spent} on");
+        }
     }
 
     #[test]

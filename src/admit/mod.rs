@@ -130,7 +130,7 @@ impl Limits {
         if self.is_closed() {
             return Err(Rejection::new(Reason::Draining).retry_after(RETRY_DRAINING));
         }
-        if source.networks.as_ref().is_some_and(|networks| !networks.contains(peer)) {
+        if !source.networks.admit(peer) {
             return Err(Rejection::new(Reason::AddressRefused));
         }
         let client = Client::from(peer);

@@ -1,7 +1,7 @@
-//! The networks that may send to a source: `[network] allow`.
+//! The networks that may send to a source: `[network]`.
 //!
 //! Compiled to sorted, disjoint ranges, so a provider's list of thousands of networks costs a dozen comparisons. A
-//! source without a list takes any address; that is the caller's `Option`, not an empty list, which refuses all.
+//! source without a list takes any address; an empty list refuses all.
 
 use std::net::IpAddr;
 
@@ -12,6 +12,23 @@ use ipnet::IpNet;
 pub struct Networks {
     v4: Box<[Range<u32>]>,
     v6: Box<[Range<u128>]>,
+}
+
+/// Who may send to a source. The default is anybody.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NetworkRules {
+    /// Who may; `None`: anybody.
+    pub allowed: Option<Networks>,
+    /// Who may not, wherever else the address is listed.
+    pub denied: Networks,
+}
+
+impl NetworkRules {
+    /// Whether deliveries from this address go on.
+    #[must_use]
+    pub fn admit(&self, address: IpAddr) -> bool {
+        self.allowed.as_ref().is_none_or(|allowed| allowed.contains(address)) && !self.denied.contains(address)
+    }
 }
 
 /// First and last address of a range.
@@ -106,6 +123,25 @@ mod tests {
         ];
         for (list, address, inside) in rows {
             assert_eq!(networks(list).contains(address.parse().unwrap()), inside, "{address} in {list:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_denied_is_not_allowed_by_any_list() {
+        let anybody = NetworkRules::default();
+        let but = NetworkRules { denied: networks(&["192.0.2.0/24"]), ..anybody.clone() };
+        let some = NetworkRules { allowed: Some(networks(&["192.0.0.0/16"])), ..but.clone() };
+        let nobody = NetworkRules { allowed: Some(Networks::default()), ..anybody.clone() };
+        let rows = [
+            ("192.0.1.255", [true, true, true, false]),
+            ("192.0.2.0", [true, false, false, false]),
+            ("::ffff:192.0.2.255", [true, false, false, false]),
+            ("192.0.3.0", [true, true, true, false]),
+            ("192.1.0.0", [true, true, false, false]),
+        ];
+        for (address, expected) in rows {
+            let found = [&anybody, &but, &some, &nobody].map(|rules| rules.admit(address.parse().unwrap()));
+            assert_eq!(found, expected, "{address}");
         }
     }
 

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::failures::{EXCESS_MAX, FailureRule};
 use super::in_flight::Gauge;
-use super::networks::Networks;
+use super::networks::NetworkRules;
 use super::rate::{Rate, SourceBucket};
 
 /// A source, by name, for as long as the process runs.
@@ -28,8 +28,8 @@ pub struct SourceRules {
     pub failures: FailureRule,
     /// How many authenticated deliveries at the same time.
     pub in_flight_max: NonZeroU32,
-    /// Who may send; `None`: anybody.
-    pub networks: Option<Networks>,
+    /// Who may send.
+    pub networks: NetworkRules,
     /// What happens to a delivery over one of the two rates.
     pub rate_mode: RateMode,
 }
@@ -52,7 +52,7 @@ pub struct SourceLimits {
     pub(super) failures: FailureRule,
     pub(super) in_flight: Gauge,
     pub(super) excess: Gauge,
-    pub(super) networks: Option<Networks>,
+    pub(super) networks: NetworkRules,
     pub(super) rate_mode: RateMode,
 }
 
@@ -140,9 +140,13 @@ mod tests {
         SourceRules {
             client: Rate { per_second: number(1), burst: number(1) },
             source: Rate { per_second: number(per_second), burst: number(1) },
-            failures: FailureRule { per_minute: number(1), block_time: Duration::from_secs(1) },
+            failures: FailureRule {
+                per_minute: number(1),
+                block_time: Duration::from_secs(1),
+                block_time_max: Duration::from_secs(1),
+            },
             in_flight_max: number(in_flight_max),
-            networks: None,
+            networks: NetworkRules::default(),
             rate_mode: RateMode::Enforce,
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::failures::{EXCESS_MAX, FailureRule};
-use super::networks::Networks;
+use super::networks::{NetworkRules, Networks};
 use super::*;
 
 const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
@@ -24,9 +24,9 @@ fn rules() -> SourceRules {
     SourceRules {
         client: rate(50, 200),
         source: rate(50, 100),
-        failures: FailureRule { per_minute: number(60), block_time: at(60) },
+        failures: FailureRule { per_minute: number(60), block_time: at(60), block_time_max: at(3600) },
         in_flight_max: number(64),
-        networks: None,
+        networks: NetworkRules::default(),
         rate_mode: RateMode::Enforce,
     }
 }
@@ -54,7 +54,8 @@ fn told<T>(result: Result<T, Rejection>) -> (Reason, Option<u64>) {
 #[test]
 fn the_earlier_fault_wins() {
     let limits = limits(1);
-    let networks = Some(Networks::new(["192.0.2.0/24".parse().unwrap()]));
+    let allowed = Some(Networks::new(["192.0.2.0/24".parse().unwrap()]));
+    let networks = NetworkRules { allowed, ..NetworkRules::default() };
     let source = limits.source("github", SourceRules { networks, client: rate(1, 1), ..rules() });
 
     let _only = limits.enter(&source, PEER, at(0)).unwrap();
@@ -126,7 +127,9 @@ fn strangers_cannot_switch_a_known_provider_off() {
     let mut excess: Vec<_> = (0..EXCESS_MAX.get()).map(|_| limits.enter(&source, PEER, at(1)).unwrap()).collect();
     assert_eq!(told(limits.enter(&source, PEER, at(1))), (Reason::Overloaded, Some(1)));
     let genuine = excess.pop().unwrap();
-    assert_eq!(genuine.body_time(at(30)), at(2), "slow bodies must not hold the seats");
+    for (ordinary, time) in [(1, 1), (2, 2), (3, 2), (30, 2)] {
+        assert_eq!(genuine.body_time(at(ordinary)), at(time), "slow bodies must not hold the seats");
+    }
     let _slot = limits.accept(&source, genuine, at(1)).expect("a genuine delivery among it");
     assert!(limits.enter(&source, PEER, at(1)).is_ok(), "an authenticated delivery left the narrow way");
 }

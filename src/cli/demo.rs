@@ -28,7 +28,7 @@ use crate::clock::Clock;
 use crate::edge::sockets::{Places, Sockets};
 use crate::edge::tls::{CertificateFiles, Certificates};
 use crate::forward::names::Names;
-use crate::policy::gateway_config::{EdgeConfig, PoliciesConfig};
+use crate::policy::gateway_config::{EdgeConfig, ForwardingField, PoliciesConfig};
 use crate::policy::load::{self, Loaded};
 use crate::policy::secrets::{Resolved, Resolver, SecretFault};
 use crate::policy::source_config::SecretPlace;
@@ -176,6 +176,8 @@ fn start(
         edge: EdgeConfig { workers: Some(1), drain_time: Duration::from_secs(2), ..EdgeConfig::default() },
         sockets: Sockets::bind(&places, 1).map_err(StartFault::from)?,
         trusted_proxies: Networks::default(),
+        forwarding_field: ForwardingField::default(),
+        proxy_protocol: false,
         certificates: Some(certificates),
         policy,
         limits,

@@ -98,7 +98,7 @@ fn policy(preset: &Preset, name: &str, to: &str) -> String {
 path = "/hooks/{name}"
 {comment}public_url = "https://hooks.example.com/hooks/{name}"{why}
 {auth}
-[limit]
+{network}[limit]
 client   = {{ per_second = 50, burst = 200 }}       # before authentication
 failures = {{ per_minute = 60, block_seconds = 60 }}
 source   = {{ per_second = 50, burst = 100 }}       # after it
@@ -115,6 +115,7 @@ deadline_ms = 10_000
         signed = preset.signed(),
         why = if preset.covers_url() { "   # the sender signs it: write it as the provider knows it" } else { "" },
         auth = auth(preset, name),
+        network = network(preset),
         handshake = handshake(preset, name),
     )
 }
@@ -139,6 +140,18 @@ fn auth(preset: &Preset, name: &str) -> String {
         let _ = writeln!(text, "{comment}{name} = \"fill in\"   # {what}");
     }
     text
+}
+
+/// The list of a provider that publishes one.
+fn network(preset: &Preset) -> String {
+    let name = preset.name;
+    if preset.networks.is_none() {
+        return String::new();
+    }
+    format!(
+        "# [network]                                       # `hookward networks update {name}` writes the list\n\
+         # lists = [\"networks/{name}.txt\"]\n\n"
+    )
 }
 
 /// What a provider's handshake needs of the operator.

@@ -7,6 +7,7 @@ pub mod completions;
 pub mod demo;
 pub mod init;
 pub mod learn;
+pub mod networks;
 pub mod providers;
 pub mod rejects;
 pub mod schema;
@@ -63,6 +64,8 @@ pub enum Verb {
     Init(init::Arguments),
     /// List the providers and what each one signs
     Providers(providers::Arguments),
+    /// Refresh a list of the networks that a provider sends from
+    Networks(networks::Arguments),
     /// Take a provider's secret, which it hands over itself (Asana, Notion)
     Learn(learn::Arguments),
     /// Make a certificate for development
@@ -86,6 +89,7 @@ pub fn main() -> ExitCode {
         Verb::Rejects(arguments) => rejects_of(&arguments, &config, &mut out),
         Verb::Init(arguments) => init::run(&arguments, &config, &mut out),
         Verb::Providers(arguments) => providers::run(&arguments, &mut out),
+        Verb::Networks(arguments) => networks::run(&arguments, &config, &Clock::system(), &mut out),
         Verb::Learn(arguments) => learn::run(&arguments, &config, &Clock::system(), &mut out),
         Verb::Cert(arguments) => cert::run(&arguments, &mut out),
         Verb::Completions(arguments) => completions::run(&arguments, &mut out),

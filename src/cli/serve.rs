@@ -90,6 +90,8 @@ pub fn run(_arguments: &Arguments, config_file: &Path) -> Result<(), Trouble> {
         edge: config.edge.clone(),
         sockets,
         trusted_proxies: trusted_proxies(&listen),
+        forwarding_field: listen.forwarding_field,
+        proxy_protocol: listen.proxy_protocol,
         certificates,
         policy,
         limits,

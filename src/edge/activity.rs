@@ -62,9 +62,11 @@ impl Activity {
         }
     }
 
-    /// The handshake is done, and HTTP/1 is spoken; a request is expected.
+    /// The handshake is done, and HTTP/1 is spoken; a request is expected, if it is not already.
     pub fn begins_http1(&self) {
-        self.turn(Phase::Head);
+        if unpack(self.state.load(Ordering::Relaxed)).0 != Phase::Head {
+            self.turn(Phase::Head);
+        }
     }
 
     /// The handshake is done, and HTTP/2 is spoken; a request is expected.
@@ -281,6 +283,18 @@ mod tests {
             clock.advance(Duration::from_millis(1));
             assert_eq!(activity.overdue(&settings()), Some(overdue), "{name}");
         }
+    }
+
+    #[test]
+    fn what_comes_before_a_head_is_part_of_its_time() {
+        let clock = Clock::manual(0);
+        let activity = Activity::new(clock.clone());
+        activity.begins_http1();
+        clock.advance(Duration::from_secs(9));
+        activity.begins_http1();
+        assert_eq!(activity.overdue(&settings()), None);
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(activity.overdue(&settings()), Some(Overdue::Refused(Reason::HeadTimeout)));
     }
 
     #[test]

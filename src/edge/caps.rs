@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How many connections there are, in all and for each client; shared by all workers, touched only when a connection opens or closes.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub struct Caps {
 #[derive(Debug)]
 pub struct Place {
     caps: Arc<Caps>,
-    client: IpAddr,
+    client: Option<IpAddr>,
 }
 
 impl Caps {
@@ -34,18 +34,21 @@ impl Caps {
     /// # Errors
     /// The name of the limit that is reached.
     pub fn enter(self: &Arc<Self>, peer: IpAddr) -> Result<Place, &'static str> {
-        let client = network(peer);
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.all.load(Ordering::Relaxed) >= self.all_max {
-            return Err("connections_max");
+        let mut place = self.enter_unnamed()?;
+        place.name(peer)?;
+        Ok(place)
+    }
+
+    /// A place for one more connection whose client is not known yet: it counts among all of them, and for nobody.
+    ///
+    /// # Errors
+    /// The name of the limit that is reached.
+    pub fn enter_unnamed(self: &Arc<Self>) -> Result<Place, &'static str> {
+        let one_more = |count: usize| (count < self.all_max).then_some(count + 1);
+        match self.all.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more) {
+            Ok(_) => Ok(Place { caps: Arc::clone(self), client: None }),
+            Err(_) => Err("connections_max"),
         }
-        let count = clients.entry(client).or_default();
-        if *count >= self.client_max {
-            return Err("connections_per_client_max");
-        }
-        *count += 1;
-        self.all.fetch_add(1, Ordering::Relaxed);
-        Ok(Place { caps: Arc::clone(self), client })
     }
 
     /// How many connections there are.
@@ -53,17 +56,47 @@ impl Caps {
     pub fn count(&self) -> usize {
         self.all.load(Ordering::Relaxed)
     }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    /// Whether nobody knows whose it is.
+    #[must_use]
+    pub const fn is_unnamed(&self) -> bool {
+        self.client.is_none()
+    }
+
+    /// From now on it counts for this client; a place that has one keeps it.
+    ///
+    /// # Errors
+    /// The name of the limit that is reached.
+    pub fn name(&mut self, peer: IpAddr) -> Result<(), &'static str> {
+        if self.client.is_some() {
+            return Ok(());
+        }
+        let client = network(peer);
+        let mut clients = self.caps.lock();
+        let count = clients.get(&client).copied().unwrap_or_default();
+        if count >= self.caps.client_max {
+            return Err("connections_per_client_max");
+        }
+        clients.insert(client, count + 1);
+        self.client = Some(client);
+        Ok(())
+    }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut clients = self.caps.clients.lock().unwrap_or_else(PoisonError::into_inner);
         self.caps.all.fetch_sub(1, Ordering::Relaxed);
-        if let Some(count) = clients.get_mut(&self.client) {
-            *count -= 1;
-            if *count == 0 {
-                clients.remove(&self.client);
-            }
+        let Some(client) = self.client else { return };
+        let mut clients = self.caps.lock();
+        match clients.get_mut(&client) {
+            Some(count) if *count > 1 => *count -= 1,
+            Some(_) | None => drop(clients.remove(&client)),
         }
     }
 }
@@ -83,17 +116,38 @@ fn network(peer: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
     #[test]
     fn places_are_capped_in_all_and_for_each_client() {
-        let address = |text: &str| text.parse::<IpAddr>().unwrap();
         let caps = Caps::new(3, 2);
         let first = caps.enter(address("2001:db8::1")).unwrap();
         let _second = caps.enter(address("2001:db8::2")).unwrap();
         assert_eq!(caps.enter(address("2001:db8::3")).err(), Some("connections_per_client_max"));
+        assert_eq!(caps.count(), 2, "a refusal takes no place");
         let _third = caps.enter(address("2001:db8:0:1::1")).unwrap();
         assert_eq!(caps.enter(address("192.0.2.1")).err(), Some("connections_max"));
         drop(first);
         assert_eq!(caps.count(), 2);
         assert!(caps.enter(address("2001:db8::3")).is_ok());
+    }
+
+    #[test]
+    fn a_place_without_a_client_counts_among_all_until_it_has_one() {
+        let caps = Caps::new(3, 1);
+        let [mut first, mut second] = [0, 1].map(|_| caps.enter_unnamed().expect("max - 1"));
+        let third = caps.enter_unnamed().expect("max");
+        assert_eq!(caps.enter_unnamed().err(), Some("connections_max"), "max + 1");
+        drop(third);
+        assert_eq!(first.name(address("192.0.2.1")), Ok(()));
+        assert_eq!(first.name(address("192.0.2.2")), Ok(()), "it has one already");
+        assert_eq!(second.name(address("192.0.2.1")), Err("connections_per_client_max"));
+        assert_eq!(second.name(address("192.0.2.2")), Ok(()));
+        drop(first);
+        assert!(caps.enter(address("192.0.2.1")).is_ok(), "a place with a client is given back with it");
+        drop(second);
+        assert_eq!((caps.count(), caps.lock().len()), (0, 0), "nothing is kept of clients that are gone");
     }
 }

@@ -18,7 +18,9 @@ use crate::rejection::Rejection;
 #[derive(Debug)]
 pub struct Connection {
     /// Who is at the other end of the socket.
-    pub peer: Peer,
+    socket: Peer,
+    /// Who is there instead, as a trusted proxy says.
+    behind: OnceLock<Peer>,
     /// What it speaks.
     pub protocol: Protocol,
     /// Its clockwork.
@@ -59,7 +61,8 @@ impl Connection {
     #[must_use]
     pub fn new(peer: Peer, protocol: Protocol, clock: Clock) -> Self {
         Self {
-            peer,
+            socket: peer,
+            behind: OnceLock::new(),
             protocol,
             activity: Activity::new(clock),
             certificate: OnceLock::new(),
@@ -77,6 +80,18 @@ impl Connection {
             refused: AtomicU32::new(NOTHING_REFUSED),
             refusal: Mutex::new(None),
         }
+    }
+
+    /// Who sends: the other end of the socket, or who is behind it.
+    #[must_use]
+    pub fn peer(&self) -> Peer {
+        self.behind.get().copied().unwrap_or(self.socket)
+    }
+
+    /// A trusted proxy is at the other end, and this is who is behind it.
+    pub fn stands_for(&self, peer: Peer) {
+        // A connection has one header; a second one would be no header.
+        let _ = self.behind.set(peer);
     }
 
     /// Wakes the connection's task: something of what stands here may have changed.

@@ -114,8 +114,11 @@ impl Service<Request<Incoming>> for Entrance {
             (false, true) => Ending::Close,
             (false, false) => Ending::KeepIfInStep { number, pipelined_max: self.settings.pipelined_requests_max },
         };
-        let arrival =
-            Arrival { peer: self.connection.peer, protocol: self.connection.protocol, host: self.host_match(&request) };
+        let arrival = Arrival {
+            peer: self.connection.peer(),
+            protocol: self.connection.protocol,
+            host: self.host_match(&request),
+        };
         if let Some(client) = self.connection.client() {
             request.extensions_mut().insert(Arc::clone(client));
         }
@@ -134,7 +137,7 @@ impl Entrance {
     }
 
     fn refuse(&self, rejection: &Rejection) -> Reply {
-        let id = record(&self.gateway, self.connection.peer, rejection, rejection.status());
+        let id = record(&self.gateway, self.connection.peer(), rejection, rejection.status());
         reply::refused(rejection, id.encode(&mut [0; DeliveryId::LENGTH]))
     }
 

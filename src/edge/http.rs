@@ -157,7 +157,7 @@ where
             () = connection.called() => {
                 if let Some(rejection) = connection.refusal(0) {
                     // At once: the peer of a flood may not let the connection end in order.
-                    record(&worker.gateway, connection.peer, &rejection, None);
+                    record(&worker.gateway, connection.peer(), &rejection, None);
                     flooded = true;
                 }
                 if !connection.is_retired() {

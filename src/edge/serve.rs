@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use rustls::ServerConfig;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -16,9 +17,11 @@ use super::Settings;
 use super::caps::{Caps, Place};
 use super::connection::Connection;
 use super::entrance::record;
+use super::guard::Fault;
 use super::handshakes::Handshakes;
 use super::http::{drained, serve_http1, serve_http2};
 use super::listen;
+use super::proxy::{self, Header};
 use super::registry::Registry;
 use super::socket::Socket;
 use super::stream::{Acceptor, Listening, Owner, Stream};
@@ -56,6 +59,8 @@ pub struct Worker {
     pub caps: Arc<Caps>,
     /// TLS handshakes under way, in the whole process.
     pub handshakes: Arc<Handshakes>,
+    /// Whether trusted proxies say with a PROXY header who connects to them.
+    pub proxy_protocol: bool,
     /// TLS, if there is an https listener.
     pub tls: Option<(Arc<ServerConfig>, Arc<CertificateStore>)>,
     /// Turns true when the gateway drains.
@@ -98,7 +103,7 @@ impl Worker {
             tokio::time::sleep(SWEEP).await;
             self.upstreams.prune(Instant::now());
             for (connection, reason) in self.registry.sweep(&self.settings) {
-                self.record(connection.peer, &Rejection::new(reason), None);
+                self.record(connection.peer(), &Rejection::new(reason), None);
             }
             if *draining.borrow_and_update() {
                 let now = Instant::now();
@@ -159,7 +164,9 @@ impl Worker {
         if protocol == Protocol::Http && !behind_proxy {
             return self.record(peer, &Rejection::new(Reason::AddressRefused).fact("listener", "http"), None);
         }
-        let place = match self.caps.enter(peer.ip()) {
+        let announced = self.proxy_protocol && behind_proxy && matches!(stream, Stream::Tcp(_));
+        let place = if announced { self.caps.enter_unnamed() } else { self.caps.enter(peer.ip()) };
+        let place = match place {
             Ok(place) => place,
             Err(limit) => return self.record(peer, &Rejection::new(Reason::Overloaded).fact("limit", limit), None),
         };
@@ -178,9 +185,14 @@ impl Worker {
         }
     }
 
-    async fn serve(self: Arc<Self>, stream: Stream, connection: Arc<Connection>, _place: Place, id: u64) {
+    async fn serve(self: Arc<Self>, mut stream: Stream, connection: Arc<Connection>, mut place: Place, id: u64) {
         let _counted = self.gateway.recorder().connection();
         let _registered = Registered { registry: &self.registry, id };
+        if let (true, Stream::Tcp(stream)) = (place.is_unnamed(), &mut stream)
+            && let Err(rejection) = Box::pin(introduce(stream, &connection, &mut place)).await
+        {
+            return self.record(connection.peer(), &rejection, None);
+        }
         let socket = Socket::new(stream, Arc::clone(&connection), Arc::clone(&self.turns));
         let served = match (connection.protocol, &self.tls) {
             (Protocol::Http, _) => serve_http1(&self, socket, &connection).await,
@@ -190,7 +202,7 @@ impl Worker {
         if let Err(rejection) = served {
             // HTTP/2 says it with GOAWAY, and before there is HTTP it cannot be said.
             let told = if connection.activity.speaks_http1() { rejection.status() } else { None };
-            self.record(connection.peer, &rejection, told);
+            self.record(connection.peer(), &rejection, told);
         }
     }
 
@@ -242,6 +254,56 @@ impl Worker {
         record(&self.gateway, peer, rejection, status);
     }
 }
+
+/// Waits for the PROXY header that a connection from a trusted proxy begins with, and has the connection count for the client it names. Its time is part of the
+/// handshake's, or of the first head's where there is none.
+async fn introduce(stream: &mut TcpStream, connection: &Connection, place: &mut Place) -> Result<(), Rejection> {
+    if connection.protocol == Protocol::Http {
+        connection.activity.begins_http1();
+    }
+    let mut header = pin!(take_header(stream));
+    let header = loop {
+        tokio::select! {
+            biased;
+            header = header.as_mut() => break header?,
+            () = connection.called() => if connection.is_out_of_time() {
+                return Err(Reason::HeadTimeout.into());
+            }
+        }
+    };
+    connection.stands_for(match header {
+        Header::Client(address) => Peer::Network(address),
+        Header::Nobody => connection.peer().unnamed(),
+    });
+    place.name(connection.peer().ip()).map_err(|limit| Rejection::new(Reason::Overloaded).fact("limit", limit))
+}
+
+/// Takes a PROXY header from the front of a connection, and not a byte of what is behind it.
+///
+/// An end before the first byte is no fault of the header: a proxy may look whether somebody listens.
+async fn take_header(stream: &mut TcpStream) -> Result<Header, Fault> {
+    let mut there = Vec::new();
+    let mut next = [0; HEADER_BYTES];
+    loop {
+        let length = stream.peek(&mut next).await.unwrap_or_default();
+        if length == 0 {
+            return if there.is_empty() { Ok(Header::Nobody) } else { Err(ENDED) };
+        }
+        let before = there.len();
+        there.extend_from_slice(&next[..length]);
+        let header = proxy::read(&there)?;
+        let used = header.map_or(length, |(_, whole)| whole.saturating_sub(before));
+        stream.read_exact(&mut next[..used]).await.map_err(|_| ENDED)?;
+        if let Some((header, _)) = header {
+            return Ok(header);
+        }
+    }
+}
+
+/// More than what headers have that tell the client alone; longer ones are taken in pieces.
+const HEADER_BYTES: usize = 256;
+
+const ENDED: Fault = Fault::framing("the connection ended in its PROXY header");
 
 /// Takes a connection out of the registry when its task ends, however it ends.
 struct Registered<'r> {

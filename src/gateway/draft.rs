@@ -59,7 +59,7 @@ impl<'d, U: Upstream> Draft<'d, U> {
             ts,
             started: clock.monotonic(),
             id: DeliveryId::new(ts),
-            client: Client::of(&head.headers, arrival, &settings.trusted_proxies),
+            client: Client::of(&head.headers, arrival, &settings.trusted_proxies, settings.forwarding_field),
             source: None,
             body: None,
             event: None,

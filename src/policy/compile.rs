@@ -3,6 +3,7 @@
 mod combined;
 mod handshakes;
 mod keys;
+mod network;
 mod sanitizer;
 
 use std::collections::{BTreeSet, HashMap};
@@ -15,7 +16,8 @@ use http::HeaderName;
 use sha2::{Digest as _, Sha256};
 
 use self::combined::Combined;
-use super::diagnostic::{Diagnostic, Diagnostics, SourceFile};
+use super::diagnostic::{Diagnostic, Diagnostics, Files, SourceFile};
+use super::networks::Lists;
 use super::patterns::Patterns;
 use super::preset::{self, Preset, Signing};
 use super::secrets::Resolver;
@@ -29,7 +31,7 @@ use super::table::parse::nearest;
 use super::{tls, upstream};
 use crate::admit::Limits;
 use crate::admit::failures::FailureRule;
-use crate::admit::networks::Networks;
+use crate::admit::networks::NetworkRules;
 use crate::admit::rate::Rate;
 use crate::admit::source::{RateMode, SourceRules};
 use crate::auth::code::CodeKind;
@@ -50,9 +52,11 @@ pub(super) struct Context<'c> {
     /// `$ref` stays inside of it.
     pub directory: &'c Path,
     pub schemas: Schemas,
+    pub lists: Lists,
     pub trust: tls::TrustCache,
     /// Files whose change is a reason to load again.
     pub watched: &'c mut BTreeSet<PathBuf>,
+    pub files: &'c mut Files,
     pub diagnostics: &'c mut Diagnostics,
 }
 
@@ -90,6 +94,7 @@ pub(super) fn compile(
     let replay = compiler.replay(&config, &combined);
     compiler.url(&config, &schemes);
     compiler.body(&config);
+    let networks = compiler.networks(&config.network);
     let credential_parameters = schemes.iter().filter_map(|scheme| {
         let Place::Query(name) = &scheme.credential else { return None };
         Some(name.clone())
@@ -97,7 +102,7 @@ pub(super) fn compile(
     let credential_parameters = credential_parameters.collect();
     let (http_methods, answer_headers) = (combined.http_methods(), combined.answer_headers());
     let delivery_id = combined.presets().flat_map(|preset| preset.delivery_id.iter().cloned()).collect();
-    let limits = context.limits.source(name, limits(&config.limit, config.allow.as_ref(), config.modes.limit));
+    let limits = context.limits.source(name, limits(&config.limit, networks, config.modes.limit));
     Some(Source {
         name: Arc::from(name),
         policy: label(file),
@@ -483,16 +488,20 @@ fn single_headers(schemes: &[Scheme]) -> Vec<HeaderName> {
     names
 }
 
-fn limits(config: &LimitConfig, allow: Option<&Spanned<Vec<Spanned<ipnet::IpNet>>>>, mode: Mode) -> SourceRules {
+fn limits(config: &LimitConfig, networks: NetworkRules, mode: Mode) -> SourceRules {
     let positive = |number: u32| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
     let rate =
         |rate: super::source_config::Rate| Rate { per_second: positive(rate.per_second), burst: positive(rate.burst) };
     SourceRules {
         client: rate(config.client),
         source: rate(config.source),
-        failures: FailureRule { per_minute: positive(config.failures_per_minute), block_time: config.block_time },
+        failures: FailureRule {
+            per_minute: positive(config.failures_per_minute),
+            block_time: config.block_time,
+            block_time_max: config.block_time_max,
+        },
         in_flight_max: positive(u32::try_from(config.in_flight_max).unwrap_or(u32::MAX)),
-        networks: allow.map(|allow| Networks::new(allow.value.iter().map(|network| network.value))),
+        networks,
         rate_mode: match mode {
             Mode::Enforce => RateMode::Enforce,
             Mode::Monitor => RateMode::Monitor,

@@ -57,8 +57,22 @@ pub struct ListenConfig {
     pub trusted_proxies: Vec<Spanned<IpNet>>,
     /// Whom the gateway becomes once it listens.
     pub user: Option<String>,
+    /// The field in which they name the client.
+    pub forwarding_field: ForwardingField,
+    /// Whether TCP connections from there begin with a PROXY header.
+    pub proxy_protocol: bool,
     /// Where the table stands.
     pub span: Option<Range<usize>>,
+}
+
+/// The field in which proxies say who the client is. It is one alone, as a proxy that writes the one hands on what a client wrote into the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ForwardingField {
+    /// `X-Forwarded-For`, with `X-Forwarded-Proto` beside it.
+    #[default]
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
 }
 
 /// `[edge]`; each field is described at the constant of its name.
@@ -293,9 +307,28 @@ fn read_listen(listen: &mut Reader<'_>) -> ListenConfig {
             Fault::new("plain http is only for a proxy in front that terminates TLS, and there are no trusted_proxies");
         listen.error(listen.key_span("http"), fault.hint("use https, or name the proxy's network in trusted_proxies"));
     }
+    let forwarding_field = listen.one_of("forwarding_field", FORWARDING_FIELDS).map(|field| field.value);
+    let proxy_protocol = listen.boolean("proxy_protocol").is_some_and(|setting| setting.value);
+    if proxy_protocol && (!listen.has("trusted_proxies") || !has_proxies) {
+        let fault = Fault::new("proxy_protocol is for connections from trusted_proxies, and there are none");
+        listen.error(
+            listen.key_span("proxy_protocol"),
+            fault.hint("name the load balancer's network in trusted_proxies"),
+        );
+    }
     let trusted_proxies = trusted_proxies.map(|list| list.value).unwrap_or_default();
     let user = listen.parsed("user", parse_user).map(|user| user.value);
-    ListenConfig { https, http, unix, unix_mode, trusted_proxies, user, span: listen.span() }
+    ListenConfig {
+        https,
+        http,
+        unix,
+        unix_mode,
+        trusted_proxies,
+        forwarding_field: forwarding_field.unwrap_or_default(),
+        proxy_protocol,
+        user,
+        span: listen.span(),
+    }
 }
 
 fn read_unix_mode(listen: &mut Reader<'_>, unix: &[Spanned<PathBuf>]) -> u32 {
@@ -462,6 +495,9 @@ const UNIX_MODES: &[(&str, u32)] = &[("0600", 0o600), ("0660", UNIX_MODE), ("066
 const TLS_PROFILES: &[(&str, TlsProfile)] =
     &[("intermediate", TlsProfile::Intermediate), ("modern", TlsProfile::Modern)];
 
+const FORWARDING_FIELDS: &[(&str, ForwardingField)] =
+    &[("x-forwarded-for", ForwardingField::XForwardedFor), ("forwarded", ForwardingField::Forwarded)];
+
 const LOG_FORMATS: &[(&str, LogFormat)] =
     &[("auto", LogFormat::Auto), ("text", LogFormat::Text), ("json", LogFormat::Json)];
 
@@ -489,7 +525,7 @@ mod tests {
     fn a_whole_file_is_read() {
         let (config, found) = check(
             "[listen]\nhttps = ['0.0.0.0:8443', '[::]:8443']\nhttp = ['127.0.0.1:80']\ntrusted_proxies = ['10.0.0.0/8', '::1']\n\
-             unix = ['/run/hookward.sock', 'h.sock']\nunix_mode = '0600'\n\
+             unix = ['/run/hookward.sock', 'h.sock']\nunix_mode = '0600'\nproxy_protocol = true\nforwarding_field = 'forwarded'\n\
              [edge]\nconnections_max = 5\nhead_seconds = 3\nworkers = 2\ntls_profile = 'modern'\n\
              [[tls]]\ncertificate = 'a.pem'\nkey = '/b.key'\nnames = ['Hooks.example.com', '*.example.com']\n\
              [[tls]]\ncertificate = 'c.pem'\nkey = 'd.key'\n\
@@ -498,6 +534,7 @@ mod tests {
         assert_eq!(found, Vec::<String>::new());
         let listen = config.listen.unwrap();
         assert_eq!((listen.https.len(), listen.http.len(), listen.trusted_proxies.len()), (2, 1, 2));
+        assert_eq!((listen.proxy_protocol, listen.forwarding_field), (true, ForwardingField::Forwarded));
         let sockets: Vec<_> = listen.unix.iter().map(|path| path.value.to_str().unwrap()).collect();
         assert_eq!((sockets, listen.unix_mode), (vec!["/run/hookward.sock", "etc/h.sock"], 0o600));
         let edge = EdgeConfig {
@@ -535,6 +572,7 @@ mod tests {
     #[test]
     fn each_fault_is_told_at_its_place() {
         let plain = "plain http is only for a proxy in front that terminates TLS, and there are no trusted_proxies";
+        let unproxied = "proxy_protocol is for connections from trusted_proxies, and there are none";
         let long = "a".repeat(103);
         let rows = [
             ("[listen]\nhttps = ['8443']", "2:10: \"8443\" is not an address and a port"),
@@ -554,6 +592,10 @@ mod tests {
             ),
             ("[listen]\nuser = 'root'", "2:8: the gateway is not to serve strangers as root"),
             ("[listen]\nuser = '0:0'", "2:8: \"0:0\" is not the name of a user"),
+            ("[listen]\nforwarding_field = 'Forwarded'", "2:20: unknown forwarding_field \"Forwarded\""),
+            ("[listen]\nproxy_protocol = true", &format!("2:1: {unproxied}")),
+            ("[listen]\ntrusted_proxies = []\nproxy_protocol = true", &format!("3:1: {unproxied}")),
+            ("[listen]\nproxy_protocol = 'v2'", "2:18: proxy_protocol must be a boolean, got a string"),
             ("[listen]\ntrusted_proxies = ['10.0.0.1/8']", "2:20: \"10.0.0.1/8\" has bits set after its first 8"),
             ("[edge]\nconnections_max = 0", "2:19: connections_max is 0, must be 1..=1_000_000"),
             ("[edge]\ntls_profile = 'old'", "2:15: unknown tls_profile \"old\""),

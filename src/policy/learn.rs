@@ -9,15 +9,13 @@
 //! **Invariant:** the file has the old secret or the new one, never half of one, and nobody but its owner can ever read it.
 
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder, File, Permissions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-
-use tempfile::NamedTempFile;
 
 use crate::clock::UnixSeconds;
 use crate::secret::{SECRET_BYTES_MIN, Secret};
+use crate::whole_file::{self, Readers};
 
 /// How long an offer is awaited.
 pub const OPEN_SECONDS: i64 = 15 * 60;
@@ -45,7 +43,7 @@ pub enum LearnFault {
 /// What the system says.
 pub fn open(secret_file: &Path, now: UnixSeconds) -> io::Result<UnixSeconds> {
     let closes = now.saturating_add(OPEN_SECONDS);
-    write(&marker(secret_file), format!("{closes}\n").as_bytes())?;
+    whole_file::write(&marker(secret_file), format!("{closes}\n").as_bytes(), Readers::Owner)?;
     Ok(closes)
 }
 
@@ -84,9 +82,9 @@ pub fn keep(secret_file: &Path, secret: &Secret, now: UnixSeconds) -> Result<(),
     if !close(secret_file).map_err(LearnFault::Unwritable)? {
         return Err(LearnFault::Closed);
     }
-    write(secret_file, secret.expose()).map_err(|error| {
+    whole_file::write(secret_file, secret.expose(), Readers::Owner).map_err(|error| {
         // So that the provider's next try can succeed; if not even this can be written, the operator opens again.
-        let _ = write(&marker(secret_file), format!("{closes}\n").as_bytes());
+        let _ = whole_file::write(&marker(secret_file), format!("{closes}\n").as_bytes(), Readers::Owner);
         LearnFault::Unwritable(error)
     })
 }
@@ -99,26 +97,10 @@ pub fn marker(secret_file: &Path) -> PathBuf {
     name.into()
 }
 
-/// Writes a file whole or not at all, for its owner alone.
-pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        Some(_) | None => Path::new("."),
-    };
-    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-    let mut file = NamedTempFile::new_in(directory)?;
-    file.as_file().set_permissions(Permissions::from_mode(0o600))?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
-    // It is there. Only a loss of power could still take it back, and not every directory may be opened.
-    let _ = File::open(directory).and_then(|directory| directory.sync_all());
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
 
     const NOW: UnixSeconds = 1_795_435_200;
 

@@ -8,6 +8,7 @@ use super::Policy;
 use super::compile::{self, Context, Schemas};
 use super::diagnostic::{Diagnostic, Diagnostics, Files};
 use super::gateway_config::PoliciesConfig;
+use super::networks::Lists;
 use super::secrets::Resolver;
 use super::source_config::{SourceConfig, read_source};
 use super::tls::TrustCache;
@@ -43,13 +44,15 @@ pub fn load(config: &PoliciesConfig, resolver: &dyn Resolver, limits: &Limits, l
         strict: config.strict,
         directory,
         schemas: Schemas::new(),
+        lists: Lists::new(),
         trust: TrustCache::default(),
         watched,
+        files,
         diagnostics,
     };
     for path in paths {
         let Some(name) = source_name(&path, context.diagnostics) else { continue };
-        let Some(file) = files.read(path, context.diagnostics) else { continue };
+        let Some(file) = context.files.read(path, context.diagnostics) else { continue };
         let Some(source) = read_source(&file, context.diagnostics) else { continue };
         endpoints.claim(&file.path, &source, context.diagnostics);
         sources.extend(compile::compile(&name, &file, source, &mut context));

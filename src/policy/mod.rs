@@ -5,7 +5,7 @@
 //!
 //! Reading order: [`table`] (TOML with spans), [`gateway_config`] and [`source_config`] (what a person typed), [`preset`] (the built-in providers, in the same
 //! words), [`compile`] (one source), [`load`] (all of them), [`source`] (what a delivery sees), [`reload`] (the next snapshot), [`learn`] (secrets that
-//! providers hand over).
+//! providers hand over), [`networks`] (lists of networks).
 //!
 //! **Invariant:** secrets are read here, through a [`secrets::Resolver`], and nowhere else; their text reaches no diagnostic.
 
@@ -15,6 +15,7 @@ pub mod diagnostic;
 pub mod gateway_config;
 pub mod learn;
 pub mod load;
+pub mod networks;
 pub mod patterns;
 pub mod preset;
 pub mod reload;

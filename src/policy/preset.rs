@@ -10,10 +10,11 @@ use http::{HeaderName, Method};
 use include_dir::{Dir, include_dir};
 
 use super::diagnostic::{Diagnostics, Files, Styles};
+use super::networks::Published;
 use super::scheme::{parse_fact, parse_header_name, read_handshakes, read_schemes};
 use super::source::PayloadKind;
 use super::source_config::{PAYLOADS, parse_field_name};
-use super::table::parse::{Fault, choose};
+use super::table::parse::{Fault, choose, parse_url};
 use super::table::{self, Like, Reader};
 use crate::auth::Scheme;
 use crate::auth::code::{CODES, CodeKind};
@@ -21,6 +22,7 @@ use crate::auth::describe::{self, Line};
 use crate::auth::handshake::Handshake;
 use crate::auth::scheme::Presence;
 use crate::auth::template::Template;
+use crate::payload::Pointer;
 
 /// What is known of a provider.
 #[derive(Debug, Clone)]
@@ -57,6 +59,8 @@ pub struct Preset {
     pub delivery_id: Vec<Template>,
     /// Fields of the app's answer that the provider wants to see.
     pub answer_headers: Vec<HeaderName>,
+    /// Where it publishes the networks that it sends from.
+    pub networks: Option<Published>,
 }
 
 /// A value that an operator gives in `[auth.parameters]`.
@@ -155,6 +159,7 @@ fn read_top(name: &'static str, top: &mut Reader<'_>) -> Option<Preset> {
     let delivery_id = words(top, "delivery_id", parse_fact);
     let answer_headers = words(top, "answer_headers", parse_header_name);
     let parameters = top.table("parameters", |table| table.entries(WORDS_MAX, |text| Ok(text.to_owned())));
+    let networks = top.table("networks", read_networks).flatten();
     let handshakes = read_handshakes(top);
     let code = top.parsed("code", |text| choose("code", text, CODES));
     let signing = match code {
@@ -179,7 +184,14 @@ fn read_top(name: &'static str, top: &mut Reader<'_>) -> Option<Preset> {
         event: event.unwrap_or_default(),
         delivery_id: delivery_id.unwrap_or_default(),
         answer_headers: answer_headers.unwrap_or_default(),
+        networks,
     })
+}
+
+fn read_networks(table: &mut Reader<'_>) -> Option<Published> {
+    let url = table.parsed("url", parse_url);
+    let values = table.parsed("values", |text| Pointer::parse(text).map_err(|fault| Fault::new(fault.to_string())));
+    Some(Published { url: url?.value, values: values?.value })
 }
 
 fn words<T>(top: &mut Reader<'_>, key: &'static str, parse: impl Fn(&str) -> Result<T, Fault>) -> Option<Vec<T>> {
@@ -247,7 +259,7 @@ impl Preset {
             }
         };
         let text = match (self.payload, &self.json_field) {
-            (PayloadKind::Auto, None) => return lines,
+            (PayloadKind::Auto, None) => String::new(),
             (PayloadKind::Auto | PayloadKind::Form | PayloadKind::Multipart, Some(name)) => {
                 format!("of a form with the field `{name}` the JSON in it")
             }
@@ -258,7 +270,13 @@ impl Preset {
             (PayloadKind::Json, _) => "read as JSON, also where the content type does not say so".to_owned(),
             (PayloadKind::Opaque, _) => "not read, unless the policy says so".to_owned(),
         };
-        lines.push(Line { label: "payload", text });
+        if !text.is_empty() {
+            lines.push(Line { label: "payload", text });
+        }
+        if let Some(Published { url, .. }) = &self.networks {
+            let text = format!("`hookward networks update {}` makes a list of those that {url} publishes", self.name);
+            lines.push(Line { label: "networks", text });
+        }
         lines
     }
 }
@@ -299,5 +317,17 @@ mod tests {
         for preset in all() {
             assert!(preset.documentation.starts_with("https://"), "{}", preset.name);
         }
+    }
+
+    #[test]
+    fn networks_are_published_over_https_and_are_those_of_one_provider() {
+        let published = all().filter_map(|preset| Some((preset.name, preset.networks.as_ref()?)));
+        let names: Vec<_> = published
+            .map(|(name, networks)| {
+                assert_eq!(networks.url.scheme_str(), Some("https"), "{name}");
+                name
+            })
+            .collect();
+        assert_eq!(names, ["bitbucket", "buildkite", "buildkite-token", "github", "jira", "stripe", "terraform-cloud"]);
     }
 }

@@ -12,6 +12,7 @@ pub mod forward;
 pub mod sanitize;
 
 use std::ops::Range;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use http::{Method, Uri};
@@ -34,7 +35,7 @@ use crate::policy::diagnostic::{Diagnostics, SourceFile};
 use crate::policy::gateway_config::NETWORKS_MAX;
 use crate::policy::preset;
 use crate::policy::source::{Mode, Modes, OnDuplicate, PayloadKind, SignedContent};
-use crate::policy::table::parse::{Fault, choose, parse_network, parse_url};
+use crate::policy::table::parse::{Fault, choose, parse_network, parse_path, parse_url};
 use crate::policy::table::{self, Bound, Like, Reader, Setting, Spanned};
 
 /// One file of the policies' directory.
@@ -60,8 +61,8 @@ pub struct SourceConfig {
     pub body_bytes_max: Setting<u64>,
     /// `[auth]`.
     pub auth: AuthConfig,
-    /// `[network] allow`; absent: any.
-    pub allow: Option<Spanned<Vec<Spanned<IpNet>>>>,
+    /// `[network]`.
+    pub network: NetworkConfig,
     /// `[limit]`.
     pub limit: LimitConfig,
     /// `[replay]`.
@@ -89,6 +90,17 @@ pub enum MediaType {
     Named(String),
 }
 
+/// `[network]`.
+#[derive(Debug, Clone, Default)]
+pub struct NetworkConfig {
+    /// Who may connect; where `lists` are absent, too: anybody.
+    pub allow: Option<Vec<Spanned<IpNet>>>,
+    /// Files with more of them.
+    pub lists: Vec<Spanned<PathBuf>>,
+    /// Who may not.
+    pub deny: Vec<Spanned<IpNet>>,
+}
+
 /// `[limit]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LimitConfig {
@@ -100,6 +112,8 @@ pub struct LimitConfig {
     pub failures_per_minute: u32,
     /// How long it is then blocked.
     pub block_time: Duration,
+    /// How long at most, where blocks follow one another.
+    pub block_time_max: Duration,
     /// Deliveries under way to the upstream at once.
     pub in_flight_max: usize,
     /// What the JSON reader takes.
@@ -138,6 +152,8 @@ pub const SOURCE_BURST: Bound = Bound::new("burst", 100, 1, 1_000_000);
 pub const FAILURES_PER_MINUTE: Bound = Bound::new("per_minute", 60, 1, 100_000);
 /// How long a client is blocked after too many of them.
 pub const BLOCK_SECONDS: Bound = Bound::new("block_seconds", 60, 1, 86_400);
+/// How long at most: a block soon after another one is twice as long.
+pub const BLOCK_SECONDS_MAX: Bound = Bound::new("block_seconds_max", 3_600, 1, 86_400);
 /// Deliveries under way to the upstream at once.
 pub const IN_FLIGHT_MAX: Bound = Bound::new("in_flight_max", 64, 1, 100_000);
 /// How deep JSON containers may stand in one another; the upper bound is that of the schema check.
@@ -152,6 +168,8 @@ pub const WINDOW_SECONDS: Bound = Bound::new("window_seconds", 600, 1, 172_800);
 pub const PATH_BYTES_MAX: usize = 1_024;
 /// Bytes of `json_field`.
 pub const FIELD_NAME_BYTES_MAX: usize = 128;
+/// Lists of networks that one policy names.
+pub const LISTS_MAX: usize = 16;
 /// Entries of `methods` and of `content_types`.
 pub const WORDS_MAX: usize = 64;
 
@@ -176,7 +194,7 @@ fn read_top(top: &mut Reader<'_>) -> Option<SourceConfig> {
     let (content_encodings, signed_content) = read_codings(top);
     let body_bytes_max = top.bound(&BODY_BYTES_MAX);
     let auth = top.table("auth", read_auth).flatten();
-    let allow = top.table("network", read_network).flatten();
+    let network = top.table("network", read_network).unwrap_or_default();
     let limit = top.table("limit", read_limit).unwrap_or_default();
     let replay = top.table("replay", read_replay).unwrap_or_default();
     let event = top.table("event", read_event).unwrap_or_default();
@@ -201,7 +219,7 @@ fn read_top(top: &mut Reader<'_>) -> Option<SourceConfig> {
         signed_content,
         body_bytes_max,
         auth: auth?,
-        allow,
+        network,
         limit,
         replay,
         event,
@@ -295,10 +313,18 @@ fn parse_media_type(text: &str) -> Result<MediaType, Fault> {
     }
 }
 
-fn read_network(network: &mut Reader<'_>) -> Option<Spanned<Vec<Spanned<IpNet>>>> {
-    let allow = network.list("allow", NETWORKS_MAX, parse_network);
+fn read_network(network: &mut Reader<'_>) -> NetworkConfig {
+    let allow = network.list("allow", NETWORKS_MAX, parse_network).map(|allow| allow.value);
+    let directory = network.directory();
+    let lists = network.list("lists", LISTS_MAX, |text| parse_path(text).map(|path| directory.join(path)));
+    let deny = network.list("deny", NETWORKS_MAX, parse_network);
     network.refuse_empty("allow", NOTHING_ACCEPTED);
-    allow
+    network.refuse_empty("lists", NOTHING_ACCEPTED);
+    NetworkConfig {
+        allow,
+        lists: lists.map(|lists| lists.value).unwrap_or_default(),
+        deny: deny.map(|deny| deny.value).unwrap_or_default(),
+    }
 }
 
 fn read_limit(limit: &mut Reader<'_>) -> LimitConfig {
@@ -306,12 +332,19 @@ fn read_limit(limit: &mut Reader<'_>) -> LimitConfig {
     let client = limit.table("client", |rate| read_rate(rate, &CLIENT_PER_SECOND, &CLIENT_BURST));
     let source = limit.table("source", |rate| read_rate(rate, &SOURCE_PER_SECOND, &SOURCE_BURST));
     let failures = limit.table("failures", |failures| {
-        (failures.bound(&FAILURES_PER_MINUTE).count(), failures.bound(&BLOCK_SECONDS).seconds())
+        let (per_minute, block) = (failures.bound(&FAILURES_PER_MINUTE).count(), failures.bound(&BLOCK_SECONDS));
+        let max = failures.bound(&BLOCK_SECONDS_MAX);
+        if max.span.is_some() && max.value < block.value {
+            let fault =
+                format!("block_seconds_max is {}, less than block_seconds, which is {}", max.value, block.value);
+            failures.error(max.span.clone(), Fault::new(fault).hint("the same number keeps blocks from growing"));
+        }
+        (per_minute, block.seconds(), max.seconds().max(block.seconds()))
     });
     config.client = client.unwrap_or(config.client);
     config.source = source.unwrap_or(config.source);
-    (config.failures_per_minute, config.block_time) =
-        failures.unwrap_or((config.failures_per_minute, config.block_time));
+    (config.failures_per_minute, config.block_time, config.block_time_max) =
+        failures.unwrap_or((config.failures_per_minute, config.block_time, config.block_time_max));
     config
 }
 
@@ -382,6 +415,7 @@ impl LimitConfig {
             source: rate(&SOURCE_PER_SECOND, &SOURCE_BURST),
             failures_per_minute: default(&FAILURES_PER_MINUTE).count(),
             block_time: default(&BLOCK_SECONDS).seconds(),
+            block_time_max: default(&BLOCK_SECONDS_MAX).seconds(),
             in_flight_max: value(&IN_FLIGHT_MAX).size(),
             json: JsonLimits {
                 depth_max: value(&JSON_DEPTH_MAX).count(),

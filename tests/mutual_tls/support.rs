@@ -18,7 +18,7 @@ use hookward::edge::sockets::{Places, Sockets};
 use hookward::edge::tls::{CertificateFiles, Certificates};
 use hookward::forward::names::Names;
 use hookward::policy::diagnostic::Styles;
-use hookward::policy::gateway_config::{EdgeConfig, PoliciesConfig};
+use hookward::policy::gateway_config::{EdgeConfig, ForwardingField, PoliciesConfig};
 use hookward::policy::load::{self, Loaded};
 use hookward::policy::secrets::{Resolved, Resolver, SecretFault};
 use hookward::policy::source_config::SecretPlace;
@@ -173,6 +173,8 @@ impl House {
             edge: EdgeConfig { workers: Some(1), drain_time: Duration::from_secs(1), ..EdgeConfig::default() },
             sockets: Sockets::bind(&places, 1).unwrap(),
             trusted_proxies: Networks::default(),
+            forwarding_field: ForwardingField::default(),
+            proxy_protocol: false,
             certificates: Some(Certificates::load(&[files]).unwrap()),
             policy,
             limits,

@@ -49,9 +49,11 @@ trust_roots = [{ file = "roots.pem" }]
 webhook_id = "1"
 [network]
 allow = ["192.30.252.0/22", "185.199.108.0/22"]
+lists = ["networks/github.txt"]
+deny = ["192.30.252.1"]
 [limit]
 client = { per_second = 5 }
-failures = { per_minute = 6, block_seconds = 7 }
+failures = { per_minute = 6, block_seconds = 7, block_seconds_max = 7 }
 in_flight_max = 8
 json_depth_max = 9
 [replay]
@@ -120,12 +122,15 @@ fn a_whole_file_is_read() {
         client: Rate { per_second: 5, burst: 200 },
         failures_per_minute: 6,
         block_time: Duration::from_secs(7),
+        block_time_max: Duration::from_secs(7),
         in_flight_max: 8,
         json: JsonLimits { depth_max: 9, ..JsonLimits::default() },
         ..LimitConfig::default()
     };
     assert_eq!(config.limit, limit);
-    assert_eq!(config.allow.unwrap().value.len(), 2);
+    let network = config.network;
+    assert_eq!((network.allow.unwrap().len(), network.deny.len()), (2, 1));
+    assert_eq!(network.lists[0].value, path("etc/networks/github.txt"));
     assert_eq!(config.replay.window.value, 1_200);
     assert_eq!(config.replay.on_duplicate.unwrap().value, OnDuplicate::Refuse);
     assert_eq!(config.event.place.unwrap().value, Template::of_place(Place::Json(Pointer::parse("/type").unwrap())));
@@ -168,7 +173,9 @@ fn what_is_left_out_has_its_default() {
     assert_eq!((config.body_bytes_max.value, config.body_bytes_max.span), (1_048_576, None));
     assert_eq!((config.forward.deadline.value, config.replay.window.value), (10_000, 600));
     assert!(
-        config.allow.is_none()
+        config.network.allow.is_none()
+            && config.network.lists.is_empty()
+            && config.network.deny.is_empty()
             && config.methods.is_none()
             && config.content_types.is_none()
             && config.payload.is_none()
@@ -227,10 +234,21 @@ fn faults_at_the_top_level_are_told() {
         ("body_bytes_max = 1_073_741_824", "", &[]),
         ("body_bytes_max = 1_073_741_825", "", &["1:18: body_bytes_max is 1073741825, must be 1..=1_073_741_824"]),
         ("", "[network]\nallow = []", &["4:9: allow is empty, so nothing would ever be accepted"]),
+        ("", "[network]\nlists = []", &["4:9: lists is empty, so nothing would ever be accepted"]),
+        ("", "[network]\nlists = ['']", &["4:10: \"\" is not a path"]),
+        ("", "[network]\ndeny = ['192.0.2.1/24']", &["4:9: \"192.0.2.1/24\" has bits set after its first 24"]),
+        ("", "[network]\ndeny = []", &[]),
         ("", "[limit]\nclient = { burst = 0 }", &["4:20: burst is 0, must be 1..=1_000_000"]),
         ("", "[limit]\nclient = 5", &["4:10: client must be a table, got an integer"]),
         ("", "[limit]\njson_depth_max = 129", &["4:18: json_depth_max is 129, must be 1..=128"]),
         ("", "[limit]\njson_depth_max = 128", &[]),
+        (
+            "",
+            "[limit]\nfailures = { block_seconds = 60, block_seconds_max = 59 }",
+            &["4:54: block_seconds_max is 59, less than block_seconds, which is 60"],
+        ),
+        ("", "[limit]\nfailures = { block_seconds = 60, block_seconds_max = 60 }", &[]),
+        ("", "[limit]\nfailures = { block_seconds = 86_400 }", &[]),
         ("", "[limit]\nburst = 1", &["4:1: unknown key \"burst\" in limit"]),
         ("", "[replay]\nwindow_seconds = 0", &["4:18: window_seconds is 0, must be 1..=172_800"]),
         ("", "[replay]\non_duplicate = 'drop'", &["4:16: unknown on_duplicate \"drop\""]),

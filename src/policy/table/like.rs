@@ -70,6 +70,8 @@ fn base(like: &DeTable<'_>, presets: Presets, depth: usize) -> Option<(DeTable<'
 /// Completes a preset: its scheme word by word, everything else key by key.
 fn inherit(preset: &mut DeTable<'_>, mut base: DeTable<'static>, span: &Range<usize>) {
     base.remove("like");
+    // How somebody signs is copied, where it sends from is not.
+    base.remove("networks");
     let scheme = preset.get_mut("scheme").and_then(|scheme| table(scheme.get_mut()));
     if let Some(scheme) = scheme
         && let Some(DeValue::Table(inherited)) = base.remove("scheme").map(TomlSpanned::into_inner)

@@ -15,6 +15,8 @@ use super::{Delivery, PATIENCE, Running};
 /// How a connection begins.
 pub(crate) struct Hello<'h> {
     pub address: SocketAddr,
+    /// Bytes before the handshake.
+    pub first: &'h [u8],
     pub roots: RootCertStore,
     /// The name in SNI, which the certificate must have.
     pub name: &'h str,
@@ -52,7 +54,7 @@ impl Hello<'_> {
 
     /// The same, to a gateway elsewhere.
     pub(crate) fn at(address: SocketAddr, roots: RootCertStore) -> Self {
-        Self { address, roots, name: "localhost", protocols: &["http/1.1"], versions: rustls::ALL_VERSIONS }
+        Self { address, first: &[], roots, name: "localhost", protocols: &["http/1.1"], versions: rustls::ALL_VERSIONS }
     }
 
     /// The TLS configuration of this client.
@@ -71,6 +73,7 @@ impl Hello<'_> {
         let name = ServerName::try_from(self.name.to_owned()).unwrap();
         let mut session = ClientConnection::new(Arc::new(self.config()), name).unwrap();
         let mut socket = try_socket(self.address)?;
+        socket.write_all(self.first)?;
         while session.is_handshaking() {
             session.complete_io(&mut socket)?;
         }

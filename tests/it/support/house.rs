@@ -20,7 +20,7 @@ use hookward::forward::names::Names;
 use hookward::gateway::Shared;
 use hookward::policy::Policy;
 use hookward::policy::diagnostic::Styles;
-use hookward::policy::gateway_config::{EdgeConfig, PoliciesConfig};
+use hookward::policy::gateway_config::{EdgeConfig, ForwardingField, PoliciesConfig};
 use hookward::policy::load::{self, Loaded};
 use hookward::policy::secrets::{Resolved, Resolver, SecretFault};
 use hookward::policy::source_config::SecretPlace;
@@ -68,7 +68,10 @@ pub(crate) struct House {
     pub(crate) names: Names,
     certificates: Vec<Vec<String>>,
     awaiting: Vec<String>,
-    plain: Option<Networks>,
+    plain: bool,
+    trusted: Networks,
+    forwarding_field: ForwardingField,
+    proxy_protocol: bool,
     unix: Vec<unix::Place>,
     format: Format,
 }
@@ -109,7 +112,10 @@ impl House {
             names: Names::fixed([]),
             certificates: vec![vec!["localhost".to_owned()]],
             awaiting: Vec::new(),
-            plain: None,
+            plain: false,
+            trusted: Networks::default(),
+            forwarding_field: ForwardingField::default(),
+            proxy_protocol: false,
             unix: Vec::new(),
             format: Format::Json,
         }
@@ -157,7 +163,21 @@ impl House {
 
     /// A plain listener too, for proxies from these networks.
     pub(crate) fn plain(mut self, trusted: &str) -> Self {
-        self.plain = Some(Networks::new([trusted.parse().unwrap()]));
+        self.plain = true;
+        self.trusted = Networks::new([trusted.parse().unwrap()]);
+        self
+    }
+
+    /// Proxies name the client in this field.
+    pub(crate) fn named_in(mut self, field: ForwardingField) -> Self {
+        self.forwarding_field = field;
+        self
+    }
+
+    /// Connections from these networks begin with a PROXY header.
+    pub(crate) fn proxied(mut self, trusted: &[&str]) -> Self {
+        self.proxy_protocol = true;
+        self.trusted = Networks::new(trusted.iter().map(|network| network.parse().unwrap()));
         self
     }
 
@@ -196,12 +216,14 @@ impl House {
         };
         let telemetry = Telemetry::start_with(options, Box::new(Stdout(Arc::clone(&stdout)))).unwrap();
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
-        let http = self.plain.iter().map(|_| loopback).collect();
+        let http = self.plain.then_some(loopback).into_iter().collect();
         let places = Places { https: vec![loopback], http, unix: self.unix };
         let server = Server::start(Startup {
             sockets: Sockets::bind(&places, server::workers(&self.edge)).unwrap(),
             edge: self.edge,
-            trusted_proxies: self.plain.unwrap_or_default(),
+            trusted_proxies: self.trusted,
+            forwarding_field: self.forwarding_field,
+            proxy_protocol: self.proxy_protocol,
             certificates: Some(certificates),
             policy,
             limits,
