@@ -32,6 +32,7 @@ use crate::forward::names::Names;
 use crate::forward::request::Protocol;
 use crate::gateway::confirm::Visits;
 use crate::gateway::diagnose::Diagnosis;
+use crate::gateway::health::Health;
 use crate::gateway::{self, Gateway, Shared};
 use crate::policy::Policy;
 use crate::policy::gateway_config::EdgeConfig;
@@ -155,6 +156,8 @@ impl Server {
         let spawn = |(number, listeners): (usize, Vec<Listener>)| {
             let upstreams = Upstreams::default();
             let recorder = startup.telemetry.recorder();
+            // One of them sees to health checks, for all.
+            let health = (number == 0).then(|| Health::new(Arc::clone(&shared), recorder.clone()));
             let worker = Arc::new(Worker {
                 gateway: Gateway::diagnosing(Arc::clone(&shared), upstreams.clone(), recorder, diagnosis.clone()),
                 upstreams,
@@ -166,7 +169,7 @@ impl Server {
                 registry: Arc::new(Registry::default()),
                 next: AtomicU64::new(0),
             });
-            thread::Builder::new().name(format!("worker-{number}")).spawn(move || work(worker, listeners))
+            thread::Builder::new().name(format!("worker-{number}")).spawn(move || work(worker, listeners, health))
         };
         let workers = listeners.into_iter().enumerate().map(spawn).collect::<io::Result<_>>();
         let workers = workers.map_err(StartFault::Worker)?;
@@ -260,9 +263,13 @@ pub fn capacity(edge: &EdgeConfig) -> Capacity {
     }
 }
 
-fn work(worker: Arc<Worker>, listeners: Vec<Listener>) -> io::Result<()> {
+fn work(worker: Arc<Worker>, listeners: Vec<Listener>, health: Option<Health>) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(worker.run(listeners))
+    let _checking = health.map(|health| runtime.spawn(health.run()));
+    let served = runtime.block_on(worker.run(listeners));
+    // A name's look-up may still block a thread, and is not waited for.
+    runtime.shutdown_background();
+    served
 }
 
 fn cores() -> usize {

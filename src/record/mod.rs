@@ -43,6 +43,7 @@ pub use reader::{Reader, read_stream};
 pub use rejects::{MEMBERS, Record};
 pub use sink::Clock;
 
+use crate::policy::Policy;
 use crate::reason::{Level, Reason};
 use crate::rejection::Rejection;
 use access::Style;
@@ -188,10 +189,10 @@ impl Telemetry {
         self.0.core.policies.failed();
     }
 
-    /// All metrics, as text of the type [`Telemetry::METRICS_TYPE`].
+    /// All metrics, as text of the type [`Telemetry::METRICS_TYPE`]. The policy in force says which upstreams there are.
     #[must_use]
-    pub fn metrics_text(&self) -> String {
-        metrics::render(&self.0.core)
+    pub fn metrics_text(&self, policy: &Policy) -> String {
+        metrics::render(&self.0.core, policy)
     }
 
     /// The media type of [`Telemetry::metrics_text`]: that of `OpenMetrics` 1.0.0.

@@ -31,3 +31,4 @@ mod scale;
 mod schema;
 mod secrets;
 mod unix;
+mod upstreams;
