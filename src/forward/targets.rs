@@ -69,8 +69,10 @@ pub enum Seen {
     /// It answered something else, or broke off. One event that the app stumbles over must not black out the others, so this counts as a failure only while another
     /// upstream does better; else it says that the app is there.
     Faulty,
-    /// It could not be reached, or did not answer in time.
-    Dead,
+    /// It did not answer in time.
+    Silent,
+    /// Nothing could be sent to it.
+    Unreached,
 }
 
 impl Targets {
@@ -162,7 +164,7 @@ impl Visit<'_> {
         match seen {
             Seen::Faulty if self.another_does_better() => circuit.failed(self.role, now, self.random),
             Seen::Alive | Seen::Faulty => circuit.succeeded(self.role, now),
-            Seen::Dead => circuit.failed(self.role, now, self.random),
+            Seen::Silent | Seen::Unreached => circuit.failed(self.role, now, self.random),
         }
     }
 
@@ -284,7 +286,7 @@ mod tests {
     #[test]
     fn one_that_is_dead_is_left_alone_and_then_probed_by_one_delivery() {
         let targets = targets(2, None);
-        assert_eq!(fail(&targets, 0, Seen::Dead, FAILURES_MAX), [Change::Opened(BACK_OFF_MIN)]);
+        assert_eq!(fail(&targets, 0, Seen::Unreached, FAILURES_MAX), [Change::Opened(BACK_OFF_MIN)]);
         for random in 0..100 {
             assert_eq!(chosen(&targets, random, 0), Ok((1, Role::Ordinary)));
         }
@@ -295,11 +297,11 @@ mod tests {
     #[test]
     fn with_all_of_them_out_the_one_whose_back_off_ends_first_is_probed() {
         let targets = targets(2, None);
-        assert_eq!(fail(&targets, 0, Seen::Dead, FAILURES_MAX).len(), 1);
+        assert_eq!(fail(&targets, 0, Seen::Unreached, FAILURES_MAX).len(), 1);
         assert_eq!(chosen(&targets, 0, 1), Ok((0, Role::Probe)));
         let probe = targets.visit(0, Role::Probe, 0);
-        assert_eq!(probe.end(Seen::Dead, Duration::from_secs(1)), None);
-        assert_eq!(fail(&targets, 1, Seen::Dead, FAILURES_MAX).len(), 1);
+        assert_eq!(probe.end(Seen::Unreached, Duration::from_secs(1)), None);
+        assert_eq!(fail(&targets, 1, Seen::Unreached, FAILURES_MAX).len(), 1);
         assert_eq!(chosen(&targets, 0, 0), Err(Duration::from_secs(1)));
         assert_eq!(chosen(&targets, 0, 1), Ok((1, Role::Probe)));
         assert_eq!(chosen(&targets, 0, 2), Err(Duration::from_secs(1)));
@@ -321,7 +323,7 @@ mod tests {
     #[test]
     fn a_lone_app_that_answers_500_to_a_probe_is_there() {
         let targets = targets(1, None);
-        assert_eq!(fail(&targets, 0, Seen::Dead, FAILURES_MAX), [Change::Opened(BACK_OFF_MIN)]);
+        assert_eq!(fail(&targets, 0, Seen::Unreached, FAILURES_MAX), [Change::Opened(BACK_OFF_MIN)]);
         assert_eq!(chosen(&targets, 0, 0), Err(BACK_OFF_MIN));
         let probe = targets.choose(NEVER, 0, Duration::from_secs(1), LEASE).unwrap();
         assert_eq!(probe.end(Seen::Faulty, Duration::from_secs(1)), Some(Change::Closed));
@@ -330,11 +332,11 @@ mod tests {
     #[test]
     fn where_health_is_checked_no_delivery_is_a_probe_unless_all_are_out() {
         let targets = targets(2, Some(health()));
-        assert_eq!(fail(&targets, 0, Seen::Dead, FAILURES_MAX).len(), 1);
+        assert_eq!(fail(&targets, 0, Seen::Unreached, FAILURES_MAX).len(), 1);
         for now in [0, 1, 100] {
             assert_eq!(chosen(&targets, 0, now), Ok((1, Role::Ordinary)), "{now}");
         }
-        assert_eq!(fail(&targets, 1, Seen::Dead, FAILURES_MAX).len(), 1);
+        assert_eq!(fail(&targets, 1, Seen::Unreached, FAILURES_MAX).len(), 1);
         assert_eq!(chosen(&targets, 0, 100), Ok((0, Role::Probe)));
     }
 }

@@ -61,7 +61,7 @@ impl<U: Upstream> Gateway<U> {
                 tried.add(visit.position);
                 let at = clock.monotonic();
                 let Ok(next) = rules.targets.choose(tried, random, at, rules.deadline) else { return Err(fault) };
-                self.note(delivery, &visit, Seen::Dead, at, || cause(&Rejection::from(fault)));
+                self.note(delivery, &visit, Seen::Unreached, at, || cause(&Rejection::from(fault)));
                 (visit, attempts) = (next, attempts + 1);
             }
         };
@@ -104,6 +104,10 @@ impl<U: Upstream> Gateway<U> {
         at: Duration,
         cause: impl FnOnce() -> String,
     ) {
+        // Whoever proved nothing may be out to make the app stumble, and must not take it away from those who did.
+        if delivery.is_unproven() && matches!(seen, Seen::Faulty | Seen::Silent) {
+            return;
+        }
         if let Some(change) = visit.end(seen, at) {
             tell(&self.recorder, &delivery.source().name, visit.target(), change, cause);
         }
@@ -121,12 +125,12 @@ fn judge(
             Err(rejection) => (Seen::Faulty, Err(rejection)),
         },
         Ok(Err(fault)) => {
-            let seen = if fault.is_unsent() { Seen::Dead } else { Seen::Faulty };
+            let seen = if fault.is_unsent() { Seen::Unreached } else { Seen::Faulty };
             (seen, Err(Rejection::from(fault)))
         }
         Err(_elapsed) => {
             let deadline = u64::try_from(rules.deadline.as_millis()).unwrap_or(u64::MAX);
-            (Seen::Dead, Err(Rejection::new(Reason::UpstreamTimeout).fact("deadline_ms", deadline)))
+            (Seen::Silent, Err(Rejection::new(Reason::UpstreamTimeout).fact("deadline_ms", deadline)))
         }
     }
 }

@@ -155,6 +155,24 @@ fn an_upstream_that_does_not_answer_is_left_alone_and_tried_by_one_delivery_at_a
     assert_eq!(told(&gateway, 2).len(), 2);
 }
 
+/// `[mode] auth = "monitor"`: strangers reach the app, and could know what it is slow with.
+#[test]
+fn deliveries_without_proof_take_an_upstream_from_nobody_by_being_slow() {
+    let door = Door::default();
+    let app = App::saying(move |_| {
+        door.wait();
+        Say::status(200, "never")
+    });
+    let monitor = "deadline_ms = 30\n[mode]\nauth = \"monitor\"\nbecause = \"x\"";
+    let gateway = House::with("github", &policy(&[app.address], monitor)).start();
+    let mut connection = gateway.connect();
+    for number in 0..2 * FAILURES {
+        assert_eq!(connection.send(&push(number).without("x-hub-signature-256")).status, 504);
+    }
+    assert_eq!(send(&mut connection, 100..100 + FAILURES), [504; FAILURES]);
+    assert_eq!(send(&mut connection, 200..202), [503; 2], "with proof it counts");
+}
+
 #[test]
 fn an_apps_own_errors_take_a_lone_upstream_from_nobody() {
     for status in [500, 302, 503, 429] {
