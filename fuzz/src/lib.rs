@@ -571,8 +571,8 @@ fn chunks_end(bytes: &[u8], mut at: usize) -> Option<usize> {
     let line = |at: usize| Some(at + bytes.get(at..)?.windows(2).position(|two| two == b"\r\n")? + 2);
     loop {
         let data = line(at)?;
-        let size = std::str::from_utf8(&bytes[at..data - 2]).ok()?.split(';').next()?.trim_matches([' ', '\t']);
-        let size = usize::from_str_radix(size, 16).ok()?;
+        let size = bytes[at..data - 2].split(|&byte| byte == b';').next()?;
+        let size = usize::from_str_radix(std::str::from_utf8(size).ok()?.trim_matches([' ', '\t']), 16).ok()?;
         at = data;
         if size == 0 {
             break;
