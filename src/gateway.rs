@@ -11,6 +11,8 @@ pub mod confirm;
 mod detach;
 pub mod diagnose;
 mod draft;
+mod forward;
+pub mod health;
 mod learn;
 
 use std::sync::Arc;
@@ -29,17 +31,17 @@ pub use detach::{Commitment, Detachable};
 
 use crate::admit::Limits;
 use crate::admit::networks::Networks;
-use crate::clock::{Clock, UnixSeconds};
-use crate::delivery::{Answer, Duty, Ended, HostMatch, Routed, Sanitized};
+use crate::clock::Clock;
+use crate::delivery::{Answer, Duty, Ended, HostMatch, Routed};
 use crate::forward::Forwarded;
 use crate::forward::pool::{Exchange, ExchangeFault, Outbound};
-use crate::forward::request::{self, Attestation, Protocol};
+use crate::forward::request::Protocol;
 use crate::policy::Policy;
 use crate::policy::gateway_config::ForwardingField;
 use crate::policy::reload::Reload;
 use crate::reason::Reason;
 use crate::receive::{self, Pace};
-use crate::record::{DeliveryId, Recorder, Upstream as UpstreamFacts};
+use crate::record::Recorder;
 use crate::rejection::Rejection;
 use crate::reply::Reply;
 use confirm::Visits;
@@ -209,51 +211,6 @@ impl<U: Upstream> Gateway<U> {
             sanitized.commit(draft.ended());
         }
         Ok(forwarded)
-    }
-
-    /// Sends a clean delivery to its upstream, under the policy's deadline. `now` goes under the gateway's signature.
-    async fn forward(
-        &self,
-        delivery: &Sanitized<'_>,
-        now: UnixSeconds,
-        draft: &mut Draft<'_, U>,
-    ) -> Result<Forwarded, Rejection> {
-        // What else is ready now is judged first, and then all of it is sent at once: an app on this machine is woken for many
-        // requests instead of for each, which costs more than judging one.
-        tokio::task::yield_now().await;
-        let Shared { clock, settings, .. } = &*self.shared;
-        let rules = &delivery.source().forward;
-        let started = clock.monotonic();
-        let mut id = [0; DeliveryId::LENGTH];
-        let attestation = Attestation {
-            delivery: draft.id().encode(&mut id),
-            peer: draft.peer(),
-            protocol: draft.protocol(),
-            now,
-            duplicate: delivery.is_duplicate(),
-        };
-        let outbound = Outbound {
-            target: Arc::clone(&rules.target),
-            request: request::request(delivery, attestation),
-            answer_bytes_max: settings.response_bytes_max,
-        };
-        let exchanged = tokio::time::timeout(rules.deadline, self.upstream.clone().call(outbound)).await;
-        let ended = clock.monotonic();
-        let mut facts = UpstreamFacts { status: None, attempts: 1, elapsed: ended.saturating_sub(started) };
-        let judged = match exchanged {
-            Ok(Ok(exchange)) => {
-                facts.status = Some(exchange.head.status.as_u16());
-                facts.attempts = exchange.attempts;
-                Forwarded::judge(exchange, &rules.answer_headers)
-            }
-            Ok(Err(fault)) => Err(Rejection::from(fault)),
-            Err(_elapsed) => {
-                let deadline = u64::try_from(rules.deadline.as_millis()).unwrap_or(u64::MAX);
-                Err(Rejection::new(Reason::UpstreamTimeout).fact("deadline_ms", deadline))
-            }
-        };
-        draft.forwarded(delivery.report().counts(), facts, ended);
-        judged
     }
 }
 

@@ -230,7 +230,8 @@ fn forwardable(sanitized: &Sanitized<'_>, now: UnixSeconds) -> Forwardable {
         now,
         duplicate: sanitized.is_duplicate(),
     };
-    let (head, _body) = request(sanitized, attestation).into_parts();
+    let first = &sanitized.source().forward.targets.first().target;
+    let (head, _body) = request(sanitized, first, attestation).into_parts();
     Forwardable {
         method: head.method,
         target: head.uri.to_string(),

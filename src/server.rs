@@ -28,6 +28,7 @@ use crate::forward::Upstreams;
 use crate::forward::names::Names;
 use crate::gateway::confirm::Visits;
 use crate::gateway::diagnose::Diagnosis;
+use crate::gateway::health::Health;
 use crate::gateway::{self, Gateway, Shared};
 use crate::policy::Policy;
 use crate::policy::gateway_config::{EdgeConfig, ForwardingField};
@@ -144,6 +145,8 @@ impl Server {
         for (number, listeners) in shares.into_iter().enumerate() {
             let upstreams = Upstreams::default();
             let recorder = server.telemetry.recorder();
+            // One of them sees to health checks, for all.
+            let health = (number == 0).then(|| Health::new(Arc::clone(&server.shared), recorder.clone()));
             let registry = Arc::new(Registry::default());
             let worker = Arc::new(Worker {
                 gateway: Gateway::diagnosing(
@@ -163,7 +166,7 @@ impl Server {
                 turns: Arc::new(Turns::default()),
                 next: AtomicU64::new(0),
             });
-            server.workers.push(spawn(&format!("worker-{number}"), move || work(worker, listeners))?);
+            server.workers.push(spawn(&format!("worker-{number}"), move || work(worker, listeners, health))?);
             server.registries.push(registry);
         }
         Ok(server)
@@ -243,9 +246,13 @@ pub fn capacity(edge: &EdgeConfig) -> Capacity {
     }
 }
 
-fn work(worker: Arc<Worker>, listeners: Vec<Listener>) -> io::Result<()> {
+fn work(worker: Arc<Worker>, listeners: Vec<Listener>, health: Option<Health>) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(worker.run(listeners))
+    let _checking = health.map(|health| runtime.spawn(health.run()));
+    let served = runtime.block_on(worker.run(listeners));
+    // A name's look-up may still block a thread, and is not waited for.
+    runtime.shutdown_background();
+    served
 }
 
 fn spawn<T: Send + 'static>(name: &str, run: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>, StartFault> {

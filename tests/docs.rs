@@ -19,6 +19,7 @@ use hookward::auth::facts::{Covered, coverage};
 use hookward::auth::scheme::Presence;
 use hookward::auth::scheme::{Must, Requirement};
 use hookward::auth::template::Template;
+use hookward::policy::Policy;
 use hookward::policy::diagnostic::{Diagnostics, Files, SourceFile, Styles};
 use hookward::policy::gateway_config::{self as gateway, read_gateway};
 use hookward::policy::load::{Loaded, load};
@@ -31,7 +32,7 @@ use hookward::reason::{Connection, Level, Reason, Row};
 use hookward::record::{Colour, Format, MEMBERS, Options, Telemetry};
 
 /// Where a bound stands in the reference (heading and what precedes its key), and the bound.
-const BOUNDS: [(&str, &str, &Bound); 46] = [
+const BOUNDS: [(&str, &str, &Bound); 50] = [
     ("[edge]", "", &gateway::CONNECTIONS_MAX),
     ("[edge]", "", &gateway::CONNECTIONS_PER_CLIENT_MAX),
     ("[edge]", "", &gateway::HANDSHAKES_MAX),
@@ -78,6 +79,10 @@ const BOUNDS: [(&str, &str, &Bound); 46] = [
     ("[[sanitize.rule]]", "truncate.", &sanitize::TRUNCATE_CHARACTERS),
     ("[[sanitize.rule]]", "mask.", &sanitize::MASK_KEEP_LAST),
     ("[forward]", "", &forward::DEADLINE_MS),
+    ("[forward]", "health.", &forward::EVERY_SECONDS),
+    ("[forward]", "health.", &forward::TIMEOUT_MS),
+    ("[forward]", "health.", &forward::HEALTHY),
+    ("[forward]", "health.", &forward::UNHEALTHY),
 ];
 
 /// Bounds of keys that mean nothing where they are left out.
@@ -262,7 +267,7 @@ fn every_metric_is_explained_and_none_that_is_not_there() {
         clock: Arc::new(|| 0),
     };
     let telemetry = Telemetry::start_with(options, Box::new(std::io::sink())).unwrap();
-    let text = telemetry.metrics_text();
+    let text = telemetry.metrics_text(&Policy::default());
     let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
     let scraped: BTreeSet<_> = types.map(|(name, kind)| format!("`{name}{}`", suffix(kind))).collect();
     let told: BTreeSet<_> = rows_of("docs/operations.md", "Metrics").iter().map(|row| row.cells[0].clone()).collect();

@@ -6,8 +6,13 @@
 #![allow(clippy::missing_panics_doc, clippy::expect_used, unreachable_pub, reason = "a property fails by panicking")]
 
 use std::borrow::Cow;
-use std::io::Write as _;
-use std::sync::OnceLock;
+use std::collections::HashSet;
+use std::future::Future;
+use std::io::{self, Write as _};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, Wake, Waker};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -15,12 +20,15 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use hookward::admit::{Capacity, Limits};
 use hookward::auth::key::{KeyKind, NamedSecret};
 use hookward::auth::{Head, Verifier};
+use hookward::delivery::{HostMatch, Routed};
 use hookward::edge::guard::frames::{self, Frames};
 use hookward::edge::guard::head::{self, Framing};
 use hookward::edge::guard::messages::{Followed, Messages, Misframed};
 use hookward::edge::proxy;
+use hookward::forward::pool::Lone;
 use hookward::payload::coding::Coding;
 use hookward::payload::content_type::ContentType;
 use hookward::payload::declared::Membership;
@@ -28,8 +36,13 @@ use hookward::payload::form::Fields;
 use hookward::payload::patterns::Pattern;
 use hookward::payload::schema::{Schema, Store};
 use hookward::payload::{Document, Format, JsonLimits, Kind, Node, Payload, Pointer};
+use hookward::policy::Policy;
 use hookward::policy::diagnostic::{Diagnostics, Files, Styles};
+use hookward::policy::gateway_config::PoliciesConfig;
+use hookward::policy::load::{self, Loaded};
 use hookward::policy::scheme::{parse_fact, parse_header_name, parse_place, parse_template, read_schemes};
+use hookward::policy::secrets::NoSecrets;
+use hookward::policy::table::Spanned;
 use hookward::policy::{gateway_config, source_config, table};
 use hookward::reason::Reason;
 use hookward::rejection::Rejection;
@@ -37,15 +50,17 @@ use hookward::sanitize::{
     Action, Deed, Formula, Html, Normalize, PlaceRule, Places, Pseudonyms, Rules, Sanitizer, Unwanted,
 };
 use hookward::secret::Secret;
-use http::{HeaderMap, HeaderValue, Method, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, Uri};
+use http_body_util::Full;
 use serde_json::Value;
 use sha2::Sha256;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A property by its name, which is that of its target and of its corpus.
 pub type Property = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const ALL: [Property; 15] = [
+pub const ALL: [Property; 17] = [
     ("document", document),
     ("form", form),
     ("urlencoded", urlencoded),
@@ -61,6 +76,8 @@ pub const ALL: [Property; 15] = [
     ("messages", messages),
     ("frames", frames),
     ("proxy", proxy),
+    ("upstream", upstream),
+    ("route", route),
 ];
 
 fn read(data: &[u8]) -> Option<Document> {
@@ -514,4 +531,193 @@ pub fn proxy(data: &[u8]) {
         let expected = if end < length { Ok(None) } else { whole };
         assert_eq!(proxy::read(&data[..end]), expected, "{end} bytes of {length}");
     }
+}
+
+/// An upstream's answer, whatever it is, ends or is waited for (under a deadline that is not here), and its body is no longer than the limit. Another delivery
+/// would get the connection only if another parser finds exactly one whole answer in what came.
+///
+/// The first byte says how long the pieces are and whether the connection ends with the last.
+pub fn upstream(data: &[u8]) {
+    const ANSWER_BYTES_MAX: usize = 512;
+    let Some((&first, bytes)) = data.split_first() else { return };
+    let app = App {
+        answer: bytes.to_vec(),
+        said: 0,
+        piece: usize::from(first >> 1).max(1),
+        ends: first & 1 == 1,
+        is_asked: false,
+        waker: None,
+    };
+    let mut request = Request::new(Full::new(Bytes::from_static(b"{}")));
+    *request.method_mut() = Method::POST;
+    request.headers_mut().insert("host", HeaderValue::from_static("app"));
+    let Some(Lone { answer, is_reusable }) = run(Lone::exchange(app, request, ANSWER_BYTES_MAX)) else {
+        assert!(first & 1 == 0, "what has ended is not waited for");
+        return;
+    };
+    if let Ok((_, body)) = &answer {
+        assert!(body.len() <= ANSWER_BYTES_MAX, "no longer than the limit");
+    }
+    if is_reusable {
+        assert!(answer.is_ok() && first & 1 == 0, "after a whole exchange alone, and while it is open");
+        assert_eq!(whole_answer(bytes), Some(bytes.len()), "exactly one answer came");
+    }
+}
+
+/// How long the first answer is, with the interim ones before it, where its length is told.
+fn whole_answer(bytes: &[u8]) -> Option<usize> {
+    let mut start = 0;
+    loop {
+        let mut fields = [httparse::EMPTY_HEADER; 128];
+        let mut response = httparse::Response::new(&mut fields);
+        let httparse::Status::Complete(head) = response.parse(&bytes[start..]).ok()? else { return None };
+        start += head;
+        let status = response.code?;
+        if (100..200).contains(&status) && status != 101 {
+            continue;
+        }
+        if matches!(status, 204 | 304) {
+            return Some(start);
+        }
+        let value = |name: &str| response.headers.iter().find(|field| field.name.eq_ignore_ascii_case(name));
+        if value("transfer-encoding").is_some() {
+            return chunks_end(bytes, start);
+        }
+        let length: usize = std::str::from_utf8(value("content-length")?.value).ok()?.trim().parse().ok()?;
+        return start.checked_add(length).filter(|end| *end <= bytes.len());
+    }
+}
+
+/// Where chunks that begin there end, with their trailers.
+fn chunks_end(bytes: &[u8], mut at: usize) -> Option<usize> {
+    let line = |at: usize| Some(at + bytes.get(at..)?.windows(2).position(|two| two == b"\r\n")? + 2);
+    loop {
+        let data = line(at)?;
+        let size = bytes[at..data - 2].split(|&byte| byte == b';').next()?;
+        let size = usize::from_str_radix(std::str::from_utf8(size).ok()?.trim_matches([' ', '\t']), 16).ok()?;
+        at = data;
+        if size == 0 {
+            break;
+        }
+        at = at.checked_add(size)?.checked_add(2).filter(|at| bytes.get(at - 2..*at) == Some(b"\r\n"))?;
+    }
+    loop {
+        let next = line(at)?;
+        if next == at + 2 {
+            return Some(next);
+        }
+        at = next;
+    }
+}
+
+/// Polls a future as long as it wakes itself; `None` if it then waits for something.
+fn run<F: Future>(future: F) -> Option<F::Output> {
+    struct Bell(AtomicBool);
+    impl Wake for Bell {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+    let mut future = pin!(future);
+    let bell = Arc::new(Bell(AtomicBool::new(true)));
+    let waker = Waker::from(Arc::clone(&bell));
+    while bell.0.swap(false, Ordering::SeqCst) {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return Some(output);
+        }
+    }
+    None
+}
+
+/// An upstream in memory: once something was written to it, it says its answer piece by piece.
+struct App {
+    answer: Vec<u8>,
+    said: usize,
+    piece: usize,
+    ends: bool,
+    is_asked: bool,
+    waker: Option<Waker>,
+}
+
+impl AsyncRead for App {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let left = self.answer.len() - self.said;
+        if !self.is_asked || left == 0 && !self.ends {
+            self.waker = Some(context.waker().clone());
+            return Poll::Pending;
+        }
+        let piece = left.min(self.piece).min(buffer.remaining());
+        buffer.put_slice(&self.answer[self.said..self.said + piece]);
+        self.said += piece;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for App {
+    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.is_asked = true;
+        self.waker.take().into_iter().for_each(Waker::wake);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// What routes has exactly the path of its source, one Host that is one, and none of the spellings that another server might resolve to another path. The input is lines:
+/// method, target, and header fields.
+pub fn route(data: &[u8]) {
+    static POLICY: OnceLock<Policy> = OnceLock::new();
+    let policy = POLICY.get_or_init(routes);
+    let mut lines = data.split(|&byte| byte == b'\n');
+    let mut next = || lines.next().unwrap_or_default();
+    let mut request = Request::builder().method(next()).uri(next());
+    for line in lines.take(16) {
+        let Some(colon) = line.iter().position(|&byte| byte == b':') else { continue };
+        request = request.header(&line[..colon], &line[colon + 1..]);
+    }
+    let Ok(request) = request.body(()) else { return };
+    let (head, ()) = request.into_parts();
+    let Ok(routed) = Routed::find(policy, &head, HostMatch::Served) else { return };
+    assert!(
+        Routed::find(policy, &head, HostMatch::Misdirected).is_err(),
+        "a certificate of another host routes nothing"
+    );
+    let path = head.uri.path();
+    assert_eq!(path, &*routed.source().path, "the exact path");
+    for spelling in ["%", "..", "//", ";", "\\", "\0", "/./"] {
+        assert!(!path.contains(spelling), "{path}");
+    }
+    assert!(routed.source().methods.contains(&head.method), "{}", head.method);
+    let hosts: HashSet<_> = head.headers.get_all("host").iter().collect();
+    assert!(head.headers.get_all("host").iter().count() == 1 && hosts.len() == 1, "one Host");
+    let host = head.headers["host"].to_str().expect("it is text");
+    assert!(!host.contains(['@', '/', ',', ' ', '?', '#', '\\']) && !host.is_empty(), "{host}");
+    if let Some(authority) = head.uri.authority() {
+        assert!(host.eq_ignore_ascii_case(authority.as_str()), "{host} {authority}");
+    }
+    assert!(head.headers.get_all("content-type").iter().count() <= 1, "one type");
+}
+
+/// Two sources, one below the other's path.
+fn routes() -> Policy {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    for (name, path) in [("a", "/hooks/a"), ("b", "/hooks/a/b")] {
+        let policy = format!(
+            "path = \"{path}\"\n[auth]\nprovider = \"none\"\nbecause = \"x\"\n[forward]\nto = \"http://127.0.0.1:1\"\n"
+        );
+        std::fs::write(folder.path().join(format!("{name}.toml")), policy).expect("it can be written");
+    }
+    let directory = Spanned { value: folder.path().to_owned(), span: 0..0 };
+    let (config, limits) = (PoliciesConfig { directory, strict: false }, Limits::new(Capacity::default()));
+    load::load(&config, &NoSecrets, &limits, &mut Loaded::default()).expect("the policies load")
 }

@@ -85,7 +85,9 @@ impl Admin {
                 (StatusCode::SERVICE_UNAVAILABLE, "text/plain", "no certificate yet\n".to_owned())
             }
             "/readyz" => (StatusCode::OK, "text/plain", "ready\n".to_owned()),
-            "/metrics" => (StatusCode::OK, Telemetry::METRICS_TYPE, self.telemetry.metrics_text()),
+            "/metrics" => {
+                (StatusCode::OK, Telemetry::METRICS_TYPE, self.telemetry.metrics_text(&self.shared.policy.load()))
+            }
             _ => (StatusCode::NOT_FOUND, "text/plain", "there are /healthz, /readyz and /metrics\n".to_owned()),
         };
         let mut response = Response::new(Full::from(body));

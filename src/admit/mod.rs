@@ -8,7 +8,7 @@
 //! enter   draining → address_refused → client_blocked → rate_limited_client → overloaded (the whole process)
 //! accept  rate_limited_source → overloaded (the source's in_flight_max)
 //! beside  Limits::buffers before a body is read, Limits::claims once a signature matched,
-//!         Limits::failed when a delivery ended in a fault of authentication
+//!         Limits::failed when a delivery ended in a fault of authentication, a circuit when it leaves
 //! ```
 //!
 //! It must never wait, read a clock, look at a request's bytes, or hold a lock that all deliveries share. Time is the
@@ -18,6 +18,7 @@
 //! (refused instead) and the marks of genuine clients (which junk cannot write).
 
 pub mod buffers;
+pub mod circuit;
 pub mod claims;
 pub mod client;
 pub mod failures;
@@ -33,10 +34,12 @@ pub use self::networks::Networks;
 
 use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroU64};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use self::buffers::Buffers;
+use self::circuit::{Circuit, Circuits};
 use self::claims::Claims;
 use self::client::Client;
 use self::failures::Failures;
@@ -58,6 +61,7 @@ pub struct Limits {
     deliveries: Gauge,
     buffers: Buffers,
     claims: Claims,
+    circuits: Circuits,
 }
 
 /// How large the process's tables and budgets are. Set when it starts; a reload does not change them.
@@ -110,6 +114,7 @@ impl Limits {
             deliveries: Gauge::new(capacity.deliveries_max),
             buffers: Buffers::new(capacity.buffered_bytes_max),
             claims: Claims::new(capacity.claims_max),
+            circuits: Circuits::default(),
         }
     }
 
@@ -118,6 +123,12 @@ impl Limits {
     #[must_use]
     pub fn source(&self, name: &str, rules: SourceRules) -> SourceLimits {
         self.sources.limits(name, rules)
+    }
+
+    /// The circuit of one upstream of the source with this name, in the state that earlier policies left it in.
+    #[must_use]
+    pub fn circuit(&self, source: &str, upstream: &str) -> Arc<Circuit> {
+        self.circuits.circuit(source, upstream)
     }
 
     /// Lets a delivery of this client into the gateway, as far as its authentication. `peer` is the client's address,

@@ -2,9 +2,12 @@
 //!
 //! A sender that gets 2xx never sends again; so nothing but the upstream's own 2xx becomes one, and no fault of ours is told as the sender's.
 
+use std::io;
+
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, StatusCode};
+use rustls::CertificateError;
 
 use super::pool::{Exchange, ExchangeFault, TooMuch};
 use crate::reason::Reason;
@@ -58,7 +61,10 @@ impl Forwarded {
 impl From<ExchangeFault> for Rejection {
     fn from(fault: ExchangeFault) -> Self {
         match fault {
-            ExchangeFault::Connect(error) => Self::new(Reason::UpstreamConnect).fact("error", error.kind().to_string()),
+            ExchangeFault::Connect(error) => Self::new(Reason::UpstreamConnect).fact("error", unreached(&error)),
+            ExchangeFault::Unsent(_) => {
+                Self::new(Reason::UpstreamConnect).fact("error", "connections are closed before anything is sent")
+            }
             ExchangeFault::Broken(error) => Self::new(Reason::UpstreamFailed).fact("error", broken(&error)),
             ExchangeFault::Ambiguous => {
                 Self::new(Reason::UpstreamFailed).fact("error", "the answer's length is told in more than one way")
@@ -67,6 +73,28 @@ impl From<ExchangeFault> for Rejection {
                 Self::new(Reason::UpstreamFailed).fact("error", "the answer's body is too long")
             }
         }
+    }
+}
+
+/// Why there is no connection, in words of ours.
+fn unreached(error: &io::Error) -> String {
+    let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match tls {
+        Some(rustls::Error::InvalidCertificate(fault)) => refused_certificate(fault).to_owned(),
+        Some(_) => "the TLS handshake failed".to_owned(),
+        None => error.kind().to_string(),
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "the library's list is open")]
+const fn refused_certificate(fault: &CertificateError) -> &'static str {
+    use CertificateError as E;
+    match fault {
+        E::Expired | E::ExpiredContext { .. } => "the upstream's certificate has expired",
+        E::NotValidYet | E::NotValidYetContext { .. } => "the upstream's certificate is not valid yet",
+        E::NotValidForName | E::NotValidForNameContext { .. } => "the upstream's certificate is for another name",
+        E::UnknownIssuer => "the upstream's certificate does not lead to a trusted root",
+        _ => "the upstream's certificate is refused",
     }
 }
 
@@ -89,8 +117,8 @@ fn broken(error: &hyper::Error) -> &'static str {
 
 /// Whether the answer's head, with interim answers before it, had no end within its limit.
 fn is_too_much(error: &hyper::Error) -> bool {
-    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>());
-    let cause = source.and_then(std::io::Error::get_ref).and_then(|inner| inner.downcast_ref::<TooMuch>());
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
+    let cause = source.and_then(io::Error::get_ref).and_then(|inner| inner.downcast_ref::<TooMuch>());
     cause.is_some()
 }
 

@@ -5,9 +5,13 @@
 //! into any of the gateway's own networks ([`is_public`]).
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
 
 use crate::admit::networks::Networks;
 
@@ -23,6 +27,10 @@ enum Kind {
 
 /// Of more addresses than these the rest is not looked at.
 const ADDRESSES_MAX: usize = 16;
+
+/// How long what was found for an upstream's name holds for further connections, a failure too: short enough for a name that moves, long
+/// enough that a burst of connections asks once.
+const KEPT_FOR: Duration = Duration::from_secs(1);
 
 const HTTPS: u16 = 443;
 
@@ -101,13 +109,96 @@ impl Names {
     }
 }
 
-/// Addresses of an upstream, without those that are link-local.
+/// Look-ups of upstreams' names by one worker: one at a time for a name, whoever waits for it, and its answer is kept for [`KEPT_FOR`].
+///
+/// The system's resolver blocks a thread of its own, however slow it is, and cannot be stopped; so a look-up belongs to no delivery, and deliveries that stop
+/// waiting do not begin another. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Lookups(Arc<Mutex<HashMap<Place, Lookup>>>);
+
+type Place = (Arc<str>, u16);
+type Found = Result<Arc<[SocketAddr]>, io::ErrorKind>;
+
+#[derive(Debug)]
+struct Lookup {
+    asked: Instant,
+    answer: watch::Receiver<Option<Found>>,
+}
+
+impl Lookup {
+    fn is_of_use(&self, now: Instant) -> bool {
+        let is_under_way = self.answer.borrow().is_none() && self.answer.has_changed().is_ok();
+        is_under_way || now.duration_since(self.asked) < KEPT_FOR
+    }
+}
+
+impl Lookups {
+    /// Where a host is.
+    ///
+    /// # Errors
+    /// That of the system; `NotFound` where it knows no address. The caller sets the deadline.
+    pub async fn find(&self, host: &Arc<str>, port: u16) -> io::Result<Arc<[SocketAddr]>> {
+        if let Ok(address) = host.parse::<IpAddr>() {
+            return Ok(Arc::new([SocketAddr::new(address, port)]));
+        }
+        let name = Arc::clone(host);
+        let ask = async move { Ok(tokio::net::lookup_host((&*name, port)).await?.take(ADDRESSES_MAX).collect()) };
+        self.find_by(host, port, Instant::now(), ask).await
+    }
+
+    async fn find_by(
+        &self,
+        host: &Arc<str>,
+        port: u16,
+        now: Instant,
+        ask: impl Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static,
+    ) -> io::Result<Arc<[SocketAddr]>> {
+        let mut answer = self.lookup(host, port, now, ask);
+        // Its end without an answer is that of the runtime, or a defect.
+        let answered = answer.wait_for(Option::is_some).await.map_err(|_| io::ErrorKind::Interrupted)?;
+        match answered.as_ref() {
+            Some(found) => found.clone().map_err(io::Error::from),
+            None => Err(io::ErrorKind::Interrupted.into()),
+        }
+    }
+
+    fn lookup(
+        &self,
+        host: &Arc<str>,
+        port: u16,
+        now: Instant,
+        ask: impl Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static,
+    ) -> watch::Receiver<Option<Found>> {
+        let mut lookups = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = (Arc::clone(host), port);
+        if let Some(lookup) = lookups.get(&place).filter(|lookup| lookup.is_of_use(now)) {
+            return lookup.answer.clone();
+        }
+        let (tell, answer) = watch::channel(None);
+        tokio::spawn(async move {
+            let found = match ask.await {
+                Ok(addresses) if addresses.is_empty() => Err(io::ErrorKind::NotFound),
+                Ok(addresses) => Ok(addresses.into()),
+                Err(error) => Err(error.kind()),
+            };
+            tell.send_replace(Some(found));
+        });
+        lookups.insert(place, Lookup { asked: now, answer: answer.clone() });
+        answer
+    }
+
+    /// Forgets answers that are too old.
+    pub fn prune(&self, now: Instant) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, lookup| lookup.is_of_use(now));
+    }
+}
+
+/// Those of the addresses that are not link-local.
 ///
 /// # Errors
-/// That of the system; `AddrNotAvailable` where nothing is left. The caller sets the deadline.
-pub async fn upstream(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    let found = tokio::net::lookup_host((host, port)).await?.take(ADDRESSES_MAX);
-    let addresses: Vec<_> = found.filter(|address| !is_link_local(address.ip())).collect();
+/// `AddrNotAvailable` where nothing is left.
+pub fn without_link_local(found: &[SocketAddr]) -> io::Result<Vec<SocketAddr>> {
+    let addresses: Vec<_> = found.iter().filter(|address| !is_link_local(address.ip())).copied().collect();
     if addresses.is_empty() { Err(io::ErrorKind::AddrNotAvailable.into()) } else { Ok(addresses) }
 }
 
@@ -126,6 +217,7 @@ pub fn is_public(address: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[test]
     fn what_tells_credentials_is_link_local_and_its_neighbours_are_not() {
@@ -167,12 +259,83 @@ mod tests {
     /// Spellings of 169.254.169.254 that are no address to a URL, and are one to the system.
     #[tokio::test]
     async fn a_name_that_leads_to_a_link_local_address_leads_nowhere() {
+        let lookups = Lookups::default();
         for host in ["169.254.169.254", "0xa9fea9fe", "2852039166", "169.254.43518", "fe80::1"] {
-            let found = upstream(host, 80).await.map_err(|error| error.kind());
-            assert_eq!(found, Err(io::ErrorKind::AddrNotAvailable), "{host}");
+            let found = lookups.find(&host.into(), 80).await.unwrap();
+            let left = without_link_local(&found).map_err(|error| error.kind());
+            assert_eq!(left, Err(io::ErrorKind::AddrNotAvailable), "{host}");
         }
         for (host, address) in [("127.0.0.1", "127.0.0.1:80"), ("::1", "[::1]:80"), ("0x7f000001", "127.0.0.1:80")] {
-            assert_eq!(upstream(host, 80).await.unwrap(), [address.parse().unwrap()], "{host}");
+            let found = lookups.find(&host.into(), 80).await.unwrap();
+            assert_eq!(without_link_local(&found).unwrap(), [address.parse().unwrap()], "{host}");
+        }
+    }
+
+    /// A name server may answer the second question otherwise than the first.
+    #[test]
+    fn of_good_and_bad_addresses_the_good_ones_are_left() {
+        let of = |list: &[&str]| list.iter().map(|text| text.parse().unwrap()).collect::<Vec<SocketAddr>>();
+        let found = of(&["169.254.169.254:80", "10.0.0.1:80", "[fe80::1]:80", "[::1]:80"]);
+        assert_eq!(without_link_local(&found).unwrap(), of(&["10.0.0.1:80", "[::1]:80"]));
+    }
+
+    /// A resolver that waits for the test's word and counts who asked it.
+    struct Slow {
+        asked: Arc<AtomicUsize>,
+        word: watch::Sender<Option<&'static str>>,
+    }
+
+    impl Slow {
+        fn new() -> Self {
+            Self { asked: Arc::default(), word: watch::channel(None).0 }
+        }
+
+        fn find(&self, lookups: &Lookups, now: Instant) -> impl Future<Output = io::Result<Arc<[SocketAddr]>>> + use<> {
+            let (asked, mut word, lookups) = (Arc::clone(&self.asked), self.word.subscribe(), lookups.clone());
+            let ask = async move {
+                asked.fetch_add(1, Ordering::SeqCst);
+                match *word.wait_for(Option::is_some).await.unwrap() {
+                    Some(text) if !text.is_empty() => Ok(vec![text.parse().unwrap()]),
+                    Some(_) | None => Ok(Vec::new()),
+                }
+            };
+            async move { lookups.find_by(&"app".into(), 80, now, ask).await }
+        }
+
+        fn asked(&self) -> usize {
+            self.asked.load(Ordering::SeqCst)
+        }
+    }
+
+    #[tokio::test]
+    async fn many_who_wait_for_a_name_ask_once_and_so_do_those_who_come_when_some_gave_up() {
+        let (lookups, slow, now) = (Lookups::default(), Slow::new(), Instant::now());
+        let waiting: Vec<_> = (0..100).map(|_| tokio::spawn(slow.find(&lookups, now))).collect();
+        tokio::task::yield_now().await;
+        waiting.iter().take(50).for_each(tokio::task::JoinHandle::abort);
+        let late = tokio::spawn(slow.find(&lookups, now + 100 * KEPT_FOR));
+        tokio::task::yield_now().await;
+        lookups.prune(now + 100 * KEPT_FOR);
+        slow.word.send_replace(Some("10.0.0.1:80"));
+        for waiting in waiting.into_iter().skip(50).chain([late]) {
+            assert_eq!(*waiting.await.unwrap().unwrap(), ["10.0.0.1:80".parse().unwrap()]);
+        }
+        assert_eq!(slow.asked(), 1);
+    }
+
+    #[tokio::test]
+    async fn an_answer_holds_for_a_moment_a_failure_too() {
+        for (word, is_found) in [("10.0.0.1:80", true), ("", false)] {
+            let (lookups, slow, now) = (Lookups::default(), Slow::new(), Instant::now());
+            slow.word.send_replace(Some(word));
+            let nearly = KEPT_FOR.saturating_sub(Duration::from_nanos(1));
+            for (after, asked) in [(Duration::ZERO, 1), (nearly, 1), (KEPT_FOR, 2), (KEPT_FOR + nearly, 2)] {
+                lookups.prune(now + after);
+                assert_eq!(slow.find(&lookups, now + after).await.is_ok(), is_found, "{word} {after:?}");
+                assert_eq!(slow.asked(), asked, "{word} {after:?}");
+            }
+            lookups.prune(now + 2 * KEPT_FOR);
+            assert!(lookups.0.lock().unwrap().is_empty(), "nothing is kept for ever");
         }
     }
 

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::response::Parts;
 use http::{HeaderMap, Request, Response};
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, Full};
@@ -32,7 +33,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tower::Service;
 
-use super::names;
+use super::names::{self, Lookups};
 use super::target::{At, Target, Transport};
 use crate::tapped::Tapped;
 use drive::Driver;
@@ -63,12 +64,15 @@ pub struct Outbound {
     pub request: Request<Full<Bytes>>,
     /// The longest body of its answer, in bytes.
     pub answer_bytes_max: usize,
+    /// How long connecting may take; absent: as long as the whole exchange.
+    pub connect_time: Option<Duration>,
 }
 
 /// The pool of one worker. Clones share it.
 #[derive(Clone, Default)]
 pub struct Upstreams {
     idle: Arc<Mutex<Shelves>>,
+    lookups: Lookups,
 }
 
 /// Idle connections by their target's key. The keys are the operator's: they need no hash that resists an attack.
@@ -89,7 +93,7 @@ struct Link {
 /// An upstream's whole answer.
 pub struct Exchange {
     /// Its head.
-    pub head: http::response::Parts,
+    pub head: Parts,
     /// Its body.
     pub body: Bytes,
     /// How many connections were tried.
@@ -102,6 +106,9 @@ pub enum ExchangeFault {
     /// No connection could be made; nothing was sent.
     #[error("cannot connect")]
     Connect(#[source] io::Error),
+    /// Each connection ended before anything was sent on it.
+    #[error("connections end at once")]
+    Unsent(#[source] hyper::Error),
     /// The exchange broke off after something was sent, or the answer is not HTTP.
     #[error("the exchange broke off")]
     Broken(#[source] hyper::Error),
@@ -111,6 +118,17 @@ pub enum ExchangeFault {
     /// The answer's body is longer than the limit.
     #[error("the answer's body is too long")]
     AnswerTooLarge,
+}
+
+impl ExchangeFault {
+    /// Whether nothing of the request was sent, so that another upstream may have it.
+    #[must_use]
+    pub const fn is_unsent(&self) -> bool {
+        match self {
+            Self::Connect(_) | Self::Unsent(_) => true,
+            Self::Broken(_) | Self::Ambiguous | Self::AnswerTooLarge => false,
+        }
+    }
 }
 
 impl fmt::Debug for Upstreams {
@@ -125,31 +143,34 @@ impl Upstreams {
     /// # Errors
     /// [`ExchangeFault`]; the caller sets the deadline.
     pub async fn exchange(&self, outbound: Outbound) -> Result<Exchange, ExchangeFault> {
-        let Outbound { target, mut request, answer_bytes_max } = outbound;
+        let Outbound { target, mut request, answer_bytes_max, connect_time } = outbound;
         let mut attempts = 0;
         loop {
             attempts += 1;
             let mut link = match self.take(&target.pool_key).await {
                 Some(link) => link,
-                None => Link::connect(&target.transport).await.map_err(ExchangeFault::Connect)?,
+                None => self.connect(&target.transport, connect_time).await.map_err(ExchangeFault::Connect)?,
             };
-            match link.send(request).await {
-                Ok(response) => {
-                    let (head, body) = response.into_parts();
-                    if !is_clear(&head.headers) {
-                        return Err(ExchangeFault::Ambiguous);
-                    }
-                    let body = link.read(body, answer_bytes_max).await?;
+            match link.exchange(request, answer_bytes_max).await {
+                Ok((head, body)) => {
                     self.give_back(&target.pool_key, link);
                     return Ok(Exchange { head, body, attempts });
                 }
-                Err(SendFault::Unsent(unsent, fault)) if attempts == ATTEMPTS_MAX => {
+                Err(LinkFault::Unsent(unsent, fault)) if attempts == ATTEMPTS_MAX => {
                     drop(unsent);
-                    return Err(ExchangeFault::Broken(fault));
+                    return Err(ExchangeFault::Unsent(fault));
                 }
-                Err(SendFault::Unsent(unsent, _)) => request = *unsent,
-                Err(SendFault::Sent(fault)) => return Err(ExchangeFault::Broken(fault)),
+                Err(LinkFault::Unsent(unsent, _)) => request = *unsent,
+                Err(LinkFault::Sent(fault)) => return Err(fault),
             }
+        }
+    }
+
+    async fn connect(&self, transport: &Transport, connect_time: Option<Duration>) -> io::Result<Link> {
+        let connecting = Link::connect(transport, &self.lookups);
+        match connect_time {
+            Some(time) => tokio::time::timeout(time, connecting).await?,
+            None => connecting.await,
         }
     }
 
@@ -159,6 +180,7 @@ impl Upstreams {
             links.retain(|idle| now.duration_since(idle.since) < IDLE_FOR);
             !links.is_empty()
         });
+        self.lookups.prune(now);
     }
 
     /// An idle connection that is still open.
@@ -206,17 +228,45 @@ impl Service<Outbound> for Upstreams {
     }
 }
 
-enum SendFault {
+/// One exchange over a stream of the caller's, as a delivery would have it on a connection to an upstream.
+pub struct Lone {
+    /// What came back.
+    pub answer: Result<(Parts, Bytes), ExchangeFault>,
+    /// Whether another delivery would get the connection then.
+    pub is_reusable: bool,
+}
+
+impl Lone {
+    /// Makes it.
+    pub async fn exchange(
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        request: Request<Full<Bytes>>,
+        answer_bytes_max: usize,
+    ) -> Self {
+        let mut link = match Link::over(stream).await {
+            Ok(link) => link,
+            Err(error) => return Self { answer: Err(ExchangeFault::Connect(error)), is_reusable: false },
+        };
+        let answer = link.exchange(request, answer_bytes_max).await.map_err(|fault| match fault {
+            LinkFault::Unsent(_, fault) => ExchangeFault::Unsent(fault),
+            LinkFault::Sent(fault) => fault,
+        });
+        let is_reusable = answer.is_ok() && !link.driver.has_ended() && link.is_open().await;
+        Self { answer, is_reusable }
+    }
+}
+
+enum LinkFault {
     Unsent(Box<Request<Full<Bytes>>>, hyper::Error),
-    Sent(hyper::Error),
+    Sent(ExchangeFault),
 }
 
 impl Link {
-    async fn connect(transport: &Transport) -> io::Result<Self> {
+    async fn connect(transport: &Transport, lookups: &Lookups) -> io::Result<Self> {
         match transport {
-            Transport::Tcp(at) => Self::over(tcp(at).await?).await,
+            Transport::Tcp(at) => Self::over(tcp(at, lookups).await?).await,
             Transport::Tls { at, name, config } => {
-                let stream = tcp(at).await?;
+                let stream = tcp(at, lookups).await?;
                 let stream = TlsConnector::from(Arc::clone(config)).connect(name.clone(), stream).await?;
                 Self::over(stream).await
             }
@@ -233,16 +283,30 @@ impl Link {
         Ok(Self { sender, driver: Driver::new(connection), meter })
     }
 
+    /// Sends the request and reads the whole answer.
+    async fn exchange(
+        &mut self,
+        request: Request<Full<Bytes>>,
+        answer_bytes_max: usize,
+    ) -> Result<(Parts, Bytes), LinkFault> {
+        let (head, body) = self.send(request).await?.into_parts();
+        if !is_clear(&head.headers) {
+            return Err(LinkFault::Sent(ExchangeFault::Ambiguous));
+        }
+        let body = self.read(body, answer_bytes_max).await.map_err(LinkFault::Sent)?;
+        Ok((head, body))
+    }
+
     /// Sends the request and waits for the head of the answer.
-    async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, SendFault> {
+    async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, LinkFault> {
         if let Err(fault) = self.driver.until(self.sender.ready()).await {
-            return Err(SendFault::Unsent(Box::new(request), fault));
+            return Err(LinkFault::Unsent(Box::new(request), fault));
         }
         self.meter.limit(RESPONSE_START_BYTES_MAX);
         let response = self.driver.hand_over(|| self.sender.try_send_request(request));
         let response = self.driver.until(response).await.map_err(|mut fault| match fault.take_message() {
-            Some(request) => SendFault::Unsent(Box::new(request), fault.into_error()),
-            None => SendFault::Sent(fault.into_error()),
+            Some(request) => LinkFault::Unsent(Box::new(request), fault.into_error()),
+            None => LinkFault::Sent(ExchangeFault::Broken(fault.into_error())),
         });
         self.meter.lift();
         response
@@ -283,11 +347,13 @@ fn is_clear(headers: &HeaderMap) -> bool {
     is_chunked && codings.next().is_none() && !headers.contains_key(CONTENT_LENGTH)
 }
 
-async fn tcp(at: &At) -> io::Result<TcpStream> {
+async fn tcp(at: &At, lookups: &Lookups) -> io::Result<TcpStream> {
     let stream = match at {
-        At::Host { host, port, link_local: true } => TcpStream::connect((&**host, *port)).await?,
+        At::Host { host, port, link_local: true } => TcpStream::connect(&*lookups.find(host, *port).await?).await?,
         // To the very addresses that were looked at: a second look-up might answer otherwise.
-        At::Host { host, port, link_local: false } => TcpStream::connect(&*names::upstream(host, *port).await?).await?,
+        At::Host { host, port, link_local: false } => {
+            TcpStream::connect(&*names::without_link_local(&lookups.find(host, *port).await?)?).await?
+        }
         At::Addresses(addresses) => TcpStream::connect(&**addresses).await?,
     };
     stream.set_nodelay(true)?;

@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
 use http_body_util::Full;
 
 use super::headers::Edited;
+use super::target::Target;
 use crate::auth::facts::Covered;
 use crate::clock::UnixSeconds;
 use crate::delivery::Sanitized;
@@ -61,12 +62,12 @@ impl Protocol {
     }
 }
 
-/// The upstream request of a clean delivery.
+/// The upstream request of a clean delivery, for one of its source's upstreams.
 #[must_use]
-pub fn request(delivery: &Sanitized<'_>, attestation: Attestation<'_>) -> Request<Full<Bytes>> {
+pub fn request(delivery: &Sanitized<'_>, target: &Target, attestation: Attestation<'_>) -> Request<Full<Bytes>> {
     let rules = &delivery.source().forward;
     let mut headers = HeaderMap::with_capacity(24);
-    headers.insert(HOST, rules.target.host.clone());
+    headers.insert(HOST, target.host.clone());
     let edited = if delivery.is_as_signed() { Edited::No } else { Edited::Yes };
     rules.headers.pass(&delivery.head().headers, &mut headers, edited);
     attest(delivery, attestation, &mut headers);
@@ -76,7 +77,7 @@ pub fn request(delivery: &Sanitized<'_>, attestation: Attestation<'_>) -> Reques
     }
     let mut request = Request::new(Full::new(delivery.body().clone()));
     *request.method_mut() = delivery.head().method.clone();
-    *request.uri_mut() = target_uri(delivery);
+    *request.uri_mut() = target_uri(delivery, &target.path);
     *request.headers_mut() = headers;
     request
 }
@@ -143,9 +144,8 @@ fn push_forwarded(field: &mut Vec<u8>, peer: IpAddr, host: Option<&HeaderValue>,
 }
 
 /// The route's own path; the sender's query byte for byte, minus the parameter that holds a credential.
-fn target_uri(delivery: &Sanitized<'_>) -> Uri {
+fn target_uri(delivery: &Sanitized<'_>, path: &Uri) -> Uri {
     let rules = &delivery.source().forward;
-    let path = &rules.target.path;
     let Some(query) = delivery.head().uri.query() else { return path.clone() };
     let parameters = rules.credential_parameters.iter();
     let query = parameters.fold(query.to_owned(), |query, parameter| without_parameter(&query, parameter));

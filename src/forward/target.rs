@@ -18,6 +18,8 @@ pub struct Target {
     pub path: Uri,
     /// The value of Host.
     pub host: HeaderValue,
+    /// Where it is, for people: scheme and authority, or the socket; no path of a request.
+    pub name: Arc<str>,
     /// The connections that may be shared: equal for targets on one upstream.
     pub pool_key: Arc<str>,
 }
@@ -43,7 +45,7 @@ pub enum Transport {
 /// Where a TCP connection leads.
 #[derive(Clone)]
 pub enum At {
-    /// To a name or an address, which the system looks up for every connection.
+    /// To a name or an address, which the system looks up: see [`Lookups`](super::names::Lookups).
     Host {
         /// Name or address.
         host: Arc<str>,
@@ -58,6 +60,6 @@ pub enum At {
 
 impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Target").field("pool_key", &self.pool_key).field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("Target").field("name", &self.name).field("path", &self.path).finish_non_exhaustive()
     }
 }

@@ -190,8 +190,9 @@ fn outbound(
     // Two sources may trust different roots for one host.
     let pool_key = format!("confirm {host} {:p}", Arc::as_ptr(&config)).into();
     let transport = Transport::Tls { at: At::Addresses(addresses), name, config };
-    let target = Target { transport, path: confirmation.target().clone(), host: value, pool_key };
-    Ok(Outbound { target: Arc::new(target), request, answer_bytes_max: ANSWER_BYTES_MAX })
+    let name = Arc::from(format!("https://{host}"));
+    let target = Target { transport, path: confirmation.target().clone(), host: value, name, pool_key };
+    Ok(Outbound { target: Arc::new(target), request, answer_bytes_max: ANSWER_BYTES_MAX, connect_time: None })
 }
 
 #[cfg(test)]

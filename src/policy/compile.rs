@@ -85,7 +85,7 @@ pub(super) fn compile(
     let signer = compiler.signer(&config);
     let sanitize = compiler.sanitizer(&config.sanitize);
     compiler.context.watched.extend(config.forward.trust_roots.iter().map(|root| root.value.clone()));
-    let target = upstream::target(&config.forward, &mut compiler.context.trust)
+    let targets = upstream::targets(name, &config.forward, &mut compiler.context.trust, compiler.context.limits)
         .map_err(|(span, message)| compiler.error(span, message))
         .ok();
     let content_types = Compiler::content_types(&config, &combined);
@@ -127,7 +127,7 @@ pub(super) fn compile(
         sanitize: sanitize?,
         modes: config.modes,
         forward: ForwardRules {
-            target: Arc::new(target?),
+            targets: targets?,
             deadline: config.forward.deadline.milliseconds(),
             headers: headers?,
             credential_parameters,

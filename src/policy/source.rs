@@ -16,7 +16,7 @@ use crate::auth::Authenticator;
 use crate::auth::facts::Covered;
 use crate::auth::handshake::{Handshake, ProofNeeded};
 use crate::auth::template::Template;
-use crate::forward::{HeaderRules, Signer, Target};
+use crate::forward::{HeaderRules, Signer, Targets};
 use crate::payload::JsonLimits;
 use crate::payload::coding::Coding;
 use crate::payload::schema::Schema;
@@ -267,8 +267,8 @@ impl HandshakeRules {
 /// Where clean deliveries go, and how.
 #[derive(Debug)]
 pub struct ForwardRules {
-    /// The upstream.
-    pub target: Arc<Target>,
+    /// The upstreams.
+    pub targets: Targets,
     /// How long the upstream may take, connecting included.
     pub deadline: Duration,
     /// Which of the sender's header fields go on.

@@ -26,7 +26,7 @@ use self::auth::{read_auth, read_handshake};
 use self::event::read_event;
 pub use self::event::{EventConfig, SchemaConfig};
 use self::forward::read_forward;
-pub use self::forward::{ForwardConfig, Upstream};
+pub use self::forward::{ForwardConfig, HealthConfig, Upstream};
 use self::sanitize::read_sanitize;
 pub use self::sanitize::{PlaceConfig, SanitizeConfig};
 use crate::payload::JsonLimits;

@@ -156,6 +156,12 @@ impl<'a> Reader<'a> {
         self.table.get(key).is_some_and(|value| matches!(value.get_ref(), DeValue::Array(_)))
     }
 
+    /// How many items an array has.
+    #[must_use]
+    pub fn length(&self, key: &str) -> usize {
+        self.table.get(key).and_then(|value| value.get_ref().as_array()).map_or(0, |items| items.len())
+    }
+
     /// Takes note that `like` was answered when the file was read.
     pub fn inherited(&mut self) {
         self.asked.push("like");

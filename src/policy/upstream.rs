@@ -1,25 +1,52 @@
-//! `[forward] to` → a [`Target`]: the upstream's address, fixed when policies load.
+//! `[forward] to` → [`Targets`]: the upstreams' addresses, fixed when policies load.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use http::uri::PathAndQuery;
+use http::uri::{Authority, PathAndQuery};
 use http::{HeaderValue, Uri};
 use rustls::pki_types::ServerName;
 
-use super::source_config::{ForwardConfig, Upstream};
+use super::source_config::{ForwardConfig, HealthConfig, Upstream};
+use super::table::Spanned;
 use super::tls::TrustCache;
-use crate::forward::Target;
+use crate::admit::Limits;
 use crate::forward::target::{At, Transport};
+use crate::forward::targets::{HealthRules, Member};
+use crate::forward::{Target, Targets};
 
 /// Where a fault is and what it is.
 type Fault = (Option<Range<usize>>, String);
 
-/// Compiles the upstream of a source.
-pub(super) fn target(config: &ForwardConfig, trust: &mut TrustCache) -> Result<Target, Fault> {
-    let fault = |message: String| (Some(config.to.span.clone()), message);
+/// Compiles the upstreams of the source with this name. Their circuits are those of earlier policies.
+pub(super) fn targets(
+    source: &str,
+    config: &ForwardConfig,
+    trust: &mut TrustCache,
+    limits: &Limits,
+) -> Result<Targets, Fault> {
+    let member = |to: &Spanned<Upstream>| {
+        let target = target(to, config, trust)?;
+        Ok(Member { circuit: limits.circuit(source, &target.name), target: Arc::new(target) })
+    };
+    let members = config.to.iter().map(member).collect::<Result<_, Fault>>()?;
+    Ok(Targets::new(members, config.health.as_ref().map(health)))
+}
+
+fn health(config: &HealthConfig) -> HealthRules {
+    HealthRules {
+        path: config.path.value.clone(),
+        every: config.every.seconds(),
+        timeout: config.timeout.milliseconds(),
+        healthy: config.healthy.count(),
+        unhealthy: config.unhealthy.count(),
+    }
+}
+
+fn target(to: &Spanned<Upstream>, config: &ForwardConfig, trust: &mut TrustCache) -> Result<Target, Fault> {
+    let fault = |message: String| (Some(to.span.clone()), message);
     let link_local = config.link_local;
-    match &config.to.value {
+    match &to.value {
         Upstream::Http(url) => {
             let (host, port) = place(url, 80);
             over(url, "http", link_local, Transport::Tcp(At::Host { host, port, link_local })).map_err(fault)
@@ -34,8 +61,10 @@ pub(super) fn target(config: &ForwardConfig, trust: &mut TrustCache) -> Result<T
         }
         Upstream::Unix { socket, path } => {
             let path: Uri = path.parse().map_err(|_| fault(format!("{path:?} is not a path")))?;
+            let name: Arc<str> = Arc::from(format!("unix:{}", socket.display()));
             Ok(Target {
-                pool_key: Arc::from(format!("unix:{}", socket.display())),
+                pool_key: Arc::clone(&name),
+                name,
                 transport: Transport::Unix(socket.clone()),
                 path,
                 host: HeaderValue::from_static("localhost"),
@@ -45,7 +74,7 @@ pub(super) fn target(config: &ForwardConfig, trust: &mut TrustCache) -> Result<T
 }
 
 fn over(url: &Uri, scheme: &str, link_local: bool, transport: Transport) -> Result<Target, String> {
-    let authority = url.authority().map(http::uri::Authority::as_str).unwrap_or_default();
+    let authority = url.authority().map(Authority::as_str).unwrap_or_default();
     let path = url.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
     let host = HeaderValue::from_str(authority).map_err(|_| format!("{authority:?} is not a host"))?;
     let trust = match &transport {
@@ -59,6 +88,7 @@ fn over(url: &Uri, scheme: &str, link_local: bool, transport: Transport) -> Resu
         transport,
         path: Uri::from(path),
         host,
+        name: Arc::from(format!("{scheme}://{authority}")),
         pool_key: Arc::from(format!("{scheme}://{authority}{trust}{reach}")),
     })
 }

@@ -134,6 +134,12 @@ impl DeliveryId {
         Self(Builder::from_unix_timestamp_millis(micros / 1000, &tail).into_uuid())
     }
 
+    /// Its random bits: 62, the two uppermost are always the same.
+    #[must_use]
+    pub const fn random(self) -> u64 {
+        self.0.as_u64_pair().1
+    }
+
     /// The text form, written into a buffer of the caller.
     pub fn encode(self, buffer: &mut [u8; Self::LENGTH]) -> &str {
         self.0.hyphenated().encode_lower(buffer)

@@ -18,6 +18,8 @@ use prometheus_client::registry;
 use super::certificates::CertificateState;
 use super::counters::{BYTES_BOUNDS, Block, Histogram, SECONDS_BOUNDS};
 use super::sink::{Core, Stream};
+use crate::forward::targets::Member;
+use crate::policy::{Policy, Source};
 use crate::reason::Reason;
 use crate::sanitize::Rule;
 
@@ -45,9 +47,9 @@ impl PolicyState {
 }
 
 /// All metrics as text.
-pub(super) fn render(core: &Arc<Core>) -> String {
+pub(super) fn render(core: &Arc<Core>, policy: &Policy) -> String {
     let mut registry = registry::Registry::default();
-    registry.register_collector(Box::new(Scrape(Arc::clone(core))));
+    registry.register_collector(Box::new(Scrape { core: Arc::clone(core), circuits: circuits(policy) }));
     let mut out = String::new();
     // Writing into a string cannot fail, and nothing here makes an error of its own.
     let _ = text::encode(&mut out, &registry);
@@ -55,7 +57,33 @@ pub(super) fn render(core: &Arc<Core>) -> String {
 }
 
 #[derive(Debug)]
-struct Scrape(Arc<Core>);
+struct Scrape {
+    core: Arc<Core>,
+    circuits: Vec<CircuitState>,
+}
+
+/// An upstream that was left alone at some time.
+#[derive(Debug)]
+struct CircuitState {
+    source: Arc<str>,
+    position: usize,
+    is_open: bool,
+}
+
+/// The upstreams of which there is something to tell: thousands of sources whose apps are well cost nothing.
+fn circuits(policy: &Policy) -> Vec<CircuitState> {
+    let of_source = |source: &Source| {
+        let members = source.forward.targets.list().iter().enumerate();
+        let told = members.filter(|(_, member)| member.circuit.was_open());
+        let state = |(position, member): (usize, &Member)| CircuitState {
+            source: Arc::clone(&source.name),
+            position,
+            is_open: !member.circuit.is_closed(),
+        };
+        told.map(state).collect::<Vec<_>>()
+    };
+    policy.sources().iter().flat_map(of_source).collect()
+}
 
 /// The workers' numbers, added up by source.
 #[derive(Default)]
@@ -83,7 +111,7 @@ impl<const COUNTS: usize> Default for Values<COUNTS> {
 
 impl Collector for Scrape {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let core = &self.0;
+        let core = &self.core;
         let blocks = core.registry.blocks();
         let totals = by_source(&blocks);
         deliveries(&mut encoder, &totals)?;
@@ -93,6 +121,7 @@ impl Collector for Scrape {
         histograms(&mut encoder, &totals)?;
         log_health(&mut encoder, core)?;
         work_in_hand(&mut encoder, core)?;
+        upstreams(&mut encoder, &self.circuits)?;
         policies(&mut encoder, &core.policies)?;
         certificates(&mut encoder, &core.certificates)
     }
@@ -268,6 +297,16 @@ fn work_in_hand(encoder: &mut DescriptorEncoder<'_>, core: &Core) -> fmt::Result
     let help = "Connections that could not be accepted for a lack of descriptors or memory; each is tried again";
     let mut family = encoder.encode_descriptor("hookward_accept_errors", help, None, MetricType::Counter)?;
     family.encode_counter::<NoLabelSet, _, u64>(&core.accept_errors(), None)
+}
+
+fn upstreams(encoder: &mut DescriptorEncoder<'_>, circuits: &[CircuitState]) -> fmt::Result {
+    let help = "1 while an upstream gets no deliveries but probes; told of those that were left alone since the start";
+    let mut family = encoder.encode_descriptor("hookward_upstream_circuit_open", help, None, MetricType::Gauge)?;
+    for CircuitState { source, position, is_open } in circuits {
+        let labels = [("source", source.to_string()), ("upstream", position.to_string())];
+        family.encode_family(&labels)?.encode_gauge(&i64::from(*is_open))?;
+    }
+    Ok(())
 }
 
 #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53, which is 285 years of microseconds")]

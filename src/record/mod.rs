@@ -47,6 +47,7 @@ pub use rejects::{MEMBERS, Record};
 pub use sink::Clock;
 
 use crate::clock::UnixSeconds;
+use crate::policy::Policy;
 use crate::reason::{Level, Reason};
 use crate::rejection::Rejection;
 use access::Style;
@@ -224,10 +225,10 @@ impl Telemetry {
         self.0.core.certificates.is_one_awaited()
     }
 
-    /// All metrics, as text of the type [`Telemetry::METRICS_TYPE`].
+    /// All metrics, as text of the type [`Telemetry::METRICS_TYPE`]. The policy in force says which upstreams there are.
     #[must_use]
-    pub fn metrics_text(&self) -> String {
-        metrics::render(&self.0.core)
+    pub fn metrics_text(&self, policy: &Policy) -> String {
+        metrics::render(&self.0.core, policy)
     }
 
     /// The media type of [`Telemetry::metrics_text`]: that of `OpenMetrics` 1.0.0.

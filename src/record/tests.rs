@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::output::numbered;
 use super::*;
+use crate::policy::Policy;
 use crate::reason::Reason;
 use crate::sanitize::{EditCounts, Rule};
 
@@ -228,7 +229,7 @@ fn a_flood_is_counted_and_every_refusal_is_accounted_for() {
         for _ in 0..refusals {
             recorder.delivery(&refused(&rejection));
         }
-        let metrics = bench.telemetry.metrics_text();
+        let metrics = bench.telemetry.metrics_text(&Policy::default());
         let (access, rejects) = bench.finish();
         let read: Vec<_> = rejects.lines().map(|line| Record::parse(line).unwrap()).collect();
         assert_eq!(read.len(), records, "{refusals} refusals");
@@ -289,7 +290,7 @@ fn one_struct_feeds_all_outputs() {
     let (open, waiting) = (first.connection(), second.in_flight());
     bench.telemetry.policies_loaded(1_795_442_585_500_000);
     bench.telemetry.policies_failed();
-    let metrics = bench.telemetry.metrics_text();
+    let metrics = bench.telemetry.metrics_text(&Policy::default());
     drop((open, waiting));
     let expected = [
         "# TYPE hookward_deliveries counter",
@@ -322,7 +323,7 @@ fn one_struct_feeds_all_outputs() {
     }
     assert!(metrics.contains(&format!("hookward_build_info{{version=\"{}\"}} 1\n", env!("CARGO_PKG_VERSION"))));
     bench.telemetry.policies_loaded(1_795_442_585_500_000);
-    let metrics = bench.telemetry.metrics_text();
+    let metrics = bench.telemetry.metrics_text(&Policy::default());
     assert!(metrics.contains("\nhookward_policy_stale 0\n") && metrics.contains("\nhookward_connections 0\n"));
     let (access, rejects) = bench.finish();
     assert_eq!((access.lines().count(), rejects.lines().count()), (5, 2));
@@ -342,7 +343,7 @@ fn nothing_that_must_stay_secret_is_in_any_output() {
         for outcome in [Outcome::Forwarded, Outcome::Answered] {
             recorder.delivery(&Delivery { body: Some(&body), path: Some(path), outcome, ..forwarded() });
         }
-        let metrics = bench.telemetry.metrics_text();
+        let metrics = bench.telemetry.metrics_text(&Policy::default());
         let (access, rejects) = bench.finish();
         assert_eq!((access.lines().count(), rejects.lines().count()), (Reason::COUNT + 2, Reason::COUNT));
         for (name, written) in [("access", access), ("rejects", rejects), ("metrics", metrics)] {
@@ -359,7 +360,7 @@ fn what_a_sender_chose_never_becomes_a_label() {
     let chosen = Delivery { source: None, method: Some("CHOSEN"), path: Some("/CHOSEN"), ..refused(&rejection) };
     recorder.delivery(&Delivery { event: Some("CHOSEN"), ..chosen });
     recorder.delivery(&Delivery { event: Some("CHOSEN"), ..forwarded() });
-    assert!(!bench.telemetry.metrics_text().contains("CHOSEN"));
+    assert!(!bench.telemetry.metrics_text(&Policy::default()).contains("CHOSEN"));
 }
 
 #[test]
@@ -421,7 +422,7 @@ fn a_reader_that_stopped_reading_holds_up_neither_workers_nor_the_rejected_log()
     for _ in 0..30_000 {
         recorder.delivery(&forwarded());
     }
-    let metrics = telemetry.metrics_text();
+    let metrics = telemetry.metrics_text(&Policy::default());
     assert!(metrics.contains("hookward_deliveries_total{source=\"github\",outcome=\"accepted\"} 30000\n"));
     let dropped = metrics.lines().find(|line| line.starts_with("hookward_log_dropped_total{log=\"access\"}")).unwrap();
     assert!(!dropped.ends_with(" 0"), "{dropped}");

@@ -88,6 +88,21 @@ fn the_shipped_configuration_passes_its_check() {
 }
 
 #[test]
+fn a_check_tells_where_deliveries_would_go() {
+    let several = "to = [\"unix:/run/a.sock:/in\", \"unix:/run/b.sock\"]\nhealth = { path = \"/healthz\" }";
+    let several = GITHUB.replace("/hooks/github", "/hooks/several").replace("to = \"http://127.0.0.1:3000\"", several);
+    let folder = folder(&[("github.toml", GITHUB), ("several.toml", &several)]);
+    let ran = run(folder.path(), &["check", "--no-secrets"]);
+    let told: Vec<_> = ran.out.lines().filter(|line| line.contains(" -> ")).collect();
+    let expected = [
+        "github -> http://127.0.0.1:3000/",
+        "several -> unix:/run/a.sock:/in (health /healthz)",
+        "several -> unix:/run/b.sock:/ (health /healthz)",
+    ];
+    assert_eq!(told, expected, "{}", ran.out);
+}
+
+#[test]
 fn a_check_prints_every_finding_at_its_place() {
     let broken = "path = \"/hooks/a\"\nbody_bytes_mx = 1\n\n[auth]\nprovider = \"githup\"\nsecrets = [{ id = \"a\", env = \"A\" }]\n\n\
                   [limit]\nclient = { per_second = 0, burst = 5 }\n\n[forward]\nto = \"http://127.0.0.1:3000\"\nheaders = [\"cookie\"]\n";

@@ -194,13 +194,17 @@ fn an_app_on_a_unix_socket_is_reached() {
 fn an_https_app_is_trusted_by_its_roots_and_its_name_alone() {
     let made = |name: &str| cert::make(&[name.to_owned()]).unwrap();
     let (ours, other, misnamed) = (made("127.0.0.1"), made("127.0.0.1"), made("app.internal"));
+    let (old, young) = (dated(2020, 2021), dated(2120, 2121));
+    let untrusted = "the upstream's certificate does not lead to a trusted root";
     let rows = [
-        ("trusted", &ours, Some(&ours), 200),
-        ("no roots: the public ones", &ours, None, 503),
-        ("another root", &ours, Some(&other), 503),
-        ("another name", &misnamed, Some(&misnamed), 503),
+        ("trusted", &ours, Some(&ours), 200, ""),
+        ("no roots: the public ones", &ours, None, 503, untrusted),
+        ("another root", &ours, Some(&other), 503, "the upstream's certificate is refused"),
+        ("another name", &misnamed, Some(&misnamed), 503, "the upstream's certificate is for another name"),
+        ("expired", &old, Some(&old), 503, "the upstream's certificate has expired"),
+        ("not valid yet", &young, Some(&young), 503, "the upstream's certificate is not valid yet"),
     ];
-    for (name, shown, trusted, status) in rows {
+    for (name, shown, trusted, status, error) in rows {
         let app = App::with_tls(&shown.certificate, &shown.key, |_| Say::status(200, "ok"));
         let policy = github(&app, if trusted.is_some() { "trust_roots = [{ file = \"root.pem\" }]" } else { "" });
         let policy = policy.replace("http://127.0.0.1", "https://127.0.0.1");
@@ -210,9 +214,23 @@ fn an_https_app_is_trusted_by_its_roots_and_its_name_alone() {
         assert_eq!(answer.status, status, "{name}");
         assert_eq!(app.taken().len(), usize::from(status == 200), "{name}");
         if status == 503 {
-            assert_eq!(gateway.record_of(&answer).reason, "upstream_connect", "{name}");
+            let record = gateway.record_of(&answer);
+            assert_eq!(
+                (record.reason.as_str(), record.detail["error"].as_str()),
+                ("upstream_connect", Some(error)),
+                "{name}"
+            );
         }
     }
+}
+
+/// A certificate for this machine that is valid from one year to the other.
+fn dated(from: i32, to: i32) -> cert::Made {
+    let mut parameters = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    (parameters.not_before, parameters.not_after) = (rcgen::date_time_ymd(from, 1, 1), rcgen::date_time_ymd(to, 1, 1));
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = parameters.self_signed(&key).unwrap().pem();
+    cert::Made { certificate, key: key.serialize_pem() }
 }
 
 #[test]

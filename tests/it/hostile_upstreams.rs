@@ -171,6 +171,71 @@ fn an_answer_that_drips_costs_504_and_its_connection() {
     }
 }
 
+/// Half an answer is none, and a reset is not the sender's fault.
+#[test]
+fn an_app_that_resets_in_the_middle_costs_502() {
+    for said in ["", "HTTP/1.1 200 OK\r\ncontent-le", "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc"] {
+        let (taken, takes) = mpsc::channel();
+        let to = listen(move |_, mut stream| {
+            let mut room = [0; 4096];
+            assert!(stream.read(&mut room).unwrap() > 0);
+            taken.send(()).unwrap();
+            stream.write_all(said.as_bytes()).unwrap();
+            socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+        });
+        let gateway = House::with("github", &policy(&to, "")).start();
+        let answer = gateway.connect().send(&Delivery::github("push", "{}"));
+        assert_eq!(answer.status, 502, "{said:?}");
+        assert_eq!(gateway.record_of(&answer).reason, "upstream_failed", "{said:?}");
+        assert_eq!(takes.try_iter().count(), 1, "{said:?}: sent once");
+    }
+}
+
+/// It would be the answer to whoever comes next.
+#[test]
+fn what_an_app_says_on_an_idle_connection_answers_no_delivery() {
+    let (turn, turns) = mpsc::channel::<()>();
+    let (told, tells) = mpsc::channel();
+    let turns = std::sync::Arc::new(std::sync::Mutex::new(turns));
+    let to = listen(move |number, mut stream| {
+        let mut room = [0; 4096];
+        assert!(stream.read(&mut room).unwrap() > 0);
+        let body = number.to_string();
+        stream.write_all(answer("content-length: 1\r\n", &body).as_bytes()).unwrap();
+        if number == 0 {
+            turns.lock().unwrap().recv().unwrap();
+            stream.write_all(answer("content-length: 4\r\n", "evil").as_bytes()).unwrap();
+            told.send(()).unwrap();
+        }
+        thread::park();
+    });
+    let gateway = House::with("github", &policy(&to, "")).start();
+    assert_eq!(gateway.connect().send(&Delivery::github("push", "0")).text(), "0");
+    turn.send(()).unwrap();
+    tells.recv_timeout(PATIENCE).unwrap();
+    let second = gateway.connect().send(&Delivery::github("push", "1"));
+    assert_eq!((second.status, second.text()), (200, "1"));
+}
+
+/// Connected is not answered: the deadline holds for TLS, too.
+#[test]
+fn an_https_app_that_is_silent_or_speaks_something_else_is_not_waited_for() {
+    let rows = [(None, 504, "upstream_timeout"), (Some("HTTP/1.1 400 Bad Request\r\n\r\n"), 503, "upstream_connect")];
+    for (said, status, reason) in rows {
+        let to = listen(move |_, mut stream| {
+            if let Some(said) = said {
+                stream.write_all(said.as_bytes()).unwrap();
+            }
+            thread::park();
+        });
+        let to = to.replace("http://", "https://");
+        let gateway = House::with("github", &policy(&to, "deadline_ms = 300")).start();
+        let answer = gateway.connect().send(&Delivery::github("push", "{}"));
+        assert_eq!(answer.status, status, "{reason}");
+        assert_eq!(gateway.record_of(&answer).reason, reason);
+    }
+}
+
 /// The rest of such a request would be in the way of the next.
 #[test]
 fn a_connection_on_which_a_request_was_answered_unread_is_not_used_again() {

@@ -38,4 +38,5 @@ mod secrets;
 mod staying_up;
 mod tls;
 mod unix;
+mod upstreams;
 mod user;

@@ -40,7 +40,7 @@ fn ten_thousand_sources_load_with_one_look_at_each_secret_and_are_found_by_path(
     for number in 0..SOURCES {
         let source = policy.route(&format!("/hooks/{number}")).unwrap();
         assert_eq!(*source.name, *format!("source-{number}"));
-        assert_eq!(source.forward.target.path.path(), format!("/{number}"));
+        assert_eq!(source.forward.targets.first().target.path.path(), format!("/{number}"));
     }
     for path in ["/hooks/10000", "/hooks/", "/hooks/00", "/", ""] {
         assert!(policy.route(path).is_none(), "{path}");

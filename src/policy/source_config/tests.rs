@@ -153,7 +153,7 @@ fn a_whole_file_is_read() {
     assert_eq!(commits.at.value, Pattern::parse("/commits").unwrap());
     let deeds = "[Set(\"[1]\"), Mask(4), Truncate(200), RefuseIf(Unwanted(Table { bytes: 152, .. })), ZeroWidth(Drop), Normalize(Nfc)]";
     assert_eq!(format!("{:?}", commits.deeds), deeds);
-    assert_eq!(config.forward.to.value, Upstream::Https("https://app.internal/webhooks".parse().unwrap()));
+    assert_eq!(config.forward.to[0].value, Upstream::Https("https://app.internal/webhooks".parse().unwrap()));
     assert_eq!(config.forward.headers[0].value, "x-acme-*");
     assert_eq!(config.forward.trust_roots[0].value, path("etc/internal.pem"));
     let handshake = config.handshake.unwrap();
@@ -458,7 +458,7 @@ fn upstreams_are_urls_or_sockets() {
     for (text, expected) in rows {
         let (config, found) = check("", &format!("[forward]\nto = '{text}'"));
         assert_eq!(found, Vec::<String>::new(), "{text}");
-        assert_eq!(config.unwrap().forward.to.value, expected, "{text}");
+        assert_eq!(config.unwrap().forward.to[0].value, expected, "{text}");
     }
     check_rows(&[
         ("", "[forward]", &["3:1: missing key \"to\" in forward"]),
@@ -486,6 +486,60 @@ fn upstreams_are_urls_or_sockets() {
         assert_eq!(found.len(), 1, "{pattern}");
         assert!(found[0].starts_with(&format!("5:20: header {pattern:?} is ")), "{found:?}");
     }
+}
+
+#[test]
+fn a_list_of_upstreams_has_two_to_sixteen_of_one_kind_each_at_another_place() {
+    let list = |count: usize| (0..count).map(|port| format!("'http://a:{}'", port + 1)).collect::<Vec<_>>().join(", ");
+    for count in [2, 15, 16] {
+        let (config, found) = check("", &format!("[forward]\nto = [{}]", list(count)));
+        assert_eq!((found.len(), config.unwrap().forward.to.len()), (0, count));
+    }
+    let rows = [
+        (list(0), "4:6: a list of upstreams has at least two"),
+        (list(1), "4:6: a list of upstreams has at least two"),
+        (list(17), "4:6: to has 17 items, at most 16 are read"),
+        ("'http://a', 'https://b'".to_owned(), "4:19: not of the same kind as the first of the list"),
+        ("'unix:a.sock', 'http://b'".to_owned(), "4:22: not of the same kind as the first of the list"),
+        ("'http://a', 'http://A:80/x'".to_owned(), "4:19: this place stands in the list already"),
+        ("'https://a:443', 'https://a'".to_owned(), "4:24: this place stands in the list already"),
+        ("'unix:a.sock:/x', 'unix:a.sock:/y'".to_owned(), "4:25: this place stands in the list already"),
+        ("'http://a', 'b'".to_owned(), "4:19: \"b\" is not an absolute URL"),
+        (
+            "'http://a', 'http://169.254.0.1'".to_owned(),
+            "4:19: the upstream is at a link-local address, or where a cloud hands out credentials",
+        ),
+    ];
+    for (list, expected) in rows {
+        assert_eq!(check("", &format!("[forward]\nto = [{list}]")).1, [expected], "{list}");
+    }
+    for list in ["'http://a:80', 'http://a:81'", "'unix:a.sock', 'unix:b.sock'", "'https://a/x', 'https://b/y'"] {
+        assert_eq!(check("", &format!("[forward]\nto = [{list}]")).1, Vec::<String>::new(), "{list}");
+    }
+}
+
+#[test]
+fn a_health_check_names_a_path_and_stays_within_bounds() {
+    let health = |text: &str| check("", &format!("[forward]\nto = 'http://a'\nhealth = {{ {text} }}"));
+    let rows = [
+        ("", "5:10: missing key \"path\" in forward.health"),
+        ("path = 'healthz'", "5:19: \"healthz\" is not a path of a request without query"),
+        ("path = '/a?b'", "5:19: \"/a?b\" is not a path of a request without query"),
+        ("path = '/', every_seconds = 0", "5:40: every_seconds is 0, must be 1..=3_600"),
+        ("path = '/', timeout_ms = 60_001", "5:37: timeout_ms is 60001, must be 1..=60_000"),
+        ("path = '/', healthy = 101", "5:34: healthy is 101, must be 1..=100"),
+        ("path = '/', unhealthy = 0", "5:36: unhealthy is 0, must be 1..=100"),
+        ("path = '/', method = 'GET'", "5:24: unknown key \"method\" in forward.health"),
+    ];
+    for (text, expected) in rows {
+        assert_eq!(health(text).1, [expected], "{text}");
+    }
+    let (config, found) =
+        health("path = '/healthz', every_seconds = 3_600, timeout_ms = 1, healthy = 100, unhealthy = 1");
+    assert_eq!(found, Vec::<String>::new());
+    let config = config.unwrap().forward.health.unwrap();
+    assert_eq!((config.path.value.path(), config.every.value, config.timeout.value), ("/healthz", 3_600, 1));
+    assert_eq!((config.healthy.value, config.unhealthy.value), (100, 1));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The app behind a gateway: takes requests byte for byte and answers what a test wants, however wrong.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Shutdown, SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,6 +12,7 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use socket2::{Domain, Socket, Type};
 
 use super::client::find;
 use super::eventually;
@@ -95,12 +96,15 @@ impl App {
 
     /// An app that says this.
     pub(crate) fn saying(say: impl Fn(&Taken) -> Say + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::listening(TcpListener::bind("127.0.0.1:0").unwrap(), say)
+    }
+
+    /// The same on this socket, until that listens no more.
+    fn listening(listener: TcpListener, say: impl Fn(&Taken) -> Say + Send + Sync + 'static) -> Self {
         let app = Self::new(listener.local_addr().unwrap(), say);
         let state = Arc::clone(&app.state);
         thread::spawn(move || {
-            for stream in listener.incoming() {
-                let stream = stream.unwrap();
+            while let Ok((stream, _)) = listener.accept() {
                 stream.set_nodelay(true).unwrap();
                 State::open(&state, stream);
             }
@@ -180,6 +184,44 @@ impl App {
         eventually("an end of the app's connection", || {
             (self.state.closed.load(Ordering::SeqCst) >= count).then_some(())
         });
+    }
+}
+
+/// A place for an app that may be down: while it is, connections to its port are refused, and nobody else can have it.
+pub(crate) struct Place {
+    socket: Socket,
+    /// Where the app is, or will be.
+    pub(crate) address: SocketAddr,
+}
+
+impl Place {
+    /// A place without an app.
+    pub(crate) fn new() -> Self {
+        let bind = |port| {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            socket.set_reuse_address(true).unwrap();
+            socket.bind(&SocketAddr::from(([127, 0, 0, 1], port)).into()).unwrap();
+            let address = socket.local_addr().unwrap().as_socket().unwrap();
+            Self { socket, address }
+        };
+        // A port that the system chose is given back when its socket listens no more; one that was asked for is not.
+        let chosen = bind(0);
+        bind(chosen.address.port())
+    }
+
+    /// An app comes up there. Its connections end with each answer, so that none outlives it.
+    pub(crate) fn up(&self, say: impl Fn(&Taken) -> (u16, &'static str) + Send + Sync + 'static) -> App {
+        self.socket.listen(128).unwrap();
+        App::listening(self.socket.try_clone().unwrap().into(), move |taken| {
+            let (status, body) = say(taken);
+            let Say::Bytes(bytes) = Say::with(status, &[("connection", "close")], body) else { unreachable!() };
+            Say::Last(bytes)
+        })
+    }
+
+    /// The app goes away.
+    pub(crate) fn down(&self) {
+        self.socket.shutdown(Shutdown::Both).unwrap();
     }
 }
 

@@ -334,7 +334,7 @@ impl Running {
 
     /// The metrics.
     pub(crate) fn metrics(&self) -> String {
-        self.telemetry.metrics_text()
+        self.telemetry.metrics_text(&self.shared.policy.load())
     }
 
     /// The value of one sample of the metrics; 0 where there is none.
