@@ -63,7 +63,7 @@ pub fn run(_arguments: &Arguments, config_file: &Path) -> Result<(), Trouble> {
     };
     let sockets = sockets(&listen, &config.edge)?;
     let admin = config.admin.as_ref().map(|admin| bind_admin(admin.listen.value)).transpose()?;
-    let proofs = config.acme.as_ref().map(acme::bind).transpose().map_err(unusable_acme)?.flatten();
+    let proofs = config.acme.as_ref().map(acme::bind).transpose().map_err(|error| unusable_acme(&error))?.flatten();
     let lowered = fit_connections(&mut config.edge, &sockets, descriptors)?;
     if let Some(user) = &listen.user {
         let files = sockets.files();
@@ -102,7 +102,7 @@ pub fn run(_arguments: &Arguments, config_file: &Path) -> Result<(), Trouble> {
     tell_listening(&telemetry, server.sockets(), admin.as_ref());
     tell_weakened(&telemetry, &server.shared().policy.load());
     tell_certificates(&server);
-    let acme = acme(&server, &config, proofs).map_err(unusable_acme)?;
+    let acme = acme(&server, &config, proofs).map_err(|error| unusable_acme(&error))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Trouble::Other(format!("cannot start: {error}")))?;
     runtime.block_on(async {
@@ -220,7 +220,7 @@ fn acme(server: &Server, config: &GatewayConfig, proofs: Option<TcpListener>) ->
     Ok(Some(acme))
 }
 
-fn unusable_acme(error: io::Error) -> Trouble {
+fn unusable_acme(error: &io::Error) -> Trouble {
     Trouble::Other(format!("cannot set up [acme]: {error}"))
 }
 

@@ -125,7 +125,9 @@ fn a_full_disk_loses_no_record_and_holds_up_no_delivery() {
 #[test]
 fn a_reader_that_went_to_sleep_costs_lines_and_no_delivery() {
     let folder = tempfile::tempdir().unwrap();
-    let serve = Serve { reader: Reader::Gone, ..Serve::new(folder.path(), &unlimited(&App::start())) };
+    // Behind the keys that `Serve` sets in `[edge]`: no client waits for its answers here.
+    let config = "pipelined_requests_max = 10_000\n[admin]\nlisten = \"127.0.0.1:0\"\n".to_owned();
+    let serve = Serve { reader: Reader::Gone, config, ..Serve::new(folder.path(), &unlimited(&App::start())) };
     let mut served = serve.start();
     let mut private = served.private();
     let mut connection = served.connect();
