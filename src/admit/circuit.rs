@@ -120,6 +120,13 @@ impl Circuit {
         opened.then(|| self.tell_opened(before, random))
     }
 
+    /// Nothing is known of how it fared: the next probe need not wait.
+    pub fn give_back(&self, role: Role, now: Duration) {
+        if role == Role::Probe {
+            self.change(|state| (state.round > 0).then(|| State { not_before: millis(now), ..state }));
+        }
+    }
+
     /// Its health checks fail.
     pub fn unhealthy(&self, now: Duration, random: u64) -> Option<Change> {
         let before = self.change(|state| match (state.round, state.held) {

@@ -28,9 +28,12 @@ enum Kind {
 /// Of more addresses than these the rest is not looked at.
 const ADDRESSES_MAX: usize = 16;
 
-/// How long what was found for an upstream's name holds for further connections, a failure too: short enough for a name that moves, long
-/// enough that a burst of connections asks once.
+/// How long what was found for an upstream's name holds for further connections: short enough for a name that moves, long enough that a burst of
+/// connections asks once.
 const KEPT_FOR: Duration = Duration::from_secs(1);
+
+/// The same for a failure: a name server's bad moment must not be that of many deliveries.
+const FAILURE_KEPT_FOR: Duration = Duration::from_millis(100);
 
 const HTTPS: u16 = 443;
 
@@ -127,8 +130,13 @@ struct Lookup {
 
 impl Lookup {
     fn is_of_use(&self, now: Instant) -> bool {
-        let is_under_way = self.answer.borrow().is_none() && self.answer.has_changed().is_ok();
-        is_under_way || now.duration_since(self.asked) < KEPT_FOR
+        let age = now.duration_since(self.asked);
+        match &*self.answer.borrow() {
+            // Without an end it is under way.
+            None => self.answer.has_changed().is_ok(),
+            Some(Ok(_)) => age < KEPT_FOR,
+            Some(Err(_)) => age < FAILURE_KEPT_FOR,
+        }
     }
 }
 
@@ -325,16 +333,16 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_holds_for_a_moment_a_failure_too() {
-        for (word, is_found) in [("10.0.0.1:80", true), ("", false)] {
+        for (word, is_found, kept) in [("10.0.0.1:80", true, KEPT_FOR), ("", false, FAILURE_KEPT_FOR)] {
             let (lookups, slow, now) = (Lookups::default(), Slow::new(), Instant::now());
             slow.word.send_replace(Some(word));
-            let nearly = KEPT_FOR.saturating_sub(Duration::from_nanos(1));
-            for (after, asked) in [(Duration::ZERO, 1), (nearly, 1), (KEPT_FOR, 2), (KEPT_FOR + nearly, 2)] {
+            let nearly = kept.saturating_sub(Duration::from_nanos(1));
+            for (after, asked) in [(Duration::ZERO, 1), (nearly, 1), (kept, 2), (kept + nearly, 2)] {
                 lookups.prune(now + after);
                 assert_eq!(slow.find(&lookups, now + after).await.is_ok(), is_found, "{word} {after:?}");
                 assert_eq!(slow.asked(), asked, "{word} {after:?}");
             }
-            lookups.prune(now + 2 * KEPT_FOR);
+            lookups.prune(now + 2 * kept);
             assert!(lookups.0.lock().unwrap().is_empty(), "nothing is kept for ever");
         }
     }

@@ -73,6 +73,19 @@ pub enum Seen {
     Silent,
     /// Nothing could be sent to it.
     Unreached,
+    /// Nothing that is to be held against it.
+    Unclear,
+}
+
+impl Seen {
+    /// The same, seen by somebody who proved nothing and may have meant the app to stumble.
+    #[must_use]
+    pub const fn by_a_stranger(self) -> Self {
+        match self {
+            Self::Faulty | Self::Silent => Self::Unclear,
+            Self::Alive | Self::Unreached | Self::Unclear => self,
+        }
+    }
 }
 
 impl Targets {
@@ -165,6 +178,10 @@ impl Visit<'_> {
             Seen::Faulty if self.another_does_better() => circuit.failed(self.role, now, self.random),
             Seen::Alive | Seen::Faulty => circuit.succeeded(self.role, now),
             Seen::Silent | Seen::Unreached => circuit.failed(self.role, now, self.random),
+            Seen::Unclear => {
+                circuit.give_back(self.role, now);
+                None
+            }
         }
     }
 

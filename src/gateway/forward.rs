@@ -23,8 +23,11 @@ use crate::reason::{Level, Reason};
 use crate::record::{DeliveryId, Recorder, Upstream as UpstreamFacts};
 use crate::rejection::{Fact, Rejection};
 
-/// How long connecting to one upstream may take where there is another: long enough for one lost packet, short enough to leave time.
+/// How long connecting to one upstream may take where there is another: long enough for one lost packet.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// What part of the deadline connecting to all of them may take, so that the last one is given time to answer.
+const CONNECT_PART: u32 = 4;
 
 impl<U: Upstream> Gateway<U> {
     /// Sends a clean delivery to an upstream, under the policy's deadline. `now` goes under the gateway's signature.
@@ -43,6 +46,7 @@ impl<U: Upstream> Gateway<U> {
         let random = draft.id().random();
         let chosen = rules.targets.choose(Tried::default(), random, started, rules.deadline);
         let mut visit = chosen.map_err(left_alone)?;
+        let first = visit.position;
         let mut id = [0; DeliveryId::LENGTH];
         let attestation = Attestation {
             delivery: draft.id().encode(&mut id),
@@ -72,7 +76,11 @@ impl<U: Upstream> Gateway<U> {
             facts.status = Some(exchange.head.status.as_u16());
             facts.attempts += exchange.attempts - 1;
         }
-        let (seen, judged) = judge(exchanged, rules);
+        let (mut seen, judged) = judge(exchanged, rules);
+        if seen == Seen::Silent && visit.position != first {
+            // It was given less time than others.
+            seen = Seen::Unclear;
+        }
         self.note(delivery, &visit, seen, ended, || judged.as_ref().err().map(cause).unwrap_or_default());
         draft.forwarded(delivery.report().counts(), facts, ended);
         judged.map_err(|rejection| name(rejection, &rules.targets, &visit))
@@ -91,7 +99,7 @@ impl<U: Upstream> Gateway<U> {
             target: Arc::clone(target),
             request: request::request(delivery, target, attestation),
             answer_bytes_max: settings.response_bytes_max,
-            connect_time: (count > 1).then(|| (rules.deadline / count).min(CONNECT_TIME_MAX)),
+            connect_time: (count > 1).then(|| (rules.deadline / CONNECT_PART / count).min(CONNECT_TIME_MAX)),
         };
         self.upstream.clone().call(outbound).await
     }
@@ -104,10 +112,8 @@ impl<U: Upstream> Gateway<U> {
         at: Duration,
         cause: impl FnOnce() -> String,
     ) {
-        // Whoever proved nothing may be out to make the app stumble, and must not take it away from those who did.
-        if delivery.is_unproven() && matches!(seen, Seen::Faulty | Seen::Silent) {
-            return;
-        }
+        // Whoever proved nothing may be out to make the app stumble, and must not take it away from others.
+        let seen = if delivery.proof().is_none() { seen.by_a_stranger() } else { seen };
         if let Some(change) = visit.end(seen, at) {
             tell(&self.recorder, &delivery.source().name, visit.target(), change, cause);
         }

@@ -173,6 +173,36 @@ fn deliveries_without_proof_take_an_upstream_from_nobody_by_being_slow() {
     assert_eq!(send(&mut connection, 200..202), [503; 2], "with proof it counts");
 }
 
+/// `provider = "none"`: nobody proves anything.
+#[test]
+fn where_nobody_proves_anything_an_upstream_is_taken_by_no_answer() {
+    let door = Door::default();
+    let app = App::saying(move |_| {
+        door.wait();
+        Say::status(200, "never")
+    });
+    let open = policy(&[app.address], "deadline_ms = 30").replace(
+        "provider = \"github\"\nsecrets = [{ id = \"1\", env = \"GITHUB\" }]",
+        "provider = \"none\"\nbecause = \"x\"",
+    );
+    let gateway = House::with("github", &open).start();
+    assert_eq!(send(&mut gateway.connect(), 0..2 * FAILURES), [504; 2 * FAILURES]);
+}
+
+/// A probe that says nothing is given back at once.
+#[test]
+fn a_stranger_that_the_app_stumbles_over_holds_no_circuit_open() {
+    let place = Place::new();
+    let monitor = "[mode]\nauth = \"monitor\"\nbecause = \"x\"";
+    let gateway = House::with("github", &policy(&[place.address], monitor)).start();
+    let mut connection = gateway.connect();
+    assert_eq!(send(&mut connection, 0..FAILURES), [503; FAILURES]);
+    let _app = place.up(|taken| (if taken.header("x-hub-signature-256").is_some() { 200 } else { 500 }, ""));
+    gateway.advance(Duration::from_secs(1));
+    assert_eq!(connection.send(&push(50).without("x-hub-signature-256")).status, 502, "the probe");
+    assert_eq!(send(&mut connection, 60..62), [200; 2]);
+}
+
 #[test]
 fn an_apps_own_errors_take_a_lone_upstream_from_nobody() {
     for status in [500, 302, 503, 429] {

@@ -55,12 +55,16 @@ pub(super) fn raise_descriptors() -> u64 {
     }
 }
 
-/// How many connections of clients fit beside everything else, where each may have a delivery, which has a connection to an upstream: those must not fail for want
-/// of a descriptor because clients have them all. `limit` is in descriptors, `sockets` how many listen.
+/// Connections to upstreams that descriptors are kept for, where there are many: most connections of clients wait for a delivery.
+const OF_UPSTREAMS_MAX: u64 = 4_096;
+
+/// How many connections of clients fit beside everything else and those to upstreams, which must not fail for want of a descriptor because clients have them all: these
+/// have half of what there is, and [`OF_UPSTREAMS_MAX`] at most. `limit` is in descriptors, `sockets` how many listen.
 pub(super) fn connections_that_fit(limit: u64, workers: usize, sockets: usize) -> usize {
     let all = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
     let reserved = OF_THE_PROCESS.saturating_add(OF_A_WORKER.saturating_mul(all(workers))).saturating_add(all(sockets));
-    usize::try_from(limit.saturating_sub(reserved) / 2).unwrap_or(usize::MAX)
+    let left = limit.saturating_sub(reserved);
+    usize::try_from((left / 2).max(left.saturating_sub(OF_UPSTREAMS_MAX))).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]
@@ -68,10 +72,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn half_of_what_is_left_of_the_descriptors_is_for_clients() {
+    fn half_of_what_is_left_of_the_descriptors_is_for_clients_and_all_but_what_upstreams_need_where_there_are_many() {
         // 128 + 2 × 4 + 4 are reserved.
-        for (limit, fits) in [(0, 0), (141, 0), (142, 1), (143, 1), (144, 2), (1_024, 442), (u64::MAX, usize::MAX / 2)]
-        {
+        for (limit, fits) in [
+            (0, 0),
+            (141, 0),
+            (142, 1),
+            (143, 1),
+            (144, 2),
+            (1_024, 442),
+            (8_332, 4_096),
+            (8_334, 4_098),
+            (20_000, 15_764),
+            (u64::MAX, usize::MAX),
+        ] {
             let found = connections_that_fit(limit, 2, 4);
             assert!(found == fits || limit == u64::MAX && found > 1 << 40, "{limit}: {found}");
         }
