@@ -31,6 +31,7 @@ pub struct Connection {
     known: AtomicBool,
     retired: AtomicBool,
     out_of_time: AtomicBool,
+    gives_way: AtomicBool,
     /// HTTP/1: heads that the guard let through, and bodies that came to their end.
     passed: AtomicU32,
     complete: AtomicU32,
@@ -71,6 +72,7 @@ impl Connection {
             known: AtomicBool::new(false),
             retired: AtomicBool::new(false),
             out_of_time: AtomicBool::new(false),
+            gives_way: AtomicBool::new(false),
             passed: AtomicU32::new(0),
             complete: AtomicU32::new(0),
             pipelined: AtomicU32::new(0),
@@ -128,9 +130,16 @@ impl Connection {
         self.retired.load(Ordering::Relaxed)
     }
 
-    /// Forgets an [`run_out_of_time`](Self::run_out_of_time) that came too late to end the handshake it was for.
-    pub fn forget_out_of_time(&self) {
-        self.out_of_time.store(false, Ordering::Relaxed);
+    /// Ends the handshake, so that another one has its place. Nothing, where it is done.
+    pub fn give_way(&self) {
+        self.gives_way.store(true, Ordering::Relaxed);
+        self.call();
+    }
+
+    /// Whether the handshake has to end for another one.
+    #[must_use]
+    pub fn gives_way(&self) -> bool {
+        self.gives_way.load(Ordering::Relaxed)
     }
 
     /// Tells the guard that the head took too long. False if it was told before.
