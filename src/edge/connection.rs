@@ -25,7 +25,7 @@ pub struct Connection {
     pub protocol: Protocol,
     /// Its clockwork.
     pub activity: Activity,
-    certificate: OnceLock<Option<usize>>,
+    name: OnceLock<Box<str>>,
     client: OnceLock<Arc<ClientChain>>,
     called: Notify,
     known: AtomicBool,
@@ -66,7 +66,7 @@ impl Connection {
             behind: OnceLock::new(),
             protocol,
             activity: Activity::new(clock),
-            certificate: OnceLock::new(),
+            name: OnceLock::new(),
             client: OnceLock::new(),
             called: Notify::new(),
             known: AtomicBool::new(false),
@@ -233,15 +233,15 @@ impl Connection {
         }
     }
 
-    /// The TLS handshake is done. `certificate` is what SNI chose; `None` if no SNI was sent.
-    pub fn handshaken(&self, certificate: Option<usize>) {
+    /// The TLS handshake is done. `name` is what the client asked for in it (SNI), if anything.
+    pub fn handshaken(&self, name: Option<Box<str>>) {
         // A connection shakes hands once; a second value would not count.
-        let _ = self.certificate.set(certificate);
+        let _ = name.map(|name| self.name.set(name));
     }
 
     /// The client proved that it has the key of this certificate.
     pub fn belongs_to(&self, client: ClientChain) {
-        // As with the certificate of ours: there is one handshake.
+        // As with the name: there is one handshake.
         let _ = self.client.set(Arc::new(client));
     }
 
@@ -251,9 +251,9 @@ impl Connection {
         self.client.get()
     }
 
-    /// The certificate that SNI chose; `None` if no SNI was sent, or without TLS.
+    /// The name that the client asked for in the TLS handshake, if any.
     #[must_use]
-    pub fn certificate(&self) -> Option<usize> {
-        self.certificate.get().copied().flatten()
+    pub fn name(&self) -> Option<&str> {
+        self.name.get().map(|name| &**name)
     }
 }

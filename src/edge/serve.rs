@@ -222,8 +222,8 @@ impl Worker {
         place: Option<HandshakePlace>,
     ) -> Result<(), Rejection> {
         let handshake = async {
-            let (stream, certificate) = tls::accept(socket, config, store).await?;
-            io::Result::Ok((Box::new(stream), certificate))
+            let (stream, name) = tls::accept(socket, config, store).await?;
+            io::Result::Ok((Box::new(stream), name))
         };
         // Boxes: a task is as large as the largest thing that it may wait for, several times over where things are handed on; an idle connection keeps it.
         let mut handshake = Box::pin(handshake);
@@ -237,8 +237,8 @@ impl Worker {
             }
         };
         drop((handshake, place));
-        let (stream, certificate) = shaken.map_err(|error| tls_failed(&error))?;
-        connection.handshaken(certificate);
+        let (stream, name) = shaken.map_err(|error| tls_failed(&error))?;
+        connection.handshaken(name);
         if let Some(certificates) = stream.peer_certificates() {
             connection.belongs_to(ClientChain::new(certificates));
         }
