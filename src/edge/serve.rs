@@ -99,6 +99,7 @@ impl Worker {
         tokio::spawn(async move { turns.renew().await });
         let mut draining = self.draining.clone();
         let mut began: Option<Instant> = None;
+        let mut was_idle = false;
         loop {
             tokio::time::sleep(SWEEP).await;
             self.upstreams.prune(Instant::now());
@@ -114,11 +115,14 @@ impl Worker {
                     limits.close();
                 }
                 let quiet = limits.in_flight() == 0 && accepting.iter().all(JoinHandle::is_finished);
-                // A peer that no longer listens does not end its idle connection; nothing is lost with it.
-                let done = quiet && (self.registry.is_empty() || waited >= DRAIN_GRACE && self.registry.is_idle());
+                // A peer that no longer listens does not end its idle connection; nothing is lost with it. An answer that was made just now may not have met
+                // its socket yet, so one look is not enough.
+                let idle = quiet && waited >= DRAIN_GRACE && self.registry.is_idle();
+                let done = quiet && self.registry.is_empty() || idle && was_idle;
                 if done || waited >= self.settings.drain {
                     return Ok(());
                 }
+                was_idle = idle;
             }
         }
     }
