@@ -118,6 +118,13 @@ impl Limits {
         }
     }
 
+    /// The same with no more deliveries at the same time than this, in all.
+    #[must_use]
+    pub fn with_deliveries_at_most(mut self, max: NonZeroU32) -> Self {
+        self.deliveries = self.deliveries.with_max(max.min(self.deliveries.max()));
+        self
+    }
+
     /// Compiles the limits of the source with this name. Its id, its bucket (unless `rules.source` changed) and what it
     /// has in flight are those of earlier policies. Changes nothing for the policy in force.
     #[must_use]

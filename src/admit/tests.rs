@@ -101,6 +101,17 @@ fn the_process_takes_deliveries_max_at_the_same_time() {
 }
 
 #[test]
+fn deliveries_at_the_same_time_can_be_bounded_more_tightly_and_no_wider() {
+    for (max, bound, taken) in [(3, 2, 2), (3, 3, 3), (3, 4, 3)] {
+        let limits = limits(max).with_deliveries_at_most(number(bound));
+        let source = limits.source("github", rules());
+        let held: Vec<_> = (0..taken).map(|_| limits.enter(&source, PEER, at(0)).expect("a place")).collect();
+        assert_eq!(told(limits.enter(&source, PEER, at(0))), (Reason::Overloaded, Some(1)), "{max}, {bound}");
+        drop(held);
+    }
+}
+
+#[test]
 fn junk_never_spends_the_sources_budget_nor_its_places() {
     let limits = limits(10_000);
     let source = limits.source("github", SourceRules { source: rate(1, 1), in_flight_max: number(1), ..rules() });
