@@ -196,7 +196,12 @@ impl Limits {
     /// Tells how a refused delivery ended. Counts against the client's failure budget if it is a fault that only
     /// somebody without the secret causes (missing, malformed or mismatched credential), and is nothing otherwise.
     pub fn failed(&self, source: &SourceLimits, peer: IpAddr, reason: Reason, now: Duration) {
-        self.failures.failed(source.id, Client::from(peer), source.failures, reason, now);
+        let mut rule = source.failures;
+        if source.networks.names(peer) {
+            // The operator says who it is: a provider's address that is rarely used, and that strangers can make fail, must not be out for an hour.
+            rule.block_time_max = rule.block_time;
+        }
+        self.failures.failed(source.id, Client::from(peer), rule, reason, now);
     }
 
     /// The budget of bytes that wait in memory.
