@@ -118,6 +118,13 @@ impl Limits {
         }
     }
 
+    /// The same with no more deliveries at the same time than this, in all.
+    #[must_use]
+    pub fn with_deliveries_at_most(mut self, max: NonZeroU32) -> Self {
+        self.deliveries = self.deliveries.with_max(max.min(self.deliveries.max()));
+        self
+    }
+
     /// Compiles the limits of the source with this name. Its id, its bucket (unless `rules.source` changed) and what it
     /// has in flight are those of earlier policies. Changes nothing for the policy in force.
     #[must_use]
@@ -189,7 +196,12 @@ impl Limits {
     /// Tells how a refused delivery ended. Counts against the client's failure budget if it is a fault that only
     /// somebody without the secret causes (missing, malformed or mismatched credential), and is nothing otherwise.
     pub fn failed(&self, source: &SourceLimits, peer: IpAddr, reason: Reason, now: Duration) {
-        self.failures.failed(source.id, Client::from(peer), source.failures, reason, now);
+        let mut rule = source.failures;
+        if source.networks.names(peer) {
+            // The operator says who it is: a provider's address that is rarely used, and that strangers can make fail, must not be out for an hour.
+            rule.block_time_max = rule.block_time;
+        }
+        self.failures.failed(source.id, Client::from(peer), rule, reason, now);
     }
 
     /// The budget of bytes that wait in memory.

@@ -24,6 +24,12 @@ pub struct NetworkRules {
 }
 
 impl NetworkRules {
+    /// Whether the address is one of those that are said to send.
+    #[must_use]
+    pub fn names(&self, address: IpAddr) -> bool {
+        self.allowed.as_ref().is_some_and(|allowed| allowed.contains(address))
+    }
+
     /// Whether deliveries from this address go on.
     #[must_use]
     pub fn admit(&self, address: IpAddr) -> bool {

@@ -101,6 +101,39 @@ fn the_process_takes_deliveries_max_at_the_same_time() {
 }
 
 #[test]
+fn deliveries_at_the_same_time_can_be_bounded_more_tightly_and_no_wider() {
+    for (max, bound, taken) in [(3, 2, 2), (3, 3, 3), (3, 4, 3)] {
+        let limits = limits(max).with_deliveries_at_most(number(bound));
+        let source = limits.source("github", rules());
+        let held: Vec<_> = (0..taken).map(|_| limits.enter(&source, PEER, at(0)).expect("a place")).collect();
+        assert_eq!(told(limits.enter(&source, PEER, at(0))), (Reason::Overloaded, Some(1)), "{max}, {bound}");
+        drop(held);
+    }
+}
+
+#[test]
+fn blocks_of_clients_that_the_policy_names_do_not_grow() {
+    let allow = |networks: &[&str]| Some(Networks::new(networks.iter().map(|network| network.parse().unwrap())));
+    let rows = [
+        ("anybody may send", None, 120),
+        ("its network", allow(&["192.0.2.0/24"]), 60),
+        ("itself", allow(&["198.51.100.0/24", "192.0.2.1/32"]), 60),
+        ("its neighbour", allow(&["192.0.2.2/32"]), 120),
+    ];
+    for (name, allowed, second) in rows {
+        let limits = limits(1_000);
+        let networks = NetworkRules { allowed, ..NetworkRules::default() };
+        let source = limits.source("github", SourceRules { networks, ..rules() });
+        // Blocks are the client's, so a source that takes anybody shows those of one that does not.
+        let open = limits.source("github", rules());
+        for (now, block) in [(0, 60), (60, second)] {
+            (0..60).for_each(|_| limits.failed(&source, PEER, Reason::CredentialMismatch, at(now)));
+            assert_eq!(told(limits.enter(&open, PEER, at(now))), (Reason::ClientBlocked, Some(block)), "{name}");
+        }
+    }
+}
+
+#[test]
 fn junk_never_spends_the_sources_budget_nor_its_places() {
     let limits = limits(10_000);
     let source = limits.source("github", SourceRules { source: rate(1, 1), in_flight_max: number(1), ..rules() });

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -64,7 +65,10 @@ pub fn run(_arguments: &Arguments, config_file: &Path) -> Result<(), Trouble> {
     let sockets = sockets(&listen, &config.edge)?;
     let admin = config.admin.as_ref().map(|admin| bind_admin(admin.listen.value)).transpose()?;
     let proofs = config.acme.as_ref().map(acme::bind).transpose().map_err(|error| unusable_acme(&error))?.flatten();
-    let lowered = fit_connections(&mut config.edge, &sockets, descriptors)?;
+    let room = connections_that_fit(&config.edge, &sockets, descriptors)?;
+    // A delivery may need a connection to its upstream, and HTTP/2 brings many over one.
+    let limits = limits.with_deliveries_at_most(room);
+    let lowered = lower_connections(&mut config.edge, room);
     if let Some(user) = &listen.user {
         let files = sockets.files();
         identity::become_user(user, files)
@@ -157,21 +161,25 @@ struct Lowered {
     to: usize,
 }
 
-/// Sees that of so many descriptors connections of clients leave some for upstreams and files.
-fn fit_connections(edge: &mut EdgeConfig, sockets: &Sockets, descriptors: u64) -> Result<Option<Lowered>, Trouble> {
-    let from = edge.connections_max;
-    let to = process::connections_that_fit(descriptors, server::workers(edge), sockets.descriptors());
-    if to == 0 {
-        return Err(Trouble::Other(format!(
+/// How many connections of clients so many descriptors are enough for, with one to an upstream for each, and files.
+fn connections_that_fit(edge: &EdgeConfig, sockets: &Sockets, descriptors: u64) -> Result<NonZeroU32, Trouble> {
+    let room = process::connections_that_fit(descriptors, server::workers(edge), sockets.descriptors());
+    NonZeroU32::new(u32::try_from(room).unwrap_or(u32::MAX)).ok_or_else(|| {
+        Trouble::Other(format!(
             "the process may have {descriptors} open files, which leaves none for connections\n\
              hint: raise the limit (LimitNOFILE= in a unit, ulimit -n in a shell)"
-        )));
-    }
-    if from <= to {
-        return Ok(None);
-    }
-    edge.connections_max = to;
-    Ok(Some(Lowered { from, to }))
+        ))
+    })
+}
+
+/// Sees that clients do not connect more often than there is room.
+fn lower_connections(edge: &mut EdgeConfig, room: NonZeroU32) -> Option<Lowered> {
+    let from = edge.connections_max;
+    let to = usize::try_from(room.get()).unwrap_or(usize::MAX);
+    (from > to).then(|| {
+        edge.connections_max = to;
+        Lowered { from, to }
+    })
 }
 
 fn tell_listening(telemetry: &Telemetry, sockets: &Sockets, admin: Option<&TcpListener>) {

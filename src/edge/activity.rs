@@ -138,11 +138,17 @@ impl Activity {
         self.served.load(Ordering::Relaxed) > 0
     }
 
+    /// Whether no delivery is under way, and the socket took every answer so far.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.deliveries() == 0 && self.stalled.load(Ordering::Relaxed) == 0
+    }
+
     /// Whether nothing is under way, in neither direction.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         let (phase, _) = unpack(self.state.load(Ordering::Relaxed));
-        phase == Phase::Idle && self.deliveries() == 0 && self.stalled.load(Ordering::Relaxed) == 0
+        phase == Phase::Idle && self.is_done()
     }
 
     /// Whether the connection has been idle for a while and still holds what only requests need.
@@ -310,6 +316,22 @@ mod tests {
         assert_eq!(activity.overdue(&settings()), Some(Overdue::Silent));
         activity.go_on();
         assert_eq!(activity.overdue(&settings()), None);
+    }
+
+    #[test]
+    fn a_connection_is_done_once_every_answer_is_made_and_taken() {
+        let activity = Activity::new(Clock::manual(0));
+        activity.begins_http2();
+        assert!(activity.is_done());
+        activity.begin();
+        activity.begin();
+        activity.end();
+        assert!(!activity.is_done(), "an answer is to be made");
+        activity.stall();
+        activity.end();
+        assert!(!activity.is_done(), "and to be taken");
+        activity.go_on();
+        assert!(activity.is_done());
     }
 
     #[test]

@@ -25,12 +25,13 @@ pub struct Connection {
     pub protocol: Protocol,
     /// Its clockwork.
     pub activity: Activity,
-    certificate: OnceLock<Option<usize>>,
+    name: OnceLock<Box<str>>,
     client: OnceLock<Arc<ClientChain>>,
     called: Notify,
     known: AtomicBool,
     retired: AtomicBool,
     out_of_time: AtomicBool,
+    gives_way: AtomicBool,
     /// HTTP/1: heads that the guard let through, and bodies that came to their end.
     passed: AtomicU32,
     complete: AtomicU32,
@@ -65,12 +66,13 @@ impl Connection {
             behind: OnceLock::new(),
             protocol,
             activity: Activity::new(clock),
-            certificate: OnceLock::new(),
+            name: OnceLock::new(),
             client: OnceLock::new(),
             called: Notify::new(),
             known: AtomicBool::new(false),
             retired: AtomicBool::new(false),
             out_of_time: AtomicBool::new(false),
+            gives_way: AtomicBool::new(false),
             passed: AtomicU32::new(0),
             complete: AtomicU32::new(0),
             pipelined: AtomicU32::new(0),
@@ -128,9 +130,16 @@ impl Connection {
         self.retired.load(Ordering::Relaxed)
     }
 
-    /// Forgets an [`run_out_of_time`](Self::run_out_of_time) that came too late to end the handshake it was for.
-    pub fn forget_out_of_time(&self) {
-        self.out_of_time.store(false, Ordering::Relaxed);
+    /// Ends the handshake, so that another one has its place. Nothing, where it is done.
+    pub fn give_way(&self) {
+        self.gives_way.store(true, Ordering::Relaxed);
+        self.call();
+    }
+
+    /// Whether the handshake has to end for another one.
+    #[must_use]
+    pub fn gives_way(&self) -> bool {
+        self.gives_way.load(Ordering::Relaxed)
     }
 
     /// Tells the guard that the head took too long. False if it was told before.
@@ -224,15 +233,15 @@ impl Connection {
         }
     }
 
-    /// The TLS handshake is done. `certificate` is what SNI chose; `None` if no SNI was sent.
-    pub fn handshaken(&self, certificate: Option<usize>) {
+    /// The TLS handshake is done. `name` is what the client asked for in it (SNI), if anything.
+    pub fn handshaken(&self, name: Option<Box<str>>) {
         // A connection shakes hands once; a second value would not count.
-        let _ = self.certificate.set(certificate);
+        let _ = name.map(|name| self.name.set(name));
     }
 
     /// The client proved that it has the key of this certificate.
     pub fn belongs_to(&self, client: ClientChain) {
-        // As with the certificate of ours: there is one handshake.
+        // As with the name: there is one handshake.
         let _ = self.client.set(Arc::new(client));
     }
 
@@ -242,9 +251,9 @@ impl Connection {
         self.client.get()
     }
 
-    /// The certificate that SNI chose; `None` if no SNI was sent, or without TLS.
+    /// The name that the client asked for in the TLS handshake, if any.
     #[must_use]
-    pub fn certificate(&self) -> Option<usize> {
-        self.certificate.get().copied().flatten()
+    pub fn name(&self) -> Option<&str> {
+        self.name.get().map(|name| &**name)
     }
 }

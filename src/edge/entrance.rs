@@ -142,12 +142,12 @@ impl Entrance {
     }
 
     fn host_match(&self, request: &Request<Incoming>) -> HostMatch {
-        let (Some(chosen), Some(store)) = (self.connection.certificate(), &self.certificates) else {
+        let (Some(name), Some(store)) = (self.connection.name(), &self.certificates) else {
             return HostMatch::Served;
         };
         let authority = request.uri().authority().map(http::uri::Authority::host);
         match authority.or_else(|| host(request.headers())) {
-            Some(host) if store.select(host) != chosen => HostMatch::Misdirected,
+            Some(host) if !store.serves_alike(name, host) => HostMatch::Misdirected,
             Some(_) | None => HostMatch::Served,
         }
     }

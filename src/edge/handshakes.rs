@@ -1,9 +1,9 @@
-//! TLS handshakes under way, in the whole process.
+//! Handshakes under way, in the whole process: of TLS, and of the PROXY protocol before it.
 //!
 //! Whoever opens connections and says nothing keeps a place for as long as a handshake may take. Were others to wait for one, a few hundred silent
 //! connections every five seconds would keep everybody out. So nobody waits: one too many ends those that have taken longest. A client that means it is done
 //! after a round trip or two, so the young are spared, also where hundreds of genuine clients come back at once; the caps on connections bound how many
-//! they can be.
+//! they can be. A connection whose client a proxy has still to name counts under no client's cap, so it has a place here from its first moment on.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -43,7 +43,7 @@ impl Handshakes {
         Arc::new(Self { max, under_way: Mutex::default() })
     }
 
-    /// A place for one more. While all are taken, the connection that has had its place longest is [out of time](Connection::run_out_of_time), unless it is
+    /// A place for one more. While all are taken, the connection that has had its place longest [gives way](Connection::give_way), unless it is
     /// young. `now` is monotonic.
     pub fn enter(self: &Arc<Self>, connection: &Arc<Connection>, now: Duration) -> HandshakePlace {
         let mut under_way = self.lock();
@@ -52,7 +52,7 @@ impl Handshakes {
             && now.saturating_sub(oldest.get().0) >= YOUNG
         {
             let (_, connection) = oldest.remove();
-            connection.run_out_of_time();
+            connection.give_way();
         }
         let number = under_way.next;
         under_way.next += 1;
@@ -82,7 +82,7 @@ mod tests {
         let connections: Vec<_> = (0..7)
             .map(|port| Arc::new(Connection::new(([192, 0, 2, 1], port).into(), Protocol::Https, Clock::manual(0))))
             .collect();
-        let ended = || connections.iter().map(|connection| connection.is_out_of_time()).collect::<Vec<_>>();
+        let ended = || connections.iter().map(|connection| connection.gives_way()).collect::<Vec<_>>();
         let handshakes = Handshakes::new(2);
         let enter = |number: usize, now| handshakes.enter(&connections[number], now);
         let start = Duration::from_secs(100);

@@ -63,10 +63,10 @@ impl Registry {
         self.sweeps.load(Ordering::Relaxed)
     }
 
-    /// Whether no connection has a delivery under way.
+    /// Whether no connection has a delivery under way, or an answer that its client has still to take.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.lock().values().all(|(connection, _)| connection.activity.deliveries() == 0)
+        self.lock().values().all(|(connection, _)| connection.activity.is_done())
     }
 
     /// Whether there are none.

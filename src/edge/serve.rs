@@ -18,7 +18,7 @@ use super::caps::{Caps, Place};
 use super::connection::Connection;
 use super::entrance::record;
 use super::guard::Fault;
-use super::handshakes::Handshakes;
+use super::handshakes::{HandshakePlace, Handshakes};
 use super::http::{drained, serve_http1, serve_http2};
 use super::listen;
 use super::proxy::{self, Header};
@@ -57,7 +57,7 @@ pub struct Worker {
     pub settings: Arc<Settings>,
     /// Caps of the whole process.
     pub caps: Arc<Caps>,
-    /// TLS handshakes under way, in the whole process.
+    /// Handshakes under way, in the whole process.
     pub handshakes: Arc<Handshakes>,
     /// Whether trusted proxies say with a PROXY header who connects to them.
     pub proxy_protocol: bool,
@@ -99,6 +99,7 @@ impl Worker {
         tokio::spawn(async move { turns.renew().await });
         let mut draining = self.draining.clone();
         let mut began: Option<Instant> = None;
+        let mut was_idle = false;
         loop {
             tokio::time::sleep(SWEEP).await;
             self.upstreams.prune(Instant::now());
@@ -114,11 +115,14 @@ impl Worker {
                     limits.close();
                 }
                 let quiet = limits.in_flight() == 0 && accepting.iter().all(JoinHandle::is_finished);
-                // A peer that no longer listens does not end its idle connection; nothing is lost with it.
-                let done = quiet && (self.registry.is_empty() || waited >= DRAIN_GRACE && self.registry.is_idle());
+                // A peer that no longer listens does not end its idle connection; nothing is lost with it. An answer that was made just now may not have met
+                // its socket yet, so one look is not enough.
+                let idle = quiet && waited >= DRAIN_GRACE && self.registry.is_idle();
+                let done = quiet && self.registry.is_empty() || idle && was_idle;
                 if done || waited >= self.settings.drain {
                     return Ok(());
                 }
+                was_idle = idle;
             }
         }
     }
@@ -168,14 +172,11 @@ impl Worker {
         let place = if announced { self.caps.enter_unnamed() } else { self.caps.enter(peer.ip()) };
         let place = match place {
             Ok(place) => place,
-            Err(limit) => return self.record(peer, &Rejection::new(Reason::Overloaded).fact("limit", limit), None),
+            Err(limit) => return self.record(peer, &overloaded(limit), None),
         };
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let shared = self.gateway.shared();
         let connection = Arc::new(Connection::new(peer, protocol, shared.clock.clone()));
-        if shared.limits.is_met(peer.ip(), shared.clock.monotonic()) {
-            connection.stands(Standing::Known);
-        }
         let worker = Arc::clone(self);
         let served = Arc::clone(&connection);
         let task = tokio::spawn(async move { worker.serve(stream, served, place, id).await });
@@ -188,15 +189,25 @@ impl Worker {
     async fn serve(self: Arc<Self>, mut stream: Stream, connection: Arc<Connection>, mut place: Place, id: u64) {
         let _counted = self.gateway.recorder().connection();
         let _registered = Registered { registry: &self.registry, id };
+        let shared = self.gateway.shared();
+        let shakes = place.is_unnamed() || connection.protocol == Protocol::Https;
+        let handshake = shakes.then(|| self.handshakes.enter(&connection, shared.clock.monotonic()));
         if let (true, Stream::Tcp(stream)) = (place.is_unnamed(), &mut stream)
             && let Err(rejection) = Box::pin(introduce(stream, &connection, &mut place)).await
         {
             return self.record(connection.peer(), &rejection, None);
         }
+        let client = connection.peer().client(&shared.settings.trusted_proxies);
+        if client.is_some_and(|client| shared.limits.is_met(client, shared.clock.monotonic())) {
+            connection.stands(Standing::Known);
+        }
         let socket = Socket::new(stream, Arc::clone(&connection), Arc::clone(&self.turns));
         let served = match (connection.protocol, &self.tls) {
-            (Protocol::Http, _) => serve_http1(&self, socket, &connection).await,
-            (Protocol::Https, Some((config, store))) => self.https(socket, config, store, &connection).await,
+            (Protocol::Http, _) => {
+                drop(handshake);
+                serve_http1(&self, socket, &connection).await
+            }
+            (Protocol::Https, Some((config, store))) => self.https(socket, config, store, &connection, handshake).await,
             (Protocol::Https, None) => Ok(()),
         };
         if let Err(rejection) = served {
@@ -212,11 +223,11 @@ impl Worker {
         config: &ServerConfig,
         store: &Arc<CertificateStore>,
         connection: &Arc<Connection>,
+        place: Option<HandshakePlace>,
     ) -> Result<(), Rejection> {
-        let place = self.handshakes.enter(connection, self.gateway.shared().clock.monotonic());
         let handshake = async {
-            let (stream, certificate) = tls::accept(socket, config, store).await?;
-            io::Result::Ok((Box::new(stream), certificate))
+            let (stream, name) = tls::accept(socket, config, store).await?;
+            io::Result::Ok((Box::new(stream), name))
         };
         // Boxes: a task is as large as the largest thing that it may wait for, several times over where things are handed on; an idle connection keeps it.
         let mut handshake = Box::pin(handshake);
@@ -224,16 +235,14 @@ impl Worker {
             tokio::select! {
                 biased;
                 shaken = handshake.as_mut() => break shaken,
-                () = connection.called() => if connection.is_out_of_time() {
-                    return Err(Rejection::new(Reason::Overloaded).fact("limit", "handshakes_max"));
+                () = connection.called() => if connection.gives_way() {
+                    return Err(overloaded("handshakes_max"));
                 }
             }
         };
         drop((handshake, place));
-        let (stream, certificate) = shaken.map_err(|error| tls_failed(&error))?;
-        // Its place is given back, so that nobody else can end it any more.
-        connection.forget_out_of_time();
-        connection.handshaken(certificate);
+        let (stream, name) = shaken.map_err(|error| tls_failed(&error))?;
+        connection.handshaken(name);
         if let Some(certificates) = stream.peer_certificates() {
             connection.belongs_to(ClientChain::new(certificates));
         }
@@ -266,7 +275,9 @@ async fn introduce(stream: &mut TcpStream, connection: &Connection, place: &mut 
         tokio::select! {
             biased;
             header = header.as_mut() => break header?,
-            () = connection.called() => if connection.is_out_of_time() {
+            () = connection.called() => if connection.gives_way() {
+                return Err(overloaded("handshakes_max"));
+            } else if connection.is_out_of_time() {
                 return Err(Reason::HeadTimeout.into());
             }
         }
@@ -275,7 +286,11 @@ async fn introduce(stream: &mut TcpStream, connection: &Connection, place: &mut 
         Header::Client(address) => Peer::Network(address),
         Header::Nobody => connection.peer().unnamed(),
     });
-    place.name(connection.peer().ip()).map_err(|limit| Rejection::new(Reason::Overloaded).fact("limit", limit))
+    place.name(connection.peer().ip()).map_err(overloaded)
+}
+
+fn overloaded(limit: &'static str) -> Rejection {
+    Rejection::new(Reason::Overloaded).fact("limit", limit)
 }
 
 /// Takes a PROXY header from the front of a connection, and not a byte of what is behind it.

@@ -12,8 +12,7 @@ mod validity;
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
@@ -87,10 +86,11 @@ impl CertificateStore {
         self.in_force.load().expiries()
     }
 
-    /// Which certificate serves this name.
+    /// Whether one certificate, of those in force now, serves both names.
     #[must_use]
-    pub fn select(&self, name: &str) -> usize {
-        self.in_force.load().select(name)
+    pub fn serves_alike(&self, name: &str, other: &str) -> bool {
+        let certificates = self.in_force.load();
+        name.eq_ignore_ascii_case(other) || certificates.select(name) == certificates.select(other)
     }
 }
 
@@ -111,26 +111,22 @@ impl ResolvesServerCert for CertificateStore {
     }
 }
 
-/// One handshake's view of the certificates, which remembers what was chosen.
+/// One handshake's view of the certificates, which remembers the name that was asked for.
 #[derive(Debug)]
 struct Noted {
     store: Arc<CertificateStore>,
-    chosen: AtomicUsize,
+    name: Mutex<Option<Box<str>>>,
 }
-
-/// No name was sent.
-const NOTHING_CHOSEN: usize = usize::MAX;
 
 impl ResolvesServerCert for Noted {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let chosen = hello.server_name().map_or(NOTHING_CHOSEN, |name| self.store.select(name));
-        self.chosen.store(chosen, Ordering::Relaxed);
+        *self.name.lock().unwrap_or_else(PoisonError::into_inner) = hello.server_name().map(Box::from);
         self.store.resolve(hello)
     }
 }
 
-/// Shakes hands with whoever is at the other end of `stream`; with the connection comes the certificate that the name it sent
-/// (SNI) chose, `None` if it sent none.
+/// Shakes hands with whoever is at the other end of `stream`; with the connection comes the name that was asked for
+/// (SNI), `None` if there was none.
 ///
 /// # Errors
 /// What the socket says; with a [`rustls::Error`] inside where the handshake itself failed.
@@ -138,16 +134,16 @@ pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     config: &ServerConfig,
     store: &Arc<CertificateStore>,
-) -> io::Result<(TlsStream<S>, Option<usize>)> {
-    let noted = Arc::new(Noted { store: Arc::clone(store), chosen: AtomicUsize::new(NOTHING_CHOSEN) });
+) -> io::Result<(TlsStream<S>, Option<Box<str>>)> {
+    let noted = Arc::new(Noted { store: Arc::clone(store), name: Mutex::default() });
     let mut config = config.clone();
     if store.proofs.are_pending() {
         config.alpn_protocols.push(challenge::PROTOCOL.to_vec());
     }
     config.cert_resolver = Arc::<Noted>::clone(&noted);
     let stream = TlsStream::accept(stream, Arc::new(config)).await?;
-    let chosen = noted.chosen.load(Ordering::Relaxed);
-    Ok((stream, (chosen != NOTHING_CHOSEN).then_some(chosen)))
+    let name = noted.name.lock().unwrap_or_else(PoisonError::into_inner).take();
+    Ok((stream, name))
 }
 
 impl fmt::Debug for CertificateStore {

@@ -41,7 +41,7 @@ pub fn bind(place: &Place, workers: usize) -> io::Result<(SocketFile, Vec<UnixLi
     socket.bind(&SockAddr::unix(&place.path)?)?;
     let file = SocketFile::at(&place.path)?;
     // Nobody can connect before `listen`, however the file was made.
-    fs::set_permissions(&place.path, Permissions::from_mode(place.mode))?;
+    file.set_mode(place.mode)?;
     socket.listen(BACKLOG)?;
     let first = UnixListener::from(socket);
     let others = (1..workers).map(|_| first.try_clone()).collect::<io::Result<Vec<_>>>()?;
@@ -73,6 +73,36 @@ impl SocketFile {
         Ok(Self { path: path.to_owned(), device: made.dev(), inode: made.ino() })
     }
 
+    /// Lets those open it whom these bits say. Whoever may write to its folder may have put something else in its place meanwhile: that is left alone.
+    #[cfg(target_os = "linux")]
+    fn set_mode(&self, mode: u32) -> io::Result<()> {
+        use rustix::fs::{Mode, OFlags, open};
+        use std::os::fd::AsRawFd as _;
+
+        // What this finds is what is changed: a name is looked up once, and a link is not followed.
+        let there = fs::File::from(open(&self.path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?);
+        self.check(&there.metadata()?)?;
+        fs::set_permissions(format!("/proc/self/fd/{}", there.as_raw_fd()), Permissions::from_mode(mode))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn set_mode(&self, mode: u32) -> io::Result<()> {
+        self.check(&fs::symlink_metadata(&self.path)?)?;
+        fs::set_permissions(&self.path, Permissions::from_mode(mode))
+    }
+
+    /// Whether this is the file that was made.
+    fn check(&self, there: &fs::Metadata) -> io::Result<()> {
+        if self.is(there) && there.file_type().is_socket() {
+            return Ok(());
+        }
+        Err(io::Error::new(io::ErrorKind::AlreadyExists, "something else has taken its place"))
+    }
+
+    fn is(&self, there: &fs::Metadata) -> bool {
+        there.dev() == self.device && there.ino() == self.inode
+    }
+
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -82,8 +112,7 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let ours = |there: fs::Metadata| there.dev() == self.device && there.ino() == self.inode;
-        if fs::symlink_metadata(&self.path).is_ok_and(ours) {
+        if fs::symlink_metadata(&self.path).is_ok_and(|there| self.is(&there)) {
             // What cannot be removed is found stale by the next start.
             let _ = fs::remove_file(&self.path);
         }
@@ -154,6 +183,51 @@ mod tests {
             drop((file, listeners));
             assert!(fs::symlink_metadata(&place.path).is_err(), "{mode:o}");
         }
+    }
+
+    /// Whoever may write to the folder must not choose whose mode is changed.
+    #[test]
+    fn the_mode_of_what_took_its_place_is_left_alone() {
+        type Swap = fn(&Path, &Path);
+        let rows: [(&str, Swap, bool); 4] = [
+            ("nothing", |_, _| {}, true),
+            (
+                "a link",
+                |path, other| {
+                    fs::remove_file(path).unwrap();
+                    std::os::unix::fs::symlink(other, path).unwrap();
+                },
+                false,
+            ),
+            ("a file", |path, other| fs::rename(other, path).unwrap(), false),
+            (
+                "another socket",
+                |path, other| {
+                    drop(UnixListener::bind(other.with_extension("other")).unwrap());
+                    fs::rename(other.with_extension("other"), path).unwrap();
+                },
+                false,
+            ),
+        ];
+        for (name, swap, changed) in rows {
+            let folder = tempfile::tempdir().unwrap();
+            let (path, other) = (folder.path().join("gateway.sock"), folder.path().join("theirs"));
+            let _listener = UnixListener::bind(&path).unwrap();
+            fs::write(&other, "theirs").unwrap();
+            fs::set_permissions(&other, Permissions::from_mode(0o600)).unwrap();
+            let file = SocketFile::at(&path).unwrap();
+            swap(&path, &other);
+            let there = |path: &Path| fs::metadata(path).map(|there| there.mode() & 0o7777).ok();
+            let before = (there(&path), there(&other));
+            assert_eq!(file.set_mode(0o666).is_ok(), changed, "{name}");
+            assert_eq!((there(&path), there(&other)) == before, !changed, "{name}");
+        }
+        // What was a link from the beginning is no socket of ours, whatever it leads to.
+        let folder = tempfile::tempdir().unwrap();
+        let (path, other) = (folder.path().join("gateway.sock"), folder.path().join("theirs"));
+        let _listener = UnixListener::bind(&other).unwrap();
+        std::os::unix::fs::symlink(&other, &path).unwrap();
+        assert!(SocketFile::at(&path).unwrap().set_mode(0o666).is_err());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use http::header::FORWARDED;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName};
 
 use super::Arrival;
 use crate::admit::networks::Networks;
@@ -32,6 +32,15 @@ impl Peer {
         match self {
             Self::Network(address) | Self::Unnamed(address) => address.ip().to_canonical(),
             Self::Local => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        }
+    }
+
+    /// The address, where it is that of a client: neither a proxy's, behind which anybody can be, nor a local process's.
+    #[must_use]
+    pub fn client(&self, trusted: &Networks) -> Option<IpAddr> {
+        match self {
+            Self::Network(address) => Some(address.ip().to_canonical()).filter(|address| !trusted.contains(*address)),
+            Self::Unnamed(_) | Self::Local => None,
         }
     }
 
@@ -73,7 +82,7 @@ pub(super) struct Client {
 
 impl Client {
     /// The peer; behind a trusted proxy the last address of the forwarding field that is not a trusted proxy itself.
-    /// Text before an address that cannot be read is not believed.
+    /// An element in which no address can be read may be a proxy's own, so nothing that stands before it is believed.
     pub(super) fn of(headers: &HeaderMap, arrival: &Arrival, trusted: &Networks, field: ForwardingField) -> Self {
         let peer = Self { address: arrival.peer.ip(), protocol: arrival.protocol };
         if !arrival.peer.is_proxy(trusted) {
@@ -81,55 +90,104 @@ impl Client {
         }
         match field {
             ForwardingField::XForwardedFor => {
-                let hops = elements(headers, &X_FORWARDED_FOR).map_while(|hop| hop.trim().parse::<IpAddr>().ok());
+                let hops = elements(headers, X_FORWARDED_FOR, plain_pieces).map_while(parse_address);
                 let client = hops.map(|hop| hop.to_canonical()).find(|hop| !trusted.contains(*hop));
-                let protocol = match headers.get(X_FORWARDED_PROTO) {
-                    Some(value) if value == "https" => Protocol::Https,
+                let protocol = match elements(headers, X_FORWARDED_PROTO, plain_pieces).next() {
+                    Some(b"https") => Protocol::Https,
                     Some(_) | None => peer.protocol,
                 };
                 Self { address: client.unwrap_or(peer.address), protocol }
             }
             ForwardingField::Forwarded => {
-                let mut hops = elements(headers, &FORWARDED).map_while(|hop| Self::forwarded(hop, peer.protocol));
+                let hops = elements(headers, FORWARDED, |line| unquoted_pieces(line, b','));
+                let mut hops = hops.map_while(|hop| Self::forwarded(hop, peer.protocol));
                 hops.find(|hop| !trusted.contains(hop.address)).unwrap_or(peer)
             }
         }
     }
 
     /// An element of `Forwarded`: who made the request, and over what, as far as the proxy says so.
-    fn forwarded(element: &str, protocol: Protocol) -> Option<Self> {
+    fn forwarded(element: &[u8], protocol: Protocol) -> Option<Self> {
         let (mut address, mut proto) = (None, None);
-        for pair in element.split(';') {
-            let (name, value) = pair.trim_matches([' ', '\t']).split_once('=')?;
-            let value = match value.strip_prefix('"') {
-                Some(quoted) => quoted.strip_suffix('"').filter(|text| !text.contains(['"', '\\']))?,
-                None => value,
-            };
-            let before = if name.eq_ignore_ascii_case("for") {
+        for pair in unquoted_pieces(element, b';').map(<[u8]>::trim_ascii).filter(|pair| !pair.is_empty()) {
+            let end = pair.iter().position(|byte| *byte == b'=')?;
+            let (name, value) = (&pair[..end], read_value(&pair[end + 1..])?);
+            let before = if name.eq_ignore_ascii_case(b"for") {
                 address.replace(value)
-            } else if name.eq_ignore_ascii_case("proto") {
+            } else if name.eq_ignore_ascii_case(b"proto") {
                 proto.replace(value)
             } else {
                 None
             };
-            if before.is_some() {
+            if before.is_some() || name.contains(&b'"') {
                 return None;
             }
         }
         let protocol = match proto {
-            Some(proto) if proto.eq_ignore_ascii_case("https") => Protocol::Https,
+            Some(proto) if proto.eq_ignore_ascii_case(b"https") => Protocol::Https,
             Some(_) => Protocol::Http,
             None => protocol,
         };
-        Some(Self { address: parse_node(address?)?, protocol })
+        Some(Self { address: parse_node(std::str::from_utf8(address?).ok()?)?, protocol })
     }
 }
 
-/// The elements of a list field from the last to the first. What a client wrote stands before what proxies add, so that no quotation mark of a client's can
-/// hide theirs.
-fn elements<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h str> + use<'h> {
-    let text = |field: &'h HeaderValue| field.to_str().unwrap_or_default();
-    headers.get_all(name).iter().rev().flat_map(move |field| text(field).rsplit(','))
+/// The elements of a list field from the last to the first, as its lines are cut into `pieces`; empty ones are none (RFC 9110 §5.6.1). What a client wrote
+/// stands before what proxies add.
+///
+/// They are bytes: what a client has written to it, such as the host that it asked for, must not make an element of the proxy's unreadable.
+fn elements<'h, P: Iterator<Item = &'h [u8]>>(
+    headers: &'h HeaderMap,
+    name: HeaderName,
+    pieces: impl Fn(&'h [u8]) -> P,
+) -> impl Iterator<Item = &'h [u8]> {
+    let lines = headers.get_all(name).iter().rev();
+    lines.flat_map(move |line| pieces(line.as_bytes())).map(<[u8]>::trim_ascii).filter(|element| !element.is_empty())
+}
+
+/// What stands between commas, from the last to the first.
+fn plain_pieces(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    line.rsplit(|byte| *byte == b',')
+}
+
+/// What stands between these separators, from the last to the first. One between quotation marks separates nothing.
+///
+/// Whether a quotation mark begins or ends something is seen from the bytes right before it, and a well-formed element has a pair of each. So whatever a client
+/// wrote before a proxy's element, an open quotation mark or a backslash, the element stays what it is.
+fn unquoted_pieces(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
+    let mut left = Some(text);
+    std::iter::from_fn(move || {
+        let text = left?;
+        let mut is_quoted = false;
+        let end = text.iter().enumerate().rposition(|(at, byte)| {
+            let backslashes = || text[..at].iter().rev().take_while(|byte| **byte == b'\\').count();
+            is_quoted ^= *byte == b'"' && backslashes().is_multiple_of(2);
+            *byte == separator && !is_quoted
+        });
+        left = end.map(|end| &text[..end]);
+        Some(end.map_or(text, |end| &text[end + 1..]))
+    })
+}
+
+/// The value of a pair, without quotation marks around it. Escapes in it stay: no address has one.
+fn read_value(value: &[u8]) -> Option<&[u8]> {
+    let Some(quoted) = value.strip_prefix(b"\"") else {
+        return (!value.iter().any(|byte| matches!(byte, b'"' | b'\\'))).then_some(value);
+    };
+    let text = quoted.strip_suffix(b"\"")?;
+    let mut bytes = text.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'\\' => drop(bytes.next()?),
+            b'"' => return None,
+            _ => {}
+        }
+    }
+    Some(text)
+}
+
+fn parse_address(text: &[u8]) -> Option<IpAddr> {
+    std::str::from_utf8(text).ok()?.parse().ok()
 }
 
 /// The address of a node (RFC 7239 §6): an IPv4 address or an IPv6 one in brackets, with or without a port. Those that are hidden have none.
@@ -151,6 +209,7 @@ fn parse_node(text: &str) -> Option<IpAddr> {
 mod tests {
     use super::*;
     use crate::delivery::HostMatch;
+    use http::HeaderValue;
 
     fn client(peer: Peer, fields: &[&str], trusted: &Networks) -> IpAddr {
         let mut headers = HeaderMap::new();
@@ -206,6 +265,153 @@ mod tests {
             assert_eq!(of("203.0.113.1", ForwardingField::Forwarded).address, IpAddr::from([203, 0, 113, 1]));
             let other = of("10.0.0.1", ForwardingField::XForwardedFor).address;
             assert_eq!(other, IpAddr::from([203, 0, 113, 9]), "one field alone counts");
+        }
+    }
+
+    /// The client that a proxy at 10.0.0.1 names in these lines; none if they name nobody.
+    fn named(field: ForwardingField, lines: &[&[u8]]) -> Option<String> {
+        let mut headers = HeaderMap::new();
+        let name = if field == ForwardingField::Forwarded { FORWARDED } else { X_FORWARDED_FOR };
+        for line in lines {
+            headers.append(&name, HeaderValue::from_bytes(line).unwrap());
+        }
+        let proxy = Peer::from(([10, 0, 0, 1], 1));
+        let arrival = Arrival { peer: proxy, protocol: Protocol::Http, host: HostMatch::Served };
+        let found = Client::of(&headers, &arrival, &Networks::new(["10.0.0.0/8".parse().unwrap()]), field).address;
+        (found != proxy.ip()).then(|| found.to_string())
+    }
+
+    #[test]
+    fn a_byte_that_is_no_text_hides_its_own_element_and_what_stands_before_it() {
+        let rows: [(&[&[u8]], Option<&str>); 7] = [
+            (&[b"\xff, 198.51.100.1"], Some("198.51.100.1")),
+            (&[b"192.0.2.66\x80, 198.51.100.1, 10.0.0.2"], Some("198.51.100.1")),
+            (&[b"\xff", b"198.51.100.1"], Some("198.51.100.1")),
+            (&[b"192.0.2.66, \xff, 198.51.100.1"], Some("198.51.100.1")),
+            (&[b"192.0.2.66, \xff"], None),
+            (&[b"192.0.2.66, \xff, 10.0.0.2"], None),
+            (&[b"192.0.2.66", b"\xff"], None),
+        ];
+        for (lines, expected) in rows {
+            let text: Vec<_> = lines.iter().map(|line| line.escape_ascii().to_string()).collect();
+            assert_eq!(named(ForwardingField::XForwardedFor, lines).as_deref(), expected, "{text:?}");
+        }
+        let rows: [(&[u8], Option<&str>); 4] = [
+            (b"for=\xff, for=198.51.100.1", Some("198.51.100.1")),
+            (b"for=192.0.2.66, for=198.51.100.1;host=\"caf\xe9\"", Some("198.51.100.1")),
+            (b"for=192.0.2.66, for=198.51.100.1\xff", None),
+            (b"for=192.0.2.66, for=\"198.51.100.1\xff\"", None),
+        ];
+        for (line, expected) in rows {
+            assert_eq!(named(ForwardingField::Forwarded, &[line]).as_deref(), expected, "{}", line.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn what_stands_between_quotation_marks_names_nobody() {
+        let rows = [
+            (r#"for=198.51.100.9;host="x,for=192.30.252.1;a=b""#, Some("198.51.100.9")),
+            (r#"for=198.51.100.9;host=",for=192.30.252.1""#, Some("198.51.100.9")),
+            (r#"host=";for=192.30.252.1;";for=198.51.100.9"#, Some("198.51.100.9")),
+            (r#"for=198.51.100.9;host="x\",for=192.30.252.1;a=\"b""#, Some("198.51.100.9")),
+            (r#"for=198.51.100.9;host="x\\""#, Some("198.51.100.9")),
+            (r#"for=192.0.2.66, for=198.51.100.9;host="x\\\",for=192.30.252.1""#, Some("198.51.100.9")),
+            (r#"for=198.51.100.9;host="x\\",for=192.30.252.1"#, Some("192.30.252.1")),
+            (r#"for=198.51.100.9;host=x"y""#, None),
+            (r#"for=198.51.100.9;host="x"y"#, None),
+            (r#"for=198.51.100.9;host="x"y"z""#, None),
+            (r#"for=198.51.100.9;"host"=x"#, None),
+            (r#"for=198.51.100.9;host="x\""#, None),
+            (r#"for=198.51.100.9;host=""#, None),
+            (r#"for="198.51.100.9";host="""#, Some("198.51.100.9")),
+        ];
+        for (line, expected) in rows {
+            assert_eq!(named(ForwardingField::Forwarded, &[line.as_bytes()]).as_deref(), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn no_quotation_mark_of_a_client_swallows_the_proxys_element_and_nothing_of_what_it_wrote_is_believed() {
+        let written = [
+            r#"for=""#,
+            r#"for="192.0.2.66"#,
+            r#"for=192.0.2.66;host=""#,
+            r#"for=192.0.2.66;host="\"#,
+            r"for=192.0.2.66;host=\",
+            r#"for=192.0.2.66;host=\""#,
+            r#"for=192.0.2.66, ""#,
+            r#"for=192.0.2.66, "", ""#,
+            r#"for=192.0.2.66, for=\""#,
+            r"for=192.0.2.66, \",
+        ];
+        let added = [
+            "for=198.51.100.9",
+            r#"for="198.51.100.9:4711""#,
+            r#"for=198.51.100.9;host="a,b;c=\"d\\""#,
+            r#"host="";for=198.51.100.9"#,
+        ];
+        for written in written {
+            for added in added {
+                for behind in ["", ", for=10.0.0.2", r#", for="10.0.0.2";host="x,y""#] {
+                    let line = format!("{written}, {added}{behind}");
+                    let found = named(ForwardingField::Forwarded, &[line.as_bytes()]);
+                    assert_eq!(found.as_deref(), Some("198.51.100.9"), "{line}");
+                }
+                let lines = [written.as_bytes(), added.as_bytes()];
+                assert_eq!(named(ForwardingField::Forwarded, &lines).as_deref(), Some("198.51.100.9"), "{written}");
+            }
+            let line = format!("{written}, for=10.0.0.2");
+            assert_eq!(named(ForwardingField::Forwarded, &[line.as_bytes()]), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn empty_elements_and_empty_pairs_are_passed_over() {
+        for line in ["198.51.100.1,", "198.51.100.1, ,\t, 10.0.0.2", ", 198.51.100.1 ,,"] {
+            assert_eq!(named(ForwardingField::XForwardedFor, &[line.as_bytes(), b""]).as_deref(), Some("198.51.100.1"));
+        }
+        for line in
+            ["for=198.51.100.1,", "for=198.51.100.1;", ";; for=198.51.100.1 ; ;proto=http;, ,", "for=198.51.100.1;,;"]
+        {
+            let expected = (!line.ends_with(",;")).then_some("198.51.100.1");
+            let found = named(ForwardingField::Forwarded, &[line.as_bytes(), b""]);
+            assert_eq!(found.as_deref(), expected, "{line}: an element without an address is not empty");
+        }
+    }
+
+    #[test]
+    fn of_what_the_client_spoke_the_last_word_counts() {
+        let rows: [(&[&str], Protocol); 6] = [
+            (&["https"], Protocol::Https),
+            (&["https", "http"], Protocol::Http),
+            (&["http", "https"], Protocol::Https),
+            (&["https, http"], Protocol::Http),
+            (&["http, https"], Protocol::Https),
+            (&["https", ""], Protocol::Https),
+        ];
+        for (lines, expected) in rows {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(X_FORWARDED_PROTO, HeaderValue::from_static(line));
+            }
+            let arrival = Arrival { peer: Peer::Local, protocol: Protocol::Http, host: HostMatch::Served };
+            let found = Client::of(&headers, &arrival, &Networks::default(), ForwardingField::XForwardedFor).protocol;
+            assert_eq!(found, expected, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_a_clients_unless_it_is_a_proxys() {
+        let trusted = Networks::new(["10.0.0.0/8".parse().unwrap()]);
+        let [proxy, other] = ["[::ffff:10.0.0.1]:1", "[::ffff:11.0.0.1]:1"].map(|text| text.parse().unwrap());
+        let rows = [
+            (Peer::Network(other), Some(IpAddr::from([11, 0, 0, 1]))),
+            (Peer::Network(proxy), None),
+            (Peer::Unnamed(proxy), None),
+            (Peer::Local, None),
+        ];
+        for (peer, expected) in rows {
+            assert_eq!(peer.client(&trusted), expected, "{peer:?}");
         }
     }
 

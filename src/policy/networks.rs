@@ -4,6 +4,7 @@
 //! held to the same: a slip in a list, or somebody who can change what a provider publishes, must not open a source to half of the internet.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -33,6 +34,9 @@ pub const LIST_NETWORKS_MAX: usize = 16_384;
 /// The widest network of a list: nobody sends from more addresses than this.
 const PREFIX_MIN_V4: u8 = 8;
 const PREFIX_MIN_V6: u8 = 16;
+
+/// What stands before the address in an IPv4-mapped one.
+const MAPPED_BITS: u8 = 96;
 
 /// More than the longest network has.
 const TEXT_BYTES_MAX: usize = 64;
@@ -104,9 +108,11 @@ fn parse(text: &str) -> Result<IpNet, Fault> {
         );
     }
     let network = parse_network(text)?;
-    let min = match network {
-        IpNet::V4(_) => PREFIX_MIN_V4,
-        IpNet::V6(_) => PREFIX_MIN_V6,
+    // As `Networks` takes it: one of IPv4-mapped addresses is an IPv4 network.
+    let min = match (network.network().to_canonical(), network.broadcast().to_canonical(), network) {
+        (IpAddr::V4(_), IpAddr::V4(_), IpNet::V6(_)) => MAPPED_BITS + PREFIX_MIN_V4,
+        (_, _, IpNet::V4(_)) => PREFIX_MIN_V4,
+        (_, _, IpNet::V6(_)) => PREFIX_MIN_V6,
     };
     if network.prefix_len() < min {
         let fault = Fault::new(format!("{text:?} is wider than /{min}, which no list of a provider has"));
@@ -172,6 +178,10 @@ mod tests {
             ("11.0.0.0/9", true),
             ("2001::/16", true),
             ("2000::/15", false),
+            ("::fffe:0:0/95", true),
+            ("::ffff:0:0/96", false),
+            ("::ffff:10.0.0.0/103", false),
+            ("::ffff:10.0.0.0/104", true),
         ];
         for (text, taken) in rows {
             assert_eq!(parse(text).is_ok(), taken, "{text}");

@@ -103,6 +103,30 @@ fn an_idle_http2_client_that_no_longer_listens_does_not_hold_up_the_end() {
     assert!(began.elapsed() < Duration::from_secs(3), "it took {:?}", began.elapsed());
 }
 
+/// More than the buffers of two sockets hold.
+#[test]
+fn a_drain_waits_until_a_slow_client_has_taken_its_answer() {
+    const BYTES: usize = 32 << 20;
+    let app = App::saying(|_| Say::status(200, &"x".repeat(BYTES)));
+    let house = House::with("github", &github(&app, "")).plain("127.0.0.0/8");
+    let mut gateway = house.edge(|edge| (edge.drain_time, edge.response_bytes_max) = (PATIENCE, BYTES)).start();
+    let mut slow = [gateway.connect(), gateway.connect_plain()];
+    for connection in &mut slow {
+        connection.write(&Delivery::github("push", "1").bytes());
+        assert_eq!(connection.try_head().unwrap().status, 200);
+    }
+    let server = gateway.take_server();
+    thread::scope(|scope| {
+        let stopped = scope.spawn(move || server.stop());
+        eventually("the end of its grace", || gateway.shared().limits.is_closed().then_some(()));
+        for connection in &mut slow {
+            assert_eq!(connection.bytes(BYTES).map(|bytes| bytes.len()), Some(BYTES));
+            connection.wait_closed();
+        }
+        stopped.join().unwrap();
+    });
+}
+
 #[test]
 fn a_drain_ends_within_its_deadline_whoever_is_slow() {
     let door = Door::default();

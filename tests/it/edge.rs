@@ -85,6 +85,34 @@ fn new_handshakes_get_a_new_certificate_and_open_connections_go_on() {
     assert_eq!(before.send(&push()).status, 200);
 }
 
+/// Which hosts a standing connection is for is asked of the certificates in force, as its next request would be on a new one.
+#[test]
+fn certificates_that_come_or_change_places_leave_open_connections_as_they_are() {
+    let gateway =
+        House::with("github", &github(&App::start(), "")).certificates(&["localhost", "other.example"]).start();
+    let connect = |name| Hello { name, ..Hello::new(&gateway) }.connect().unwrap();
+    let mut open: Vec<_> = ["localhost", "other.example"].into_iter().map(|name| (name, connect(name))).collect();
+    let statuses = |open: &mut [(&str, Connection)]| {
+        let hosts = ["localhost", "OTHER.example"];
+        let send =
+            |connection: &mut Connection| hosts.map(|host| connection.send(&push().replace("host", host)).status);
+        open.iter_mut().map(|(_, connection)| send(connection)).collect::<Vec<_>>()
+    };
+    assert_eq!(statuses(&mut open), [[200, 421], [421, 200]]);
+    for (change, names, expected) in [
+        ("another order", &["other.example", "localhost"][..], [[200, 421], [421, 200]]),
+        ("one more in front", &["new.example", "other.example", "localhost"], [[200, 421], [421, 200]]),
+        ("one that is gone", &["new.example", "localhost"], [[200, 421], [421, 200]]),
+        ("one for all", &["new.example"], [[200, 200], [200, 200]]),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let names: Vec<_> = names.iter().map(|name| vec![(*name).to_owned()]).collect();
+        let (files, _) = make_certificates(folder.path(), &names);
+        gateway.server().certificates().unwrap().swap(&Certificates::load(&files).unwrap());
+        assert_eq!(statuses(&mut open), expected, "{change}");
+    }
+}
+
 #[test]
 fn a_certificate_that_does_not_fit_its_key_is_refused() {
     let folder = tempfile::tempdir().unwrap();

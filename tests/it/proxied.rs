@@ -141,6 +141,25 @@ fn a_header_may_come_in_pieces_and_with_what_follows_it() {
     assert!(app.taken().iter().all(|taken| taken.header("x-forwarded-for") == Some("198.51.100.7")));
 }
 
+/// Headers are looked at 256 bytes at a time.
+#[test]
+fn a_header_ends_where_it_ends_however_many_looks_it_takes() {
+    let app = App::start();
+    let gateway = start(&app, "");
+    for length in [255, 256, 257, 511, 512, 513, 4095, 4096] {
+        let addresses = ipv6_addresses();
+        let filler = u16::try_from(length - 16 - addresses.len() - 3).unwrap();
+        let field = [&[4][..], &filler.to_be_bytes(), &vec![0; filler.into()]].concat();
+        let header = binary(0x21, 0x21, &[addresses, field].concat());
+        assert_eq!(header.len(), length);
+        let mut connection = gateway.connect_plain();
+        connection.write(&[&header[..], &push().bytes()].concat());
+        assert_eq!(connection.answer().status, 200, "{length}: in one piece with a request");
+        assert_eq!(Listener::Https.send(&gateway, &header, &push()).unwrap().status, 200, "{length}: before TLS");
+    }
+    assert!(app.taken().iter().all(|taken| taken.header("x-forwarded-for") == Some("2001:db8::7")));
+}
+
 #[test]
 fn a_header_that_ends_before_its_end_is_refused() {
     let gateway = start(&App::start(), "");
@@ -304,6 +323,35 @@ fn a_silent_proxy_has_the_time_of_a_handshake_or_of_a_head() {
         connection.wait_closed();
         drop(connection);
         eventually("its place", || (gateway.metric("hookward_connections") == 0).then_some(()));
+    }
+}
+
+/// A connection whose client is not named yet counts under no client's cap.
+#[test]
+fn silent_connections_of_a_proxy_do_not_keep_its_clients_out() {
+    let client = naming([198, 51, 100, 7]);
+    for (listener, said) in [(Listener::Https, &b""[..]), (Listener::Https, &client[..]), (Listener::Http, &b""[..])] {
+        for (count, ended) in [(2, 0), (3, 1), (4, 2)] {
+            let gateway = house(&App::start(), "").edge(|edge| edge.handshakes_max = 3).start();
+            let open = |number| {
+                let mut connection = Connection::raw(listener.address(&gateway));
+                connection.write(said);
+                eventually("its acceptance", || (gateway.metric("hookward_connections") == number).then_some(()));
+                connection
+            };
+            let mut silent: Vec<_> = (1..=count).map(open).collect();
+            let send = || listener.send(&gateway, &naming([198, 51, 100, 8]), &push()).unwrap().status;
+            assert_eq!((send(), gateway.records().len()), (200, 0), "{listener:?}, {count}: all are young");
+            gateway.advance(Duration::from_secs(1));
+            assert_eq!(send(), 200, "{listener:?}, {count}");
+            silent.iter_mut().take(ended).for_each(Connection::wait_closed);
+            let records = eventually("their records", || Some(gateway.records()).filter(|found| found.len() >= ended));
+            assert_eq!(records.len(), ended, "{listener:?}, {count}: {records:?}");
+            for record in records {
+                assert_eq!((record.reason.as_str(), record.status), ("overloaded", None), "{listener:?}, {count}");
+                assert_eq!(record.facts(), "limit=handshakes_max", "{listener:?}, {count}");
+            }
+        }
     }
 }
 

@@ -65,6 +65,31 @@ fn clients_cannot_take_the_descriptors_that_their_deliveries_need() {
     assert_eq!(next.send(&push()).status, 200);
 }
 
+/// HTTP/2 brings many deliveries over one connection, and each may need one to the app.
+#[test]
+fn deliveries_of_one_connection_cannot_take_all_descriptors_either() {
+    let folder = tempfile::tempdir().unwrap();
+    let door = Door::default();
+    let app = {
+        let door = door.clone();
+        App::saying(move |_| {
+            door.wait();
+            Say::status(200, "ok")
+        })
+    };
+    let shell = format!("ulimit -n {}", RESERVED + 2 * CLIENTS);
+    let serve = Serve { shell: Some((&shell, "")), ..Serve::new(folder.path(), &github(&app, "deadline_ms = 60_000")) };
+    let served = serve.start();
+    let deliveries: Vec<_> = (0..=CLIENTS).map(|number| Delivery::github("push", &number.to_string())).collect();
+    let mut one_too_many = 0;
+    let statuses = Http2::begin(served.hello()).send_all(&deliveries, |first| {
+        one_too_many = first;
+        door.open();
+    });
+    assert_eq!(one_too_many, 503, "it is answered while the app has all others");
+    assert_eq!((statuses, app.taken().len()), (vec![200; CLIENTS], CLIENTS));
+}
+
 #[test]
 fn without_descriptors_connections_wait_and_it_is_said_once() {
     let folder = tempfile::tempdir().unwrap();

@@ -51,13 +51,13 @@ impl Tickets {
         Ok(Self { in_force, clock, keys: RwLock::new(Keys { current, previous: None }) })
     }
 
-    /// Asks the keys in force; a key whose time has come is replaced first.
-    fn with_keys<T>(&self, ask: impl FnOnce(&Keys) -> Option<T>) -> Option<T> {
+    /// Asks the keys in force, with the time that it is; a key whose time has come is replaced first.
+    fn with_keys<T>(&self, ask: impl FnOnce(&Keys, Duration) -> Option<T>) -> Option<T> {
         let now = self.clock.monotonic();
         {
             let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
             if !keys.current.is_due(now) {
-                return ask(&keys);
+                return ask(&keys, now);
             }
         }
         let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
@@ -65,7 +65,7 @@ impl Tickets {
         if keys.current.is_due(now) {
             keys.rotate(Key::new(now).ok()?, now);
         }
-        ask(&keys)
+        ask(&keys, now)
     }
 }
 
@@ -108,14 +108,16 @@ impl ProducesTickets for Tickets {
 
     fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
         let question = self.in_force.client_certificates();
-        self.with_keys(|keys| keys.current.under(question).encrypt(plain))
+        self.with_keys(|keys, _| keys.current.under(question).encrypt(plain))
     }
 
     fn decrypt(&self, cipher: &[u8]) -> Option<Vec<u8>> {
         let question = self.in_force.client_certificates();
-        self.with_keys(|keys| {
+        self.with_keys(|keys, now| {
             let opened = keys.current.under(question).decrypt(cipher);
-            opened.or_else(|| keys.previous.as_ref()?.under(question).decrypt(cipher))
+            // Where nobody came meanwhile, nobody has thrown it away.
+            let previous = || keys.previous.as_ref().filter(|key| !key.is_over(now));
+            opened.or_else(|| previous()?.under(question).decrypt(cipher))
         })
     }
 }

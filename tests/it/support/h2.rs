@@ -104,6 +104,25 @@ impl Http2 {
         })
     }
 
+    /// Sends deliveries on one connection, all at once. With the status of the first answer `then` is called; those of the others are handed out.
+    pub(crate) fn send_all(&mut self, deliveries: &[Delivery], then: impl FnOnce(u16)) -> Vec<u16> {
+        let requests: Vec<_> = deliveries.iter().map(|delivery| self.request(delivery)).collect();
+        let sender = &mut self.sender;
+        self.runtime.block_on(async {
+            let mut answers = tokio::task::JoinSet::new();
+            for request in requests {
+                sender.ready().await.unwrap();
+                let answer = sender.send_request(request);
+                answers.spawn(async { answer.await.unwrap().status().as_u16() });
+            }
+            let exchange = async {
+                then(answers.join_next().await.unwrap().unwrap());
+                answers.join_all().await
+            };
+            tokio::time::timeout(PATIENCE, exchange).await.expect("all answers in time")
+        })
+    }
+
     fn request(&self, delivery: &Delivery) -> Request<Full<Bytes>> {
         let uri = format!("https://{}{}", self.authority, delivery.target);
         let mut request = Request::builder().version(Version::HTTP_2).method(delivery.method.as_str()).uri(uri);
