@@ -61,9 +61,10 @@ pub fn run(_arguments: &Arguments, config_file: &Path) -> Result<(), Trouble> {
             config_file.display()
         )));
     };
-    let sockets = sockets(&listen, &config.edge)?;
+    // What no second process can have comes first: the public addresses can be shared, and from then on the system hands connections to this one.
     let admin = config.admin.as_ref().map(|admin| bind_admin(admin.listen.value)).transpose()?;
     let proofs = config.acme.as_ref().map(acme::bind).transpose().map_err(|error| unusable_acme(&error))?.flatten();
+    let sockets = sockets(&listen, &config.edge)?;
     let lowered = fit_connections(&mut config.edge, &sockets, descriptors)?;
     if let Some(user) = &listen.user {
         let files = sockets.files();
