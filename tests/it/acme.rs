@@ -188,12 +188,12 @@ fn a_certificate_is_issued_at_the_first_start_and_nothing_is_served_before() {
     for kind in ["tls-alpn-01", "http-01"] {
         let mut issued = Issued::start(kind);
         assert!(issued.certificate(HOOKS).is_err(), "{kind}: there is none yet");
-        assert_eq!(readiness(&issued), (503, "no certificate yet\n".to_owned()), "{kind}");
+        assert_eq!(readiness(&issued.gateway), (503, "no certificate yet\n".to_owned()), "{kind}");
         issued.step();
         let one = issued.certificate(HOOKS).unwrap_or_else(|error| panic!("{kind}: {error}: {}", issued.log()));
         assert_eq!(issued.certificate(OTHER).unwrap(), one, "{kind}");
         assert!(issued.certificate("third.example.com").is_err(), "{kind}");
-        assert_eq!(readiness(&issued), (200, "ready\n".to_owned()), "{kind}");
+        assert_eq!(readiness(&issued.gateway), (200, "ready\n".to_owned()), "{kind}");
         assert_eq!(issued.authority.counts(), (1, 1), "{kind}");
 
         let now = issued.gateway.shared().clock.unix_seconds();
@@ -209,11 +209,11 @@ fn a_certificate_is_issued_at_the_first_start_and_nothing_is_served_before() {
     }
 }
 
-fn readiness(issued: &Issued) -> (u16, String) {
+fn readiness(gateway: &Running) -> (u16, String) {
     let socket = admin::bind(([127, 0, 0, 1], 0).into()).unwrap();
     let address = socket.local_addr().unwrap();
-    let telemetry = issued.gateway.server().telemetry().clone();
-    let private = Admin { shared: Arc::clone(issued.gateway.shared()), telemetry };
+    let telemetry = gateway.server().telemetry().clone();
+    let private = Admin { shared: Arc::clone(gateway.shared()), telemetry };
     thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(private.serve(socket))
@@ -476,3 +476,4 @@ fn check_looks_at_what_acme_names() {
         assert!(code != 0 && told.contains(expected), "{expected}: {told}");
     }
 }
+    assert_eq!(readiness(&gateway).0, 200, "one can be served");
