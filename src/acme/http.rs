@@ -1,6 +1,7 @@
 //! Proofs that a name is ours, over plain HTTP (HTTP-01, RFC 8555 §8.3): a listener that has the files an authority asks for, and nothing else.
 //!
 //! **Invariant:** nothing that comes in here reaches a policy, an app or a log.
+//! **Invariant:** while no proof is pending a connection is closed as soon as it is there.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -18,13 +19,20 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+
+use crate::edge::caps::Caps;
 
 /// Where the files are.
 const PLACE: &str = "/.well-known/acme-challenge/";
 
 /// Connections at one time: an authority looks from a handful of places.
 const CONNECTIONS_MAX: usize = 64;
+
+/// Of one client: the others' places are left to who really looks.
+const CONNECTIONS_PER_CLIENT_MAX: usize = 8;
+
+/// For a request's head.
+const HEAD_TIME: Duration = Duration::from_secs(2);
 
 /// For a connection as a whole, which has one request.
 const CONNECTION_TIME: Duration = Duration::from_secs(10);
@@ -63,6 +71,10 @@ impl Tokens {
         response
     }
 
+    fn are_there_any(&self) -> bool {
+        !self.lock().is_empty()
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<String, String>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -94,13 +106,16 @@ pub(super) fn listener(socket: std::net::TcpListener) -> io::Result<TcpListener>
 
 /// Answers until it is dropped.
 pub(super) async fn serve(listener: TcpListener, tokens: Arc<Tokens>) -> Infallible {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let caps = Caps::new(CONNECTIONS_MAX, CONNECTIONS_PER_CLIENT_MAX);
     loop {
-        let Ok((stream, _peer)) = listener.accept().await else {
+        let Ok((stream, peer)) = listener.accept().await else {
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+        if !tokens.are_there_any() {
+            continue;
+        }
+        let Ok(place) = caps.enter(peer.ip()) else { continue };
         let tokens = Arc::clone(&tokens);
         tokio::spawn(async move {
             let service = service_fn(|request: Request<Incoming>| {
@@ -108,7 +123,8 @@ pub(super) async fn serve(listener: TcpListener, tokens: Arc<Tokens>) -> Infalli
                 async move { Ok::<_, Infallible>(answer) }
             });
             let mut builder = http1::Builder::new();
-            builder.timer(TokioTimer::new()).keep_alive(false).max_buf_size(HEAD_BYTES_MAX);
+            builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
+            builder.keep_alive(false).max_buf_size(HEAD_BYTES_MAX);
             let served = builder.serve_connection(TokioIo::new(stream), service);
             // Whoever asked has its answer, or did not wait for it.
             let _ = tokio::time::timeout(CONNECTION_TIME, served).await;
@@ -120,6 +136,8 @@ pub(super) async fn serve(listener: TcpListener, tokens: Arc<Tokens>) -> Infalli
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpSocket, TcpStream};
 
     #[test]
     fn a_file_is_there_while_its_proof_is_pending_and_nothing_else_ever_is() {
@@ -141,5 +159,49 @@ mod tests {
         }
         drop(shown);
         assert_eq!(status(Method::GET, file), 404);
+    }
+
+    fn socket(client: &str, address: SocketAddr) -> impl Future<Output = TcpStream> {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::new(client.parse().unwrap(), 0)).unwrap();
+        async move { socket.connect(address).await.unwrap() }
+    }
+
+    /// What is answered until the end of the connection; nothing, where it is closed at once.
+    async fn answer(mut stream: TcpStream, request: &str) -> String {
+        let mut answer = Vec::new();
+        // A connection that is closed takes nothing, and may end with a reset.
+        let _ = stream.write_all(request.as_bytes()).await;
+        let _ = stream.read_to_end(&mut answer).await;
+        String::from_utf8(answer).unwrap()
+    }
+
+    #[test]
+    fn the_silent_have_two_seconds_and_a_few_places_each_while_a_proof_is_pending_and_else_none() {
+        const REQUEST: &str = "GET /.well-known/acme-challenge/abc HTTP/1.1\r\nhost: a.example\r\n\r\n";
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let bound = bind(([127, 0, 0, 1], 0).into()).unwrap();
+            let address = bound.local_addr().unwrap();
+            let tokens = Arc::new(Tokens::default());
+            tokio::spawn(serve(listener(bound).unwrap(), Arc::clone(&tokens)));
+            assert_eq!(answer(socket("127.0.0.1", address).await, "").await, "", "no proof is pending");
+
+            let _shown = tokens.show("abc", "abc.thumb");
+            let mut silent = Vec::new();
+            for taken in 0..=CONNECTIONS_PER_CLIENT_MAX {
+                let answer = answer(socket("127.0.0.1", address).await, REQUEST).await;
+                assert_eq!(answer.ends_with("abc.thumb"), taken < CONNECTIONS_PER_CLIENT_MAX, "{taken}: {answer}");
+                silent.push(socket("127.0.0.1", address).await);
+            }
+            let other = answer(socket("127.0.0.2", address).await, REQUEST).await;
+            assert!(other.ends_with("abc.thumb"), "{other}");
+            for stream in silent {
+                let ended = tokio::time::timeout(CONNECTION_TIME / 2, answer(stream, "")).await;
+                assert!(ended.is_ok(), "it is still open");
+            }
+            let again = answer(socket("127.0.0.1", address).await, REQUEST).await;
+            assert!(again.ends_with("abc.thumb"), "{again}");
+        });
     }
 }

@@ -7,7 +7,8 @@
 //! Reading order: here, `order`, `state`, `client` (the way to the authority), `http`.
 //!
 //! **Invariant:** an attempt that fails leaves the certificate that is in force alone.
-//! **Invariant:** between two attempts there are at least [`ATTEMPT_SECONDS_MIN`], restarts or not: authorities lock out who hammers them.
+//! **Invariant:** between two attempts there are at least [`ATTEMPT_SECONDS_MIN`], and after one that failed its whole pause, restarts or not: authorities lock
+//! out who hammers them. Only a clock that is set back further than the longest pause ends one.
 
 mod client;
 mod http;
@@ -28,7 +29,7 @@ use tokio::time::timeout;
 
 use self::http::Tokens;
 use self::order::{IssueFault, Proofs};
-use self::state::State;
+use self::state::{Note, State};
 use crate::clock::{Clock, UnixSeconds};
 use crate::edge::tls::{CertificateStore, Certified};
 use crate::policy::gateway_config::{AcmeChallenge, AcmeConfig};
@@ -44,6 +45,9 @@ pub const PAUSE_SECONDS_MAX: i64 = 12 * 3600;
 
 /// After an authority said that it is too much, at least.
 pub const RATE_LIMITED_SECONDS_MIN: i64 = 3 * 3600;
+
+/// The longest pause there is, with its jitter.
+const NOT_BEFORE_SECONDS_MAX: i64 = PAUSE_SECONDS_MAX / 4 * 5;
 
 /// A renewal is due when this part of the lifetime is left.
 const LIFETIME_LEFT: i64 = 3;
@@ -65,8 +69,13 @@ pub struct Acme {
     state: State,
     tokens: Arc<Tokens>,
     listener: Option<TcpListener>,
-    /// Attempts that failed since the last that did not.
-    failures: u32,
+    note: Note,
+    /// When the certificate in force is to be renewed; absent: there is none, or it is not for all of the domains.
+    renewal: Option<UnixSeconds>,
+    /// The certificate in force with its key, as long as it could not be kept.
+    unkept: Option<String>,
+    /// When it was looked last whether an attempt is due.
+    looked_at: UnixSeconds,
     /// When the next attempt is made.
     due: UnixSeconds,
 }
@@ -83,10 +92,12 @@ pub fn bind(config: &AcmeConfig) -> io::Result<Option<TcpListener>> {
 }
 
 impl Acme {
-    /// Opens the directory of [`AcmeConfig::state`], makes it if need be, and puts the certificate in force that is kept there. `listener` is what [`bind`] bound.
+    /// Opens the directory of [`AcmeConfig::state`], makes it if need be, and puts the certificate in force that is kept there, for the names it has.
+    /// `listener` is what [`bind`] bound.
     ///
     /// # Errors
-    /// If the directory cannot be made, or `trust_roots` cannot be read. A certificate that cannot be used any more is no error: another one is due then.
+    /// If the directory cannot be made, or `trust_roots` cannot be read. A certificate that cannot be used any more, or that lacks a name, is no error: another
+    /// one is due then.
     pub fn open(
         config: AcmeConfig,
         listener: Option<TcpListener>,
@@ -97,22 +108,65 @@ impl Acme {
         let client = client_config(&config.trust_roots).map_err(|(_, message)| io::Error::other(message))?;
         let state = State::open(&config.state, &config.directory_url)?;
         let now = clock.unix_seconds();
-        let mut due = now;
-        match state.certificate() {
-            Some(Ok(certified)) if is_usable(&certified, &config.domains, now) => {
-                store.issue(&certified);
-                due = renewal_at(&certified.validity);
+        let note = state.note().unwrap_or_else(|error| {
+            telemetry.event(Level::Warn, "the note of the last attempt cannot be read", &[("error", &error)]);
+            // As if it had been made just now.
+            Some(Note { not_before: now.saturating_add(ATTEMPT_SECONDS_MIN), failures: 0 })
+        });
+        let mut acme = Self {
+            config,
+            client,
+            store,
+            telemetry,
+            clock,
+            state,
+            tokens: Arc::default(),
+            listener,
+            note: note.unwrap_or_default(),
+            renewal: None,
+            unkept: None,
+            looked_at: now,
+            due: now,
+        };
+        acme.resume(now);
+        acme.due = acme.due_at(now);
+        Ok(acme)
+    }
+
+    /// Puts the certificate in force that is kept.
+    fn resume(&mut self, now: UnixSeconds) {
+        match self.state.certificate() {
+            Ok(Some(certified)) if now < certified.validity.end => {
+                let lacking = lacking(&certified, &self.config.domains);
+                if !lacking.is_empty() {
+                    let domains = lacking.join(" ");
+                    let message = "the certificate that was kept is not for all of the domains";
+                    self.telemetry.event(Level::Warn, message, &[("lacking", &domains)]);
+                }
+                if lacking.len() < self.config.domains.len() {
+                    self.put_in_force(&certified);
+                }
             }
-            Some(Ok(_)) | None => {}
-            Some(Err(fault)) => {
-                telemetry.event(Level::Warn, "the certificate that was kept cannot be used", &[("error", &fault)]);
+            Ok(Some(_) | None) => {}
+            Err(fault) => {
+                self.telemetry.event(Level::Warn, "the certificate that was kept cannot be used", &[("error", &fault)]);
             }
         }
-        telemetry.certificates(store.expiries());
-        // A note from the future was made before the clock was set back.
-        let attempted_at = state.attempted_at().filter(|at| *at <= now);
-        let due = attempted_at.map_or(due, |at| due.max(at.saturating_add(ATTEMPT_SECONDS_MIN)));
-        Ok(Self { config, client, store, telemetry, clock, state, tokens: Arc::default(), listener, failures: 0, due })
+        self.telemetry.certificates(self.store.expiries());
+    }
+
+    fn put_in_force(&mut self, certified: &Certified) {
+        self.store.issue(certified);
+        let is_whole = lacking(certified, &self.config.domains).is_empty();
+        self.renewal = is_whole.then(|| renewal_at(&certified.validity));
+    }
+
+    /// When the next attempt is made: as soon as the certificate in force wants it, and not before the last one allows it.
+    fn due_at(&self, now: UnixSeconds) -> UnixSeconds {
+        // A note from further ahead was made before the clock was set back.
+        let is_sensible = self.note.not_before <= now.saturating_add(NOT_BEFORE_SECONDS_MAX);
+        let not_before = if is_sensible { self.note.not_before } else { now };
+        self.renewal.unwrap_or(now).max(not_before)
     }
 
     /// Where proofs are shown over plain HTTP, with the port that was chosen.
@@ -154,6 +208,12 @@ impl Acme {
     /// Makes an attempt if one is due. Answers how long nothing is to be done.
     pub async fn step(&mut self) -> Duration {
         let now = self.clock.unix_seconds();
+        if now < self.looked_at {
+            // The clock was set back; what it said before may have been far ahead.
+            self.due = self.due_at(now);
+        }
+        self.looked_at = now;
+        self.keep_again();
         if now >= self.due {
             self.attempt(now).await;
         }
@@ -163,10 +223,11 @@ impl Acme {
 
     async fn attempt(&mut self, now: UnixSeconds) {
         match self.issue(now).await {
-            Ok(certified) => {
-                self.store.issue(&certified);
-                self.failures = 0;
-                self.due = renewal_at(&certified.validity).max(now.saturating_add(ATTEMPT_SECONDS_MIN));
+            Ok((certified, pem)) => {
+                self.put_in_force(&certified);
+                self.keep(pem);
+                self.note.failures = 0;
+                self.due = self.due_at(now);
                 self.telemetry.certificate_issued(now);
                 self.telemetry.certificates(self.store.expiries());
                 let domains = self.config.domains.join(" ");
@@ -177,25 +238,30 @@ impl Acme {
                 );
             }
             Err(fault) => {
-                self.failures = self.failures.saturating_add(1);
-                self.due = now.saturating_add(jittered(pause(self.failures, &fault)));
+                self.note.failures = self.note.failures.saturating_add(1);
+                self.note.not_before = now.saturating_add(jittered(pause(self.note.failures, &fault)));
+                self.due = self.due_at(now);
                 self.telemetry.certificate_failed(now);
                 let next = timestamp(self.due);
                 self.telemetry.event(
                     Level::Error,
                     "no certificate was issued",
-                    &[("error", &fault), ("failures", &self.failures), ("next_attempt", &next)],
+                    &[("error", &fault), ("failures", &self.note.failures), ("next_attempt", &next)],
                 );
                 if is_problem(&fault, "accountDoesNotExist") {
                     self.state.forget_account();
                 }
             }
         }
+        // Where this cannot be kept, what was noted at the beginning holds after a restart.
+        let _ = self.state.keep_note(self.note);
     }
 
-    async fn issue(&self, now: UnixSeconds) -> Result<Certified, IssueFault> {
+    /// Has a certificate issued, and hands it out with its PEM.
+    async fn issue(&mut self, now: UnixSeconds) -> Result<(Certified, String), IssueFault> {
         // Before anything is asked of the authority, so that a gateway which is started over and over counts as well.
-        self.state.note_attempt(now).map_err(IssueFault::State)?;
+        self.note.not_before = now.saturating_add(ATTEMPT_SECONDS_MIN);
+        self.state.keep_note(self.note).map_err(IssueFault::State)?;
         let proofs = match self.config.challenge {
             AcmeChallenge::TlsAlpn => Proofs::Tls(&self.store),
             AcmeChallenge::Http(_) => Proofs::Http(&self.tokens),
@@ -203,18 +269,37 @@ impl Acme {
         let issued = order::issue(&self.config, &self.state, &self.client, proofs);
         let pem = timeout(ATTEMPT_TIME, issued).await.map_err(|_elapsed| IssueFault::Slow)??;
         let certified = Certified::from_pem(pem.as_bytes(), self.state.certificate_file())?;
-        if !is_usable(&certified, &self.config.domains, now) {
+        if now >= certified.validity.end || !lacking(&certified, &self.config.domains).is_empty() {
             return Err(IssueFault::Unusable);
         }
-        self.state.keep_certificate(&pem).map_err(IssueFault::State)?;
-        Ok(certified)
+        Ok((certified, pem))
+    }
+
+    /// Keeps a certificate that was issued. Where it cannot be kept it is good all the same: it is kept later.
+    fn keep(&mut self, pem: String) {
+        self.unkept = None;
+        if let Err(error) = self.state.keep_certificate(&pem) {
+            let file = self.state.certificate_file().display();
+            let message = "the certificate is in force and cannot be kept: a restart would have another one issued";
+            self.telemetry.event(Level::Error, message, &[("file", &file), ("error", &error)]);
+            self.unkept = Some(pem);
+        }
+    }
+
+    fn keep_again(&mut self) {
+        if let Some(pem) = &self.unkept
+            && self.state.keep_certificate(pem).is_ok()
+        {
+            self.unkept = None;
+            self.telemetry.event(Level::Info, "the certificate is kept", &[]);
+        }
     }
 }
 
-/// Whether a certificate is good now, and for all these names.
-fn is_usable(certified: &Certified, domains: &[String], now: UnixSeconds) -> bool {
-    let covers = |domain: &String| certified.names.iter().any(|name| name.eq_ignore_ascii_case(domain));
-    now < certified.validity.end && domains.iter().all(covers)
+/// The names that a certificate is not for.
+fn lacking<'d>(certified: &Certified, domains: &'d [String]) -> Vec<&'d str> {
+    let is_lacking = |domain: &&str| !certified.names.iter().any(|name| name.eq_ignore_ascii_case(domain));
+    domains.iter().map(String::as_str).filter(is_lacking).collect()
 }
 
 fn renewal_at(validity: &Range<UnixSeconds>) -> UnixSeconds {

@@ -1,6 +1,7 @@
 //! One attempt: account, order, proofs, request, chain.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use instant_acme::{
@@ -58,6 +59,15 @@ pub(super) enum IssueFault {
     /// Something cannot be kept.
     #[error("cannot keep it: {0}")]
     State(#[source] io::Error),
+    /// The account that is kept cannot be read; another one would take its place for good.
+    #[error("cannot read the account {}: {source}", path.display())]
+    Account {
+        /// Its file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// It took too long.
     #[error("it took too long")]
     Slow,
@@ -103,7 +113,8 @@ pub(super) async fn issue(
 /// The account that is kept, or a new one.
 async fn account(config: &AcmeConfig, state: &State, client: &Arc<ClientConfig>) -> Result<Account, IssueFault> {
     let builder = Account::builder_with_http(Box::new(Authority::new(Arc::clone(client))));
-    if let Some(credentials) = state.account() {
+    let unreadable = |source| IssueFault::Account { path: state.account_file().to_owned(), source };
+    if let Some(credentials) = state.account().map_err(unreadable)? {
         return Ok(builder.from_credentials(credentials).await?);
     }
     let contact: Vec<_> = config.contact.iter().map(String::as_str).collect();

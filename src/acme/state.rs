@@ -1,9 +1,10 @@
-//! What is kept between two runs: the account, the certificate with its key, and when something was asked of the authority last.
+//! What is kept between two runs: the account, the certificate with its key, and when something may be asked of the authority again.
 //!
 //! Each authority has a folder of its own below the directory of the configuration, named after its URL: what a testing authority issued is never taken for what
 //! the real one did.
 //!
 //! **Invariant:** every file is written whole or not at all, and only its owner can read it.
+//! **Invariant:** what is there and cannot be read is a fault and never taken for absent, so that nothing is written in its place unasked.
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -11,6 +12,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use instant_acme::AccountCredentials;
+use rustls::pki_types::pem;
 
 use crate::clock::UnixSeconds;
 use crate::edge::tls::{CertificateFault, Certified};
@@ -18,6 +20,15 @@ use crate::whole_file::{self, Readers};
 
 /// More than any of the files has.
 const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// What the attempts so far have to say of the next one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Note {
+    /// None is made before.
+    pub(super) not_before: UnixSeconds,
+    /// How many failed since the last that did not.
+    pub(super) failures: u32,
+}
 
 /// A folder.
 pub(super) struct State {
@@ -36,9 +47,19 @@ impl State {
         Ok(Self { account: at("account.json"), certificate: at("certificate.pem"), attempt: at("attempt") })
     }
 
-    /// The account, if one is kept that can be read.
-    pub(super) fn account(&self) -> Option<AccountCredentials> {
-        serde_json::from_slice(&read(&self.account)?).ok()
+    /// Where the account is kept.
+    pub(super) fn account_file(&self) -> &Path {
+        &self.account
+    }
+
+    /// The account, if one is kept.
+    ///
+    /// # Errors
+    /// If there is something that cannot be read, or is no account.
+    pub(super) fn account(&self) -> io::Result<Option<AccountCredentials>> {
+        // The parser's own words might quote the key.
+        let parsed = |bytes: Vec<u8>| serde_json::from_slice(&bytes).map_err(|_| invalid("it is not an account"));
+        read(&self.account)?.map(parsed).transpose()
     }
 
     pub(super) fn keep_account(&self, credentials: &AccountCredentials) -> io::Result<()> {
@@ -56,28 +77,58 @@ impl State {
     }
 
     /// The certificate, if one is kept.
-    pub(super) fn certificate(&self) -> Option<Result<Certified, CertificateFault>> {
-        Some(Certified::from_pem(&read(&self.certificate)?, &self.certificate))
+    ///
+    /// # Errors
+    /// If there is something that cannot be read, or is no certificate with its key.
+    pub(super) fn certificate(&self) -> Result<Option<Certified>, CertificateFault> {
+        let path = &self.certificate;
+        let unreadable = |error| CertificateFault::Unreadable {
+            what: "certificate",
+            path: path.clone(),
+            source: pem::Error::Io(error),
+        };
+        let pem = read(path).map_err(unreadable)?;
+        pem.map(|pem| Certified::from_pem(&pem, path)).transpose()
     }
 
     pub(super) fn keep_certificate(&self, pem: &str) -> io::Result<()> {
         whole_file::write(&self.certificate, pem.as_bytes(), Readers::Owner)
     }
 
-    /// When the last attempt began.
-    pub(super) fn attempted_at(&self) -> Option<UnixSeconds> {
-        String::from_utf8(read(&self.attempt)?).ok()?.trim_end().parse().ok()
+    /// What was noted of the attempts so far.
+    ///
+    /// # Errors
+    /// If there is something that cannot be read, or is no note.
+    pub(super) fn note(&self) -> io::Result<Option<Note>> {
+        let parsed = |bytes: Vec<u8>| {
+            let text = std::str::from_utf8(&bytes).ok()?;
+            let (not_before, failures) = text.trim_end().split_once(' ')?;
+            Some(Note { not_before: not_before.parse().ok()?, failures: failures.parse().ok()? })
+        };
+        let is_no_note = || invalid("it does not have two numbers");
+        read(&self.attempt)?.map(|bytes| parsed(bytes).ok_or_else(is_no_note)).transpose()
     }
 
-    pub(super) fn note_attempt(&self, now: UnixSeconds) -> io::Result<()> {
-        whole_file::write(&self.attempt, format!("{now}\n").as_bytes(), Readers::Owner)
+    pub(super) fn keep_note(&self, note: Note) -> io::Result<()> {
+        let text = format!("{} {}\n", note.not_before, note.failures);
+        whole_file::write(&self.attempt, text.as_bytes(), Readers::Owner)
     }
 }
 
-/// A file's bytes, if it is there and of a sensible size.
-fn read(path: &Path) -> Option<Vec<u8>> {
-    let is_sensible = fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() <= FILE_BYTES_MAX);
-    is_sensible.then(|| fs::read(path).ok())?
+/// A file's bytes, if it is there.
+fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let metadata = match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        found => found?,
+    };
+    if !metadata.is_file() || metadata.len() > FILE_BYTES_MAX {
+        return Err(invalid("it is not a file of a sensible size"));
+    }
+    fs::read(path).map(Some)
+}
+
+fn invalid(why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
 }
 
 /// `https://acme.example.com/directory` → `acme.example.com-directory`.
@@ -112,21 +163,32 @@ mod tests {
         let path = folder.path().join("file");
         let is_read = |bytes: u64| {
             fs::write(&path, vec![b' '; usize::try_from(bytes).unwrap()]).unwrap();
-            read(&path).is_some()
+            read(&path).is_ok_and(|bytes| bytes.is_some())
         };
         assert_eq!([FILE_BYTES_MAX - 1, FILE_BYTES_MAX, FILE_BYTES_MAX + 1].map(is_read), [true, true, false]);
-        assert!(read(folder.path()).is_none(), "a directory");
+        assert!(read(folder.path()).is_err(), "a directory");
+        assert!(read(&folder.path().join("nothing")).unwrap().is_none());
     }
 
     #[test]
-    fn what_is_no_number_was_no_attempt() {
+    fn what_is_there_and_makes_no_sense_is_not_taken_for_absent() {
         let folder = tempfile::tempdir().unwrap();
         let state = State::open(folder.path(), "https://a.example/").unwrap();
-        assert_eq!(state.attempted_at(), None);
-        state.note_attempt(1_795_435_200).unwrap();
-        assert_eq!(state.attempted_at(), Some(1_795_435_200));
-        fs::write(&state.attempt, "soon").unwrap();
-        assert_eq!(state.attempted_at(), None);
-        assert!(state.certificate().is_none() && state.account().is_none());
+        assert_eq!(state.note().unwrap(), None);
+        assert!(state.certificate().unwrap().is_none() && state.account().unwrap().is_none());
+        let note = Note { not_before: 1_795_435_200, failures: 3 };
+        state.keep_note(note).unwrap();
+        assert_eq!(state.note().unwrap(), Some(note));
+        for text in ["", "soon", "1795435200", "1795435200 many", "1795435200 -1", "\u{e9} 1"] {
+            fs::write(&state.attempt, text).unwrap();
+            assert!(state.note().is_err(), "{text}");
+        }
+        for text in ["", "{}", "[1, \"secret\"]"] {
+            fs::write(&state.account, text).unwrap();
+            let told = state.account().err().unwrap().to_string();
+            assert!(!told.contains("secret"), "{told}");
+        }
+        fs::create_dir(&state.certificate).unwrap();
+        assert!(state.certificate().is_err());
     }
 }

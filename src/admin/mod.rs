@@ -81,7 +81,7 @@ impl Admin {
             "/readyz" if self.shared.limits.is_draining() => {
                 (StatusCode::SERVICE_UNAVAILABLE, "text/plain", "draining\n".to_owned())
             }
-            "/readyz" if self.telemetry.is_certificate_awaited() => {
+            "/readyz" if self.telemetry.is_first_certificate_awaited() => {
                 (StatusCode::SERVICE_UNAVAILABLE, "text/plain", "no certificate yet\n".to_owned())
             }
             "/readyz" => (StatusCode::OK, "text/plain", "ready\n".to_owned()),

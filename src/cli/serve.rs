@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use manager::Watchdog;
+use process::Room;
 use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -62,13 +63,20 @@ pub fn run(_arguments: &Arguments, config_file: &Path) -> Result<(), Trouble> {
             config_file.display()
         )));
     };
-    let sockets = sockets(&listen, &config.edge)?;
+    // What no second process can have comes first: the public addresses can be shared, and from then on the system hands connections to this one.
     let admin = config.admin.as_ref().map(|admin| bind_admin(admin.listen.value)).transpose()?;
     let proofs = config.acme.as_ref().map(acme::bind).transpose().map_err(|error| unusable_acme(&error))?.flatten();
-    let room = connections_that_fit(&config.edge, &sockets, descriptors)?;
-    // A delivery may need a connection to its upstream, and HTTP/2 brings many over one.
-    let limits = limits.with_deliveries_at_most(room);
-    let lowered = lower_connections(&mut config.edge, room);
+    let sockets = sockets(&listen, &config.edge)?;
+    let room = Room::of(descriptors, server::workers(&config.edge), sockets.descriptors());
+    let lowered = lower_connections(&mut config.edge, room.clients_max());
+    let deliveries_max = NonZeroU32::new(room.beside(config.edge.connections_max));
+    let Some(deliveries_max) = deliveries_max.filter(|_| config.edge.connections_max > 0) else {
+        return Err(Trouble::Other(format!(
+            "the process may have {descriptors} open files, which leaves none for connections\n\
+             hint: raise the limit (LimitNOFILE= in a unit, ulimit -n in a shell)"
+        )));
+    };
+    let limits = limits.with_deliveries_at_most(deliveries_max);
     if let Some(user) = &listen.user {
         let files = sockets.files();
         identity::become_user(user, files)
@@ -161,21 +169,9 @@ struct Lowered {
     to: usize,
 }
 
-/// How many connections of clients so many descriptors are enough for, with one to an upstream for each, and files.
-fn connections_that_fit(edge: &EdgeConfig, sockets: &Sockets, descriptors: u64) -> Result<NonZeroU32, Trouble> {
-    let room = process::connections_that_fit(descriptors, server::workers(edge), sockets.descriptors());
-    NonZeroU32::new(u32::try_from(room).unwrap_or(u32::MAX)).ok_or_else(|| {
-        Trouble::Other(format!(
-            "the process may have {descriptors} open files, which leaves none for connections\n\
-             hint: raise the limit (LimitNOFILE= in a unit, ulimit -n in a shell)"
-        ))
-    })
-}
-
 /// Sees that clients do not connect more often than there is room.
-fn lower_connections(edge: &mut EdgeConfig, room: NonZeroU32) -> Option<Lowered> {
+fn lower_connections(edge: &mut EdgeConfig, to: usize) -> Option<Lowered> {
     let from = edge.connections_max;
-    let to = usize::try_from(room.get()).unwrap_or(usize::MAX);
     (from > to).then(|| {
         edge.connections_max = to;
         Lowered { from, to }

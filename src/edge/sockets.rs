@@ -85,8 +85,7 @@ impl Sockets {
             unix: Vec::new(),
             files: Vec::new(),
         };
-        sockets.https = sockets.bind_addresses(&places.https, Protocol::Https)?;
-        sockets.http = sockets.bind_addresses(&places.http, Protocol::Http)?;
+        // First, since they cannot be shared with another gateway that runs, as addresses can: who cannot have them takes none of its connections.
         for place in &places.unix {
             let fault = |source| BindFault::Path { path: place.path.clone(), source };
             let (file, bound) = unix::bind(place, workers).map_err(fault)?;
@@ -94,6 +93,8 @@ impl Sockets {
             sockets.files.push(file);
             sockets.share(bound.into_iter().map(Listening::Unix), Protocol::Http, Owner::Gateway);
         }
+        sockets.https = sockets.bind_addresses(&places.https, Protocol::Https)?;
+        sockets.http = sockets.bind_addresses(&places.http, Protocol::Http)?;
         Ok(sockets)
     }
 

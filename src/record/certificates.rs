@@ -42,8 +42,10 @@ impl CertificateState {
         self.lock().clone()
     }
 
-    pub(super) fn is_one_awaited(&self) -> bool {
-        self.lock().iter().any(|expiry| expiry.not_after.is_none())
+    /// Whether there is none at all yet, and one is still to be issued.
+    pub(super) fn is_first_awaited(&self) -> bool {
+        let expiries = self.lock();
+        !expiries.is_empty() && expiries.iter().all(|expiry| expiry.not_after.is_none())
     }
 
     /// When an authority issued one, and when it failed to; 0: never.

@@ -219,10 +219,10 @@ impl Telemetry {
         self.0.core.certificates.failed(now);
     }
 
-    /// Whether a certificate is still to be issued.
+    /// Whether the gateway has no certificate at all yet, and one is still to be issued.
     #[must_use]
-    pub fn is_certificate_awaited(&self) -> bool {
-        self.0.core.certificates.is_one_awaited()
+    pub fn is_first_certificate_awaited(&self) -> bool {
+        self.0.core.certificates.is_first_awaited()
     }
 
     /// All metrics, as text of the type [`Telemetry::METRICS_TYPE`]. The policy in force says which upstreams there are.

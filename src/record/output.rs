@@ -1,7 +1,7 @@
 //! Where a log's bytes go: a stream, or a file that rotates by size and count.
 //!
 //! Only writer threads come here. Every failure is returned to be counted and tried again; nothing is skipped, and a line
-//! that was begun is finished where it was begun.
+//! that was begun is finished where it was begun, unless that was removed.
 //!
 //! **Invariant:** a rotating log never takes more than `files_max` files of `file_bytes_max` bytes (a single line that is
 //! longer stands in a file of its own).
@@ -18,7 +18,7 @@ pub(super) enum Output {
 }
 
 impl Output {
-    /// Writes whole lines, from `done` on; `done` moves with every byte that is out.
+    /// Writes whole lines, from `done` on; `done` moves with every byte that is out, and back to a line's start where half of it went with a file that was removed.
     ///
     /// # Errors
     /// What the destination said. Calling again with the same arguments goes on behind the last byte written.
@@ -46,8 +46,6 @@ struct Open {
     bytes: u64,
     /// How many bytes it may have. A device or pipe has no end and must not be renamed.
     bytes_max: u64,
-    /// Up to where the line that was begun has to be finished in this file, counted in bytes still to come.
-    owed: usize,
 }
 
 impl RotatingFile {
@@ -62,23 +60,23 @@ impl RotatingFile {
     }
 
     fn append(&mut self, lines: &[u8], done: &mut usize) -> io::Result<()> {
-        self.forget_if_moved();
         while *done < lines.len() {
+            self.forget_if_moved(lines, done);
             let open = self.opened()?;
-            if open.owed == 0 {
-                let rest = &lines[*done..];
-                open.owed = whole_lines(rest, open.bytes_max.saturating_sub(open.bytes));
-                if open.owed == 0 && open.bytes > 0 {
+            let (begin, rest) = (*done, &lines[*done..]);
+            let mut length = if begin > line_start(lines, begin) {
+                first_line(rest)
+            } else {
+                whole_lines(rest, open.bytes_max.saturating_sub(open.bytes))
+            };
+            if length == 0 {
+                if open.bytes > 0 {
                     self.rotate()?;
                     continue;
                 }
-                if open.owed == 0 {
-                    open.owed = first_line(rest);
-                }
+                length = first_line(rest);
             }
-            let (begin, end) = (*done, (*done + open.owed).min(lines.len()));
-            let result = write_from(&mut open.file, &lines[..end], done);
-            open.owed = end - *done;
+            let result = write_from(&mut open.file, &lines[..begin + length], done);
             open.bytes += u64::try_from(*done - begin).unwrap_or(0);
             result?;
         }
@@ -93,15 +91,19 @@ impl RotatingFile {
     }
 
     /// Somebody may have moved or removed the file; then a new one is made at its place. A line that was begun is
-    /// finished first.
-    fn forget_if_moved(&mut self) {
+    /// finished first where the file still has a name. Where it has none nobody can read it, and on a full disk its space comes back only when it is closed:
+    /// the line begins anew in the new one.
+    fn forget_if_moved(&mut self, lines: &[u8], done: &mut usize) {
         let Some(open) = &self.open else { return };
-        if open.owed > 0 {
+        let identity = |data: &fs::Metadata| (data.dev(), data.ino());
+        let ours = open.file.metadata().ok();
+        let found = fs::metadata(&self.path).ok();
+        if ours.is_some() && ours.as_ref().map(identity) == found.as_ref().map(identity) {
             return;
         }
-        let identity = |data: &fs::Metadata| (data.dev(), data.ino());
-        let ours = open.file.metadata().as_ref().map(identity).ok();
-        if ours.is_none() || ours != fs::metadata(&self.path).as_ref().map(identity).ok() {
+        let start = line_start(lines, *done);
+        if *done == start || ours.is_none_or(|ours| ours.nlink() == 0) {
+            *done = start;
             self.open = None;
         }
     }
@@ -145,7 +147,7 @@ fn open(path: &Path, file_bytes_max: u64) -> io::Result<Open> {
         file.write_all(b"\n")?;
         bytes += 1;
     }
-    Ok(Open { file, bytes, bytes_max, owed: 0 })
+    Ok(Open { file, bytes, bytes_max })
 }
 
 fn ends_a_line(file: &mut File) -> io::Result<bool> {
@@ -153,6 +155,11 @@ fn ends_a_line(file: &mut File) -> io::Result<bool> {
     file.seek(SeekFrom::End(-1))?;
     file.read_exact(&mut last)?;
     Ok(last == *b"\n")
+}
+
+/// Where the line begins that `position` is in.
+fn line_start(lines: &[u8], position: usize) -> usize {
+    memchr::memrchr(b'\n', &lines[..position]).map_or(0, |end| end + 1)
 }
 
 /// How many bytes of whole lines fit into `room`.
@@ -259,6 +266,36 @@ mod tests {
         fs::rename(&path, directory.path().join("elsewhere")).unwrap();
         append(&mut file, "bbb\n");
         assert_eq!(contents(&path), ["bbb\n"]);
+    }
+
+    #[test]
+    fn a_line_that_was_begun_ends_where_it_began_unless_that_was_removed() {
+        let lines = b"aaa\nbbb\nccc\n";
+        // Up to where it was written; then what stands in the file that was moved away, and in the one at its place.
+        for (done, moved, anew) in [
+            (4, "aaa\n", "bbb\nccc\n"),
+            (5, "aaa\nbbb\n", "ccc\n"),
+            (7, "aaa\nbbb\n", "ccc\n"),
+            (8, "aaa\nbbb\n", "ccc\n"),
+        ] {
+            for stays in [true, false] {
+                let directory = tempfile::tempdir().unwrap();
+                let (path, elsewhere) = (directory.path().join("rejected.jsonl"), directory.path().join("elsewhere"));
+                let mut file = RotatingFile::open(&path, 100, 2).unwrap();
+                fs::write(&path, &lines[..done]).unwrap();
+                if stays {
+                    fs::rename(&path, &elsewhere).unwrap();
+                } else {
+                    fs::remove_file(&path).unwrap();
+                }
+                file.append(lines, &mut { done }).unwrap();
+                let begun = String::from_utf8(lines[line_start(lines, done)..].to_vec()).unwrap();
+                assert_eq!(contents(&path), [if stays { anew.to_owned() } else { begun }], "{done}, {stays}");
+                if stays {
+                    assert_eq!(fs::read_to_string(&elsewhere).unwrap(), moved, "{done}");
+                }
+            }
+        }
     }
 
     #[test]

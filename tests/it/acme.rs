@@ -5,14 +5,14 @@
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use std::{fs, io, thread};
 
-use hookward::acme::{self, ATTEMPT_SECONDS_MIN, Acme, RATE_LIMITED_SECONDS_MIN};
+use hookward::acme::{self, ATTEMPT_SECONDS_MIN, Acme, PAUSE_SECONDS_MAX, RATE_LIMITED_SECONDS_MIN};
 use hookward::admin::{self, Admin};
 use hookward::clock::Clock;
 use hookward::policy::diagnostic::{Diagnostics, Files, Styles};
@@ -83,8 +83,25 @@ impl Issued {
     }
 
     fn advance_to_due(&self) {
-        let left = self.acme.due() - self.gateway.shared().clock.unix_seconds();
+        let left = self.acme.due() - self.now();
         self.advance(Duration::from_secs(u64::try_from(left).unwrap()));
+    }
+
+    fn now(&self) -> i64 {
+        self.gateway.shared().clock.unix_seconds()
+    }
+
+    /// From now on its certificate is for these names.
+    fn want(&mut self, domains: &[&str]) {
+        let mut config = config(&self.authority, "tls-alpn-01", self.state.path());
+        config.domains = domains.iter().map(|&domain| domain.to_owned()).collect();
+        self.acme = open_with(&self.gateway, config);
+    }
+
+    /// Where something is kept.
+    fn kept(&self, name: &str) -> PathBuf {
+        let mut folders = fs::read_dir(self.state.path().join("acme")).unwrap();
+        folders.next().unwrap().unwrap().path().join(name)
     }
 
     /// The certificate that a sender gets who trusts the authority alone.
@@ -111,7 +128,10 @@ impl Issued {
 }
 
 fn open(gateway: &Running, authority: &Authority, kind: &str, state: &Path) -> Acme {
-    let config = config(authority, kind, state);
+    open_with(gateway, config(authority, kind, state))
+}
+
+fn open_with(gateway: &Running, config: AcmeConfig) -> Acme {
     let store = Arc::clone(gateway.server().certificates().unwrap());
     let clock = gateway.shared().clock.clone();
     let listener = acme::bind(&config).unwrap();
@@ -188,12 +208,12 @@ fn a_certificate_is_issued_at_the_first_start_and_nothing_is_served_before() {
     for kind in ["tls-alpn-01", "http-01"] {
         let mut issued = Issued::start(kind);
         assert!(issued.certificate(HOOKS).is_err(), "{kind}: there is none yet");
-        assert_eq!(readiness(&issued), (503, "no certificate yet\n".to_owned()), "{kind}");
+        assert_eq!(readiness(&issued.gateway), (503, "no certificate yet\n".to_owned()), "{kind}");
         issued.step();
         let one = issued.certificate(HOOKS).unwrap_or_else(|error| panic!("{kind}: {error}: {}", issued.log()));
         assert_eq!(issued.certificate(OTHER).unwrap(), one, "{kind}");
         assert!(issued.certificate("third.example.com").is_err(), "{kind}");
-        assert_eq!(readiness(&issued), (200, "ready\n".to_owned()), "{kind}");
+        assert_eq!(readiness(&issued.gateway), (200, "ready\n".to_owned()), "{kind}");
         assert_eq!(issued.authority.counts(), (1, 1), "{kind}");
 
         let now = issued.gateway.shared().clock.unix_seconds();
@@ -209,11 +229,11 @@ fn a_certificate_is_issued_at_the_first_start_and_nothing_is_served_before() {
     }
 }
 
-fn readiness(issued: &Issued) -> (u16, String) {
+fn readiness(gateway: &Running) -> (u16, String) {
     let socket = admin::bind(([127, 0, 0, 1], 0).into()).unwrap();
     let address = socket.local_addr().unwrap();
-    let telemetry = issued.gateway.server().telemetry().clone();
-    let private = Admin { shared: Arc::clone(issued.gateway.shared()), telemetry };
+    let telemetry = gateway.server().telemetry().clone();
+    let private = Admin { shared: Arc::clone(gateway.shared()), telemetry };
     thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(private.serve(socket))
@@ -374,18 +394,129 @@ fn an_answer_longer_than_any_authority_gives_is_not_read() {
 }
 
 #[test]
-fn attempts_are_counted_over_restarts() {
+fn pauses_and_failures_outlive_a_restart() {
+    let least = [ATTEMPT_SECONDS_MIN, 2 * ATTEMPT_SECONDS_MIN];
+    for (mood, least) in [(Mood::RateLimited, [RATE_LIMITED_SECONDS_MIN; 2]), (Mood::Late, least)] {
+        let mut issued = Issued::start("tls-alpn-01");
+        issued.authority.set(mood);
+        issued.step();
+        let due = issued.acme.due();
+        assert!(due >= issued.now() + least[0], "{mood:?}");
+        let mut again = issued.restarted("tls-alpn-01");
+        assert_eq!(again.acme.due(), due, "{mood:?}");
+        let asked = again.authority.counts().1;
+        again.advance(Duration::from_secs(u64::try_from(due - again.now() - 1).unwrap()));
+        again.step();
+        assert_eq!(again.authority.counts().1, asked, "{mood:?}: a second before it is due");
+        again.advance(Duration::from_secs(1));
+        again.step();
+        assert!(again.acme.due() >= again.now() + least[1], "{mood:?}: it is the second failure");
+
+        again.authority.set(Mood::Good);
+        again.advance_to_due();
+        again.step();
+        again.certificate(HOOKS).unwrap();
+        let note = fs::read_to_string(again.kept("attempt")).unwrap();
+        assert_eq!(note, format!("{} 0\n", again.now() + ATTEMPT_SECONDS_MIN), "{mood:?}");
+    }
+}
+
+#[test]
+fn a_note_is_believed_as_far_ahead_as_a_pause_can_be_and_one_that_makes_no_sense_costs_a_short_pause() {
+    const LONGEST: i64 = PAUSE_SECONDS_MAX / 4 * 5;
     let mut issued = Issued::start("tls-alpn-01");
+    fs::write(issued.kept("attempt"), "soon").unwrap();
+    issued.want(&[HOOKS]);
+    assert_eq!(issued.acme.due(), NOW + ATTEMPT_SECONDS_MIN);
+    issued.says("the note of the last attempt cannot be read");
+    for (ahead, wait) in [(0, 0), (1, 1), (LONGEST - 1, LONGEST - 1), (LONGEST, LONGEST), (LONGEST + 1, 0)] {
+        fs::write(issued.kept("attempt"), format!("{} 1\n", NOW + ahead)).unwrap();
+        issued.want(&[HOOKS]);
+        assert_eq!(issued.acme.due(), NOW + wait, "{ahead}");
+    }
+}
+
+#[test]
+fn a_certificate_that_lacks_a_new_name_serves_the_others_until_one_with_all_of_them_is_issued() {
+    let mut issued = Issued::start("tls-alpn-01");
+    issued.want(&[HOOKS]);
+    issued.step();
+    let first = issued.certificate(HOOKS).unwrap();
+    let mut again = issued.restarted("tls-alpn-01");
+    assert_eq!(again.certificate(HOOKS).unwrap(), first);
+    assert!(again.certificate(OTHER).is_err());
+    assert_eq!(readiness(&again.gateway).0, 200);
+    again.says("the certificate that was kept is not for all of the domains");
+    assert_eq!(again.acme.due(), NOW + ATTEMPT_SECONDS_MIN, "as soon as it may be");
+    again.advance_to_due();
+    again.step();
+    assert_eq!(again.certificate(HOOKS).unwrap(), again.certificate(OTHER).unwrap());
+    assert_eq!(again.acme.due(), again.now() + i64::try_from((60 * DAY).as_secs()).unwrap());
+
+    // One that has none of the names is not put in force.
+    let mut strange = Issued::start("tls-alpn-01");
+    strange.want(&["third.example.com"]);
+    fs::copy(again.kept("certificate.pem"), strange.kept("certificate.pem")).unwrap();
+    strange.want(&["third.example.com"]);
+    assert_eq!(readiness(&strange.gateway).0, 503);
+    assert_eq!(strange.acme.due(), NOW);
+}
+
+#[test]
+fn a_clock_that_was_far_ahead_and_is_set_back_delays_no_renewal() {
+    let mut issued = Issued::start("tls-alpn-01");
+    issued.step();
+    let (first, due) = (issued.certificate(HOOKS).unwrap(), issued.acme.due());
+    let clock = issued.gateway.shared().clock.clone();
+    clock.set_wall(NOW + i64::try_from((400 * DAY).as_secs()).unwrap());
+    // To the authority, whose clock is right, nothing of it is known.
     issued.authority.set(Mood::RateLimited);
     issued.step();
-    let mut again = issued.restarted("tls-alpn-01");
-    again.authority.set(Mood::Good);
-    again.advance(Duration::from_secs(u64::try_from(ATTEMPT_SECONDS_MIN).unwrap() - 1));
-    again.step();
-    assert_eq!(again.authority.counts().1, 0, "a quarter of an hour is not over");
-    again.advance(Duration::from_secs(1));
-    again.step();
-    again.certificate(HOOKS).unwrap();
+    assert_eq!(issued.metric("hookward_acme_failures_total"), 1);
+    clock.set_wall(NOW + 60);
+    issued.authority.set(Mood::Good);
+    issued.step();
+    assert_eq!(issued.acme.due(), due);
+    issued.advance_to_due();
+    issued.step();
+    assert_ne!(issued.certificate(HOOKS).unwrap(), first);
+}
+
+#[test]
+fn a_certificate_that_cannot_be_kept_is_in_force_all_the_same_and_is_kept_later() {
+    let mut issued = Issued::start("tls-alpn-01");
+    fs::create_dir(issued.kept("certificate.pem")).unwrap();
+    issued.step();
+    let first = issued.certificate(HOOKS).unwrap();
+    issued.says("is in force and cannot be kept");
+    issued.advance(Duration::from_secs(60));
+    issued.step();
+    assert_eq!(issued.metric("hookward_acme_failures_total"), 0);
+    fs::remove_dir(issued.kept("certificate.pem")).unwrap();
+    issued.advance(Duration::from_secs(60));
+    issued.step();
+    issued.says("the certificate is kept");
+    let again = issued.restarted("tls-alpn-01");
+    assert_eq!((again.certificate(HOOKS).unwrap(), again.authority.counts()), (first, (1, 1)));
+}
+
+#[test]
+fn an_account_that_cannot_be_read_is_not_replaced() {
+    let mut issued = Issued::start("tls-alpn-01");
+    issued.step();
+    let account = fs::read(issued.kept("account.json")).unwrap();
+    fs::write(issued.kept("account.json"), &account[..20]).unwrap();
+    issued.advance_to_due();
+    issued.step();
+    issued.says("cannot read the account");
+    assert_eq!(
+        (issued.authority.counts(), fs::read(issued.kept("account.json")).unwrap()),
+        ((1, 1), account[..20].to_vec())
+    );
+    fs::write(issued.kept("account.json"), account).unwrap();
+    issued.advance_to_due();
+    issued.step();
+    assert_eq!(issued.authority.counts(), (1, 2));
 }
 
 #[test]
@@ -407,6 +538,7 @@ fn the_protocol_of_proofs_is_spoken_only_while_one_is_pending_and_a_file_keeps_i
     let authority = Authority::start(gateway.shared().clock.clone(), &["tls-alpn-01"], 90 * DAY);
     authority.look_at(gateway.address());
     let mut acme = open(&gateway, &authority, "tls-alpn-01", state.path());
+    assert_eq!(readiness(&gateway).0, 200, "one can be served");
     step(&mut acme);
     let config = client(&authority, &gateway.shared().clock);
     let first = certificate(gateway.address(), &config, HOOKS).unwrap();

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -60,6 +61,40 @@ fn a_second_process_at_the_address_takes_over_from_one_that_drains() {
             go_on(sent, 5);
         }
     });
+}
+
+/// Public addresses are bound last: who cannot have the others takes no connection from the gateway that runs. Here nothing can be bound, and what is
+/// told is what was tried first.
+#[test]
+fn what_no_two_processes_can_have_is_bound_before_the_addresses_that_they_share() {
+    let folder = tempfile::tempdir().unwrap();
+    let app = App::start();
+    let taken: Vec<_> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    let [public, private, proofs] = [0, 1, 2].map(|at: usize| taken[at].local_addr().unwrap());
+    let path = folder.path().join("gateway.sock");
+    let _socket = UnixListener::bind(&path).unwrap();
+    let acme = format!(
+        "[acme]\ndomains = ['a.example']\naccept_terms = true\nstate = 'acme'\nchallenge = 'http-01'\nhttp = '{proofs}'\n"
+    );
+    let unix = format!("unix = ['{}']\n", path.display());
+    for (lists, config, told) in [
+        ("", format!("[admin]\nlisten = '{private}'\n"), private.to_string()),
+        ("", acme, proofs.to_string()),
+        (&*unix, String::new(), path.display().to_string()),
+        ("", String::new(), public.to_string()),
+    ] {
+        let errors = folder.path().join("errors");
+        let serve = Serve {
+            listen: format!("https = ['{public}']\n{lists}"),
+            config,
+            shell: Some(("true", "2>errors")),
+            ..Serve::new(folder.path(), &unlimited(&app))
+        };
+        let started = thread::scope(|scope| scope.spawn(|| serve.start()).join());
+        assert!(started.is_err(), "{told}");
+        let errors = std::io::read_to_string(File::open(errors).unwrap()).unwrap();
+        assert!(errors.contains(&format!("cannot listen on {told}")), "{told}: {errors}");
+    }
 }
 
 /// A gateway that is handed this socket under this name.

@@ -147,6 +147,35 @@ fn a_full_disk_loses_no_record_and_holds_up_no_delivery() {
     }
 }
 
+/// Who makes room by removing the log gets the room, and the line that was begun in it stands in the next one whole.
+#[test]
+fn a_log_that_is_removed_from_a_full_disk_is_let_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let served = Serve::new(folder.path(), &github(&App::start(), "")).start();
+    let path = folder.path().join("rejected.jsonl");
+    served.limit(Resource::Fsize, Some(500), None);
+    let mut connection = served.connect();
+    let refused: Vec<_> =
+        (0..5).map(|_| connection.send(&push().without("x-hub-signature-256")).delivery().unwrap()).collect();
+    served.line("log cannot be written");
+    let before = fs::read_to_string(&path).unwrap();
+    assert!(!before.ends_with('\n'), "a line is begun");
+    fs::remove_file(&path).unwrap();
+    eventually("a new one", || path.exists().then_some(()));
+    let descriptors = fs::read_dir(format!("/proc/{}/fd", served.child.id())).unwrap();
+    let links = descriptors.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+    assert_eq!(links.filter(|link| link.to_string_lossy().contains("(deleted)")).count(), 0);
+    served.limit(Resource::Fsize, None, None);
+    served.line("log is written again");
+    assert_eq!(metric(&mut served.private(), "hookward_log_dropped_total{log=\"rejects\"}"), 0);
+    let (whole, _torn) = before.rsplit_once('\n').unwrap_or_default();
+    let log = format!("{whole}\n{}", fs::read_to_string(&path).unwrap());
+    for delivery in refused {
+        let lines: Vec<_> = log.lines().filter(|line| line.contains(&delivery)).collect();
+        assert!(lines.len() == 1 && serde_json::from_str::<serde_json::Value>(lines[0]).is_ok(), "{lines:?}");
+    }
+}
+
 #[test]
 fn a_reader_that_went_to_sleep_costs_lines_and_no_delivery() {
     let folder = tempfile::tempdir().unwrap();

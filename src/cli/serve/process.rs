@@ -58,13 +58,31 @@ pub(super) fn raise_descriptors() -> u64 {
 /// Connections to upstreams that descriptors are kept for, where there are many: most connections of clients wait for a delivery.
 const OF_UPSTREAMS_MAX: u64 = 4_096;
 
-/// How many connections of clients fit beside everything else and those to upstreams, which must not fail for want of a descriptor because clients have them all: these
-/// have half of what there is, and [`OF_UPSTREAMS_MAX`] at most. `limit` is in descriptors, `sockets` how many listen.
-pub(super) fn connections_that_fit(limit: u64, workers: usize, sockets: usize) -> usize {
-    let all = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
-    let reserved = OF_THE_PROCESS.saturating_add(OF_A_WORKER.saturating_mul(all(workers))).saturating_add(all(sockets));
-    let left = limit.saturating_sub(reserved);
-    usize::try_from((left / 2).max(left.saturating_sub(OF_UPSTREAMS_MAX))).unwrap_or(usize::MAX)
+/// The descriptors that are left for connections.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Room(u64);
+
+impl Room {
+    /// What of `limit` nothing else needs; `sockets` is how many listen.
+    pub(super) fn of(limit: u64, workers: usize, sockets: usize) -> Self {
+        let reserved = OF_THE_PROCESS.saturating_add(OF_A_WORKER.saturating_mul(wide(workers)));
+        Self(limit.saturating_sub(reserved.saturating_add(wide(sockets))))
+    }
+
+    /// How many connections of clients fit beside those to upstreams, which must not fail for want of a descriptor because clients have them all: these have half
+    /// of what there is, and [`OF_UPSTREAMS_MAX`] at most.
+    pub(super) fn clients_max(self) -> usize {
+        usize::try_from((self.0 / 2).max(self.0.saturating_sub(OF_UPSTREAMS_MAX))).unwrap_or(usize::MAX)
+    }
+
+    /// How many connections to upstreams fit beside so many of clients: one of HTTP/2 brings many deliveries.
+    pub(super) fn beside(self, clients: usize) -> u32 {
+        u32::try_from(self.0.saturating_sub(wide(clients))).unwrap_or(u32::MAX)
+    }
+}
+
+fn wide(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -73,6 +91,7 @@ mod tests {
 
     #[test]
     fn half_of_what_is_left_of_the_descriptors_is_for_clients_and_all_but_what_upstreams_need_where_there_are_many() {
+        assert_eq!(Room::of(1_000, 2, 4).beside(100), 760);
         // 128 + 2 × 4 + 4 are reserved.
         for (limit, fits) in [
             (0, 0),
@@ -86,8 +105,10 @@ mod tests {
             (20_000, 15_764),
             (u64::MAX, usize::MAX),
         ] {
-            let found = connections_that_fit(limit, 2, 4);
+            let room = Room::of(limit, 2, 4);
+            let found = room.clients_max();
             assert!(found == fits || limit == u64::MAX && found > 1 << 40, "{limit}: {found}");
+            assert!(room.beside(found) >= u32::try_from(found.min(4_096)).unwrap(), "{limit}");
         }
     }
 }
