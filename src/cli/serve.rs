@@ -22,6 +22,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::setup::{Setup, Trouble, certificate_files};
 use crate::acme::{self, Acme};
 use crate::admin::{self, Admin};
+use crate::admit::Limits;
 use crate::admit::networks::Networks;
 use crate::clock::Clock;
 use crate::edge::sockets::{BindFault, Places, Sockets};
@@ -67,16 +68,7 @@ pub fn run(_arguments: &Arguments, config_file: &Path) -> Result<(), Trouble> {
     let admin = config.admin.as_ref().map(|admin| bind_admin(admin.listen.value)).transpose()?;
     let proofs = config.acme.as_ref().map(acme::bind).transpose().map_err(|error| unusable_acme(&error))?.flatten();
     let sockets = sockets(&listen, &config.edge)?;
-    let room = Room::of(descriptors, server::workers(&config.edge), sockets.descriptors());
-    let lowered = lower_connections(&mut config.edge, room.clients_max());
-    let deliveries_max = NonZeroU32::new(room.beside(config.edge.connections_max));
-    let Some(deliveries_max) = deliveries_max.filter(|_| config.edge.connections_max > 0) else {
-        return Err(Trouble::Other(format!(
-            "the process may have {descriptors} open files, which leaves none for connections\n\
-             hint: raise the limit (LimitNOFILE= in a unit, ulimit -n in a shell)"
-        )));
-    };
-    let limits = limits.with_deliveries_at_most(deliveries_max);
+    let (limits, lowered) = fit(limits, &mut config.edge, &sockets, descriptors)?;
     if let Some(user) = &listen.user {
         let files = sockets.files();
         identity::become_user(user, files)
@@ -169,13 +161,23 @@ struct Lowered {
     to: usize,
 }
 
-/// Sees that clients do not connect more often than there is room.
-fn lower_connections(edge: &mut EdgeConfig, to: usize) -> Option<Lowered> {
-    let from = edge.connections_max;
-    (from > to).then(|| {
-        edge.connections_max = to;
-        Lowered { from, to }
-    })
+/// Sees that neither clients nor deliveries can need more descriptors than there are.
+fn fit(
+    limits: Limits,
+    edge: &mut EdgeConfig,
+    sockets: &Sockets,
+    descriptors: u64,
+) -> Result<(Limits, Option<Lowered>), Trouble> {
+    let room = Room::of(descriptors, server::workers(edge), sockets.descriptors());
+    let (from, to) = (edge.connections_max, edge.connections_max.min(room.clients_max()));
+    let deliveries_max = NonZeroU32::new(room.beside(to)).filter(|_| to > 0).ok_or_else(|| {
+        Trouble::Other(format!(
+            "the process may have {descriptors} open files, which leaves none for connections\n\
+             hint: raise the limit (LimitNOFILE= in a unit, ulimit -n in a shell)"
+        ))
+    })?;
+    edge.connections_max = to;
+    Ok((limits.with_deliveries_at_most(deliveries_max), (to < from).then_some(Lowered { from, to })))
 }
 
 fn tell_listening(telemetry: &Telemetry, sockets: &Sockets, admin: Option<&TcpListener>) {
