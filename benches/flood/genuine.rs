@@ -78,7 +78,7 @@ impl Sending {
     }
 }
 
-type Stream = StreamOwned<ClientConnection, TcpStream>;
+pub type Stream = StreamOwned<ClientConnection, TcpStream>;
 
 struct Sender {
     gateway: SocketAddr,
@@ -91,7 +91,7 @@ struct Sender {
 impl Sender {
     fn send(&self, mut schedule: Schedule, begins: Instant, ends: Instant) -> Tally {
         let mut tally = Tally::default();
-        let mut stream = if self.keeps { self.connect().ok() } else { None };
+        let mut stream = if self.keeps { connect(self.from, self.gateway, &self.tls).ok() } else { None };
         let mut due = begins + schedule.gap();
         for request in self.requests.iter().cycle() {
             if due >= ends {
@@ -115,43 +115,50 @@ impl Sender {
         tally
     }
 
-    fn connect(&self) -> io::Result<Stream> {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-        socket.bind(&SocketAddr::from((self.from, 0)).into())?;
-        socket.connect_timeout(&self.gateway.into(), PATIENCE)?;
-        socket.set_tcp_nodelay(true)?;
-        socket.set_read_timeout(Some(PATIENCE))?;
-        socket.set_write_timeout(Some(PATIENCE))?;
-        let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
-        let mut session = ClientConnection::new(Arc::clone(&self.tls), name).map_err(io::Error::other)?;
-        let mut socket = TcpStream::from(socket);
-        while session.is_handshaking() {
-            session.complete_io(&mut socket)?;
-        }
-        Ok(StreamOwned::new(session, socket))
-    }
-
     fn exchange(&self, kept: &mut Option<Stream>, request: &[u8]) -> io::Result<Answer> {
         let mut stream = match kept.take() {
             Some(stream) => stream,
-            None => self.connect()?,
+            None => connect(self.from, self.gateway, &self.tls)?,
         };
-        stream.write_all(request)?;
-        stream.flush()?;
-        let mut room = [0; 4096];
-        let mut filled = 0;
-        loop {
-            let length = stream.read(&mut room[filled..])?;
-            if length == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            filled += length;
-            if let Some(answer) = read(&room[..filled]) {
-                if self.keeps && !answer.close {
-                    *kept = Some(stream);
-                }
-                return Ok(answer);
-            }
+        let answer = exchange(&mut stream, request)?;
+        if self.keeps && !answer.close {
+            *kept = Some(stream);
+        }
+        Ok(answer)
+    }
+}
+
+/// A connection of this address that shook hands.
+pub fn connect(from: Ipv4Addr, gateway: SocketAddr, tls: &Arc<ClientConfig>) -> io::Result<Stream> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.bind(&SocketAddr::from((from, 0)).into())?;
+    socket.connect_timeout(&gateway.into(), PATIENCE)?;
+    socket.set_tcp_nodelay(true)?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.set_write_timeout(Some(PATIENCE))?;
+    let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
+    let mut session = ClientConnection::new(Arc::clone(tls), name).map_err(io::Error::other)?;
+    let mut socket = TcpStream::from(socket);
+    while session.is_handshaking() {
+        session.complete_io(&mut socket)?;
+    }
+    Ok(StreamOwned::new(session, socket))
+}
+
+/// Sends a request and waits for its answer.
+pub fn exchange(stream: &mut Stream, request: &[u8]) -> io::Result<Answer> {
+    stream.write_all(request)?;
+    stream.flush()?;
+    let mut room = [0; 4096];
+    let mut filled = 0;
+    loop {
+        let length = stream.read(&mut room[filled..])?;
+        if length == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        filled += length;
+        if let Some(answer) = read(&room[..filled]) {
+            return Ok(answer);
         }
     }
 }

@@ -1,19 +1,15 @@
 //! Connections that say nothing, while deliveries run.
 
 use std::io::{self, Read as _};
-use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
+use std::net::TcpStream;
 use std::time::Duration;
-
-use rustls::ClientConnection;
-use rustls::pki_types::ServerName;
-use socket2::{Domain, Socket, Type};
 
 use crate::Fault;
 use crate::flood::address;
 use crate::gateway::{Bench, Gateway, PATIENT};
-use crate::genuine;
+use crate::genuine::{self, Stream};
 use crate::report::{self, Report};
+use crate::requests;
 use crate::tally::per;
 use crate::upstream;
 
@@ -38,11 +34,12 @@ pub fn measure(bench: &Bench<'_>, connections: usize, phase: Duration, report: &
         "on new connections, success",
         "p99 ms",
     ]);
+    let request = requests::signed(PATIENT)?.swap_remove(0);
     let mut resident = 0;
     for count in [0, connections] {
-        let held = (0..count).map(|number| silent(&gateway, number)).collect::<io::Result<Vec<_>>>()?;
+        let held = (0..count).map(|number| silent(&gateway, number, &request)).collect::<io::Result<Vec<_>>>()?;
         let mut genuine = genuine::start(&gateway, PATIENT, phase)?.finish()?;
-        let open = held.iter().filter(|(stream, _)| is_open(stream)).count();
+        let open = held.iter().filter(|stream| is_open(&stream.sock)).count();
         let used = gateway.usage()?.rss_bytes;
         let (kept, fresh) = (&mut genuine.kept, &mut genuine.fresh);
         report::row(&[
@@ -73,19 +70,15 @@ pub fn measure(bench: &Bench<'_>, connections: usize, phase: Duration, report: &
     Ok(())
 }
 
-/// A connection that shook hands and says no more.
-fn silent(gateway: &Gateway, number: usize) -> io::Result<(TcpStream, ClientConnection)> {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-    socket.bind(&SocketAddr::from((address(number / EACH), 0)).into())?;
-    socket.connect(&gateway.address.into())?;
-    let mut socket = TcpStream::from(socket);
-    let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
-    let mut session = ClientConnection::new(Arc::clone(&gateway.tls), name).map_err(io::Error::other)?;
-    while session.is_handshaking() {
-        session.complete_io(&mut socket)?;
+/// A connection that delivered once and says no more: one that never said anything is closed after `head_seconds`, as it should be.
+fn silent(gateway: &Gateway, number: usize, request: &[u8]) -> io::Result<Stream> {
+    let mut stream = genuine::connect(address(number / EACH), gateway.address, &gateway.tls)?;
+    let answer = genuine::exchange(&mut stream, request)?;
+    if answer.status != 200 {
+        return Err(io::Error::other(format!("a delivery before idling was answered {}", answer.status)));
     }
-    socket.set_nonblocking(true)?;
-    Ok((socket, session))
+    stream.sock.set_nonblocking(true)?;
+    Ok(stream)
 }
 
 /// Whether the other end has not closed; what it said so far (tickets) is not of interest.
