@@ -112,7 +112,7 @@ impl Names {
     }
 }
 
-/// Look-ups of upstreams' names by one worker: one at a time for a name, whoever waits for it, and its answer is kept for [`KEPT_FOR`].
+/// Look-ups of upstreams' names by one worker: one at a time for a name, whoever waits for it, and its answer is kept for `KEPT_FOR`.
 ///
 /// The system's resolver blocks a thread of its own, however slow it is, and cannot be stopped; so a look-up belongs to no delivery, and deliveries that stop
 /// waiting do not begin another. Clones share it.

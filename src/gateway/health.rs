@@ -1,6 +1,6 @@
 //! Asks upstreams whether they are well, where a policy wants that: once for the process, beside all deliveries.
 //!
-//! It goes by the policy in force, which it looks at each [`TICK`]; so it begins, changes and ends with reloads. What it finds opens and closes the same
+//! It goes by the policy in force, which it looks at each `TICK`; so it begins, changes and ends with reloads. What it finds opens and closes the same
 //! circuits that deliveries do. An upstream counts as well until it was asked.
 //!
 //! **Invariant:** nothing of a sender is in such a request, and nothing of its answer goes anywhere but for the status.

@@ -1,6 +1,6 @@
 //! A regular expression as a whole automaton, made when policies load: one step for each byte of a text, whatever pattern and text are chosen.
 //!
-//! [`expressions`](super::expressions) makes the patterns of a schema of it, the sanitizer those of `refuse_if`.
+//! `expressions` makes the patterns of a schema of it, the sanitizer those of `refuse_if`.
 
 use std::fmt;
 
