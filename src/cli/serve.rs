@@ -310,7 +310,7 @@ async fn control(
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
             () = watchdog.due() => {
-                watchdog.look(server.sweeps());
+                watchdog.look(server.looks());
                 continue;
             }
             _ = hangup.recv() => false,

@@ -42,7 +42,7 @@ pub enum Phase {
 }
 
 /// An idle connection keeps what it needs for requests for so long.
-const RESTLESS: Duration = Duration::from_millis(200);
+const RESTLESS: Duration = Duration::from_secs(1);
 
 impl Activity {
     /// The clockwork of a connection that was accepted just now.
@@ -233,10 +233,10 @@ fn unpack(state: u64) -> (Phase, Duration) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn settings() -> Settings {
+    pub(crate) fn settings() -> Settings {
         Settings {
             handshake: Duration::from_secs(5),
             head: Duration::from_secs(10),

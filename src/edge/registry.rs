@@ -1,8 +1,11 @@
-//! The connections of one worker, and the look over all of them that keeps their deadlines.
+//! The connections of one worker, and the look at each of them, four times a second, that keeps their deadlines.
+//!
+//! A look ends connections and sends others to rest, and deliveries wait meanwhile. So it is cut into parts that take less than a millisecond.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::task::AbortHandle;
 
@@ -11,71 +14,173 @@ use super::activity::Overdue;
 use super::connection::Connection;
 use crate::reason::Reason;
 
+/// Between two looks at the same connection.
+pub const PERIOD: Duration = Duration::from_millis(250);
+
+/// Connections are kept in so many shares of about the same size.
+const SHARES: u32 = 64;
+
+/// Where more connections than this stand in some shares, the next share is looked at later.
+const LOOK: usize = 256;
+
 /// The connections of one worker.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Registry {
-    entries: Mutex<HashMap<u64, (Arc<Connection>, AbortHandle)>>,
-    sweeps: AtomicU64,
+    entries: Mutex<Entries>,
+    looks: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Entries {
+    shares: [HashMap<u64, (Arc<Connection>, AbortHandle)>; SHARES as usize],
+    /// The share that is looked at next.
+    next: u32,
+}
+
+/// What a look at some connections found.
+#[derive(Debug)]
+pub struct Look {
+    /// Connections that were ended, where this has to be recorded.
+    pub refused: Vec<(Arc<Connection>, Reason)>,
+    /// When the next look is due.
+    pub pause: Duration,
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        let entries = Entries { shares: std::array::from_fn(|_| HashMap::new()), next: 0 };
+        Self { entries: Mutex::new(entries), looks: AtomicU64::new(0) }
+    }
 }
 
 impl Registry {
     /// Keeps an eye on a connection from now on.
     pub fn insert(&self, id: u64, connection: Arc<Connection>, task: AbortHandle) {
-        self.lock().insert(id, (connection, task));
+        self.lock().share(id).insert(id, (connection, task));
     }
 
     /// Forgets a connection that ended.
     pub fn remove(&self, id: u64) {
-        self.lock().remove(&id);
+        self.lock().share(id).remove(&id);
     }
 
-    /// Ends what is overdue and answers what has to be recorded. Looks at each connection once; called a few times a second.
+    /// Ends what is overdue among the connections whose turn it is: all of them, where they are few.
     ///
     /// An HTTP/1 client whose head is overdue gets its answer through the guard, which also records it.
-    pub fn sweep(&self, settings: &Settings) -> Vec<(Arc<Connection>, Reason)> {
-        let mut refused = Vec::new();
-        self.sweeps.fetch_add(1, Ordering::Relaxed);
-        self.lock().retain(|_, (connection, task)| {
-            let activity = &connection.activity;
-            if activity.age() >= settings.connection {
-                connection.retire();
-            }
-            if activity.should_rest() {
-                connection.call();
-            }
-            let Some(overdue) = activity.overdue(settings) else { return true };
-            match overdue {
-                Overdue::Refused(Reason::HeadTimeout) if !activity.is_http2() && connection.run_out_of_time() => {
-                    return true;
+    pub fn look(&self, settings: &Settings) -> Look {
+        self.looks.fetch_add(1, Ordering::Relaxed);
+        let mut entries = self.lock();
+        let (mut refused, mut seen, mut shares) = (Vec::new(), 0, 0);
+        while seen < LOOK && shares < SHARES {
+            let share = entries.next_share();
+            seen += share.len();
+            shares += 1;
+            share.retain(|_, (connection, task)| match attend(connection, settings) {
+                None => true,
+                Some(overdue) => {
+                    task.abort();
+                    if let Overdue::Refused(reason) = overdue {
+                        refused.push((Arc::clone(connection), reason));
+                    }
+                    false
                 }
-                Overdue::Refused(reason) => refused.push((Arc::clone(connection), reason)),
-                Overdue::Silent => {}
-            }
-            task.abort();
-            false
-        });
-        refused
+            });
+        }
+        Look { refused, pause: PERIOD * shares / SHARES }
     }
 
-    /// How often it was swept: a worker that gets on sweeps.
+    /// How often it was looked at them: a worker that gets on does.
     #[must_use]
-    pub fn sweeps(&self) -> u64 {
-        self.sweeps.load(Ordering::Relaxed)
+    pub fn looks(&self) -> u64 {
+        self.looks.load(Ordering::Relaxed)
     }
 
     /// Whether no connection has a delivery under way, or an answer that its client has still to take.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.lock().values().all(|(connection, _)| connection.activity.is_done())
+        self.lock().shares.iter().flat_map(HashMap::values).all(|(connection, _)| connection.activity.is_done())
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.lock().is_empty()
+        self.lock().shares.iter().all(HashMap::is_empty)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, (Arc<Connection>, AbortHandle)>> {
+    fn lock(&self) -> MutexGuard<'_, Entries> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entries {
+    fn share(&mut self, id: u64) -> &mut HashMap<u64, (Arc<Connection>, AbortHandle)> {
+        &mut self.shares[(id % u64::from(SHARES)) as usize]
+    }
+
+    fn next_share(&mut self) -> &mut HashMap<u64, (Arc<Connection>, AbortHandle)> {
+        let share = self.next;
+        self.next = (share + 1) % SHARES;
+        self.share(share.into())
+    }
+}
+
+/// Tells a connection what it is time for. Why it has to end now, if it has to.
+fn attend(connection: &Connection, settings: &Settings) -> Option<Overdue> {
+    let activity = &connection.activity;
+    if activity.age() >= settings.connection {
+        connection.retire();
+    }
+    if activity.should_rest() {
+        connection.call();
+    }
+    let overdue = activity.overdue(settings)?;
+    let answered =
+        overdue == Overdue::Refused(Reason::HeadTimeout) && !activity.is_http2() && connection.run_out_of_time();
+    (!answered).then_some(overdue)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::edge::activity::tests::settings;
+    use crate::forward::request::Protocol;
+    use crate::gateway::Peer;
+
+    /// A worker's connections that shake hands, and the clock that they live by.
+    fn registry(connections: u64) -> (Registry, Clock) {
+        let (registry, clock) = (Registry::default(), Clock::manual(0));
+        for id in 0..connections {
+            let peer = Peer::Network("192.0.2.1:443".parse().unwrap());
+            let connection = Arc::new(Connection::new(peer, Protocol::Https, clock.clone()));
+            registry.insert(id, connection, tokio::spawn(std::future::pending::<()>()).abort_handle());
+        }
+        (registry, clock)
+    }
+
+    #[tokio::test]
+    async fn a_few_connections_are_looked_at_together() {
+        let (registry, clock) = registry(LOOK as u64 / 2);
+        assert!(registry.look(&settings()).refused.is_empty());
+        clock.advance(settings().handshake);
+        let Look { refused, pause } = registry.look(&settings());
+        assert_eq!((refused.len(), pause), (LOOK / 2, PERIOD));
+        assert!(registry.is_empty());
+    }
+
+    #[tokio::test]
+    async fn many_are_looked_at_in_parts_and_each_of_them_once_a_period() {
+        let connections = 20 * LOOK;
+        let (registry, clock) = registry(connections as u64);
+        clock.advance(settings().handshake);
+        let (mut refused, mut passed) = (0, Duration::ZERO);
+        while passed < PERIOD {
+            let look = registry.look(&settings());
+            assert!((1..2 * LOOK).contains(&look.refused.len()), "{} at once", look.refused.len());
+            refused += look.refused.len();
+            passed += look.pause;
+        }
+        assert_eq!((refused, passed), (connections, PERIOD));
+        assert!(registry.is_empty());
     }
 }

@@ -22,7 +22,7 @@ use super::handshakes::{HandshakePlace, Handshakes};
 use super::http::{drained, serve_http1, serve_http2};
 use super::listen;
 use super::proxy::{self, Header};
-use super::registry::Registry;
+use super::registry::{self, Registry};
 use super::socket::Socket;
 use super::stream::{Acceptor, Listening, Owner, Stream};
 use super::tls::{self, CertificateStore};
@@ -33,9 +33,6 @@ use crate::forward::request::Protocol;
 use crate::gateway::{Gateway, Peer};
 use crate::reason::Reason;
 use crate::rejection::Rejection;
-
-/// Between two looks at all connections.
-const SWEEP: Duration = Duration::from_millis(250);
 
 /// After an accept that failed, so that a lack of descriptors does not burn the processor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
@@ -100,12 +97,10 @@ impl Worker {
         let mut draining = self.draining.clone();
         let mut began: Option<Instant> = None;
         let mut was_idle = false;
+        tokio::spawn(Arc::clone(&self).keep_deadlines());
         loop {
-            tokio::time::sleep(SWEEP).await;
+            tokio::time::sleep(registry::PERIOD).await;
             self.upstreams.prune(Instant::now());
-            for (connection, reason) in self.registry.sweep(&self.settings) {
-                self.record(connection.peer(), &Rejection::new(reason), None);
-            }
             if *draining.borrow_and_update() {
                 let now = Instant::now();
                 let began = *began.get_or_insert(now);
@@ -123,6 +118,19 @@ impl Worker {
                     return Ok(());
                 }
                 was_idle = idle;
+            }
+        }
+    }
+
+    /// Looks at one connection after the other and ends what is overdue. It never ends.
+    async fn keep_deadlines(self: Arc<Self>) {
+        let mut pause = registry::PERIOD;
+        loop {
+            tokio::time::sleep(pause).await;
+            let look = self.registry.look(&self.settings);
+            pause = look.pause;
+            for (connection, reason) in look.refused {
+                self.record(connection.peer(), &Rejection::new(reason), None);
             }
         }
     }

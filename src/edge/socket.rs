@@ -35,9 +35,17 @@ pub struct Socket {
     stream: Stream,
     connection: Arc<Connection>,
     turns: Arc<Turns>,
-    /// Its place in line, while it waits to be read.
-    ticket: Option<Ticket>,
+    turn: Turn,
     closing: Closing,
+}
+
+/// Whether it may be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// It did not ask, or waits at this place in line.
+    Wanted(Option<Ticket>),
+    /// It may, once.
+    Taken,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +60,18 @@ impl Socket {
     /// The socket of this connection, among those that take `turns`.
     #[must_use]
     pub const fn new(stream: Stream, connection: Arc<Connection>, turns: Arc<Turns>) -> Self {
-        Self { stream, connection, turns, ticket: None, closing: Closing::Open }
+        Self { stream, connection, turns, turn: Turn::Wanted(None), closing: Closing::Open }
+    }
+
+    /// Waits until it has something to say and may be read.
+    fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Turn::Wanted(ticket) = &mut self.turn {
+            // No turn is wasted on a socket that has nothing to say.
+            ready!(self.stream.poll_read_ready(context))?;
+            ready!(self.turns.poll(self.connection.standing(), ticket, context));
+            self.turn = Turn::Taken;
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Notes whether the client takes what is written.
@@ -67,18 +86,19 @@ impl Socket {
 }
 
 impl Readable for Socket {
+    /// As a read that takes nothing: getting ready for one costs time, too.
     fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream.poll_read_ready(context)
+        self.poll_turn(context)
     }
 }
 
 impl AsyncRead for Socket {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        // No turn is wasted on a socket that has nothing to say.
-        ready!(this.stream.poll_read_ready(context))?;
-        ready!(this.turns.poll(this.connection.standing(), &mut this.ticket, context));
-        Pin::new(&mut this.stream).poll_read(context, buffer)
+        ready!(this.poll_turn(context))?;
+        let read = ready!(Pin::new(&mut this.stream).poll_read(context, buffer));
+        this.turn = Turn::Wanted(None);
+        Poll::Ready(read)
     }
 }
 
