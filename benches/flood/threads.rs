@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 /// Lets the others of this core go first.
 pub fn yield_to_others() {
-    tell("renice", &["-n", "10", "-p"]);
+    tell("chrt", &["--idle", "--pid", "0"]);
 }
 
 /// Moves the calling thread to this core.

@@ -114,7 +114,7 @@ impl Registry {
 
 impl Entries {
     fn share(&mut self, id: u64) -> &mut HashMap<u64, (Arc<Connection>, AbortHandle)> {
-        &mut self.shares[(id % u64::from(SHARES)) as usize]
+        &mut self.shares[usize::try_from(id % u64::from(SHARES)).unwrap_or_default()]
     }
 
     fn next_share(&mut self) -> &mut HashMap<u64, (Arc<Connection>, AbortHandle)> {
