@@ -83,6 +83,13 @@ pub fn close(reply: &mut Reply) {
     reply.headers_mut().insert(CONNECTION, CLOSE);
 }
 
+/// The same answer with what `change` makes of its body.
+#[must_use]
+pub fn with_body(reply: Reply, change: impl FnOnce(Bytes) -> Bytes) -> Reply {
+    let (head, body) = parts(reply);
+    Response::from_parts(head, Full::new(change(body)))
+}
+
 /// Head and body of an answer, whose body is in memory.
 #[must_use]
 pub fn parts(reply: Reply) -> (http::response::Parts, Bytes) {

@@ -20,6 +20,8 @@ pub struct Activity {
     /// Since when the socket takes nothing, in milliseconds and one more; 0: it does.
     stalled: AtomicU64,
     deliveries: AtomicU32,
+    /// HTTP/2: answers that are made, and wait for the client to make room for them.
+    leaving: AtomicU32,
     served: AtomicU32,
     http2: AtomicBool,
     resting: AtomicBool,
@@ -39,6 +41,8 @@ pub enum Phase {
     Idle = 3,
     /// The client's end, after ours.
     Closing = 4,
+    /// HTTP/2: room for the answers that are made. None is in the making.
+    Leaving = 5,
 }
 
 /// An idle connection keeps what it needs for requests for so long.
@@ -56,6 +60,7 @@ impl Activity {
             state,
             stalled: AtomicU64::new(0),
             deliveries: AtomicU32::new(0),
+            leaving: AtomicU32::new(0),
             served: AtomicU32::new(0),
             http2: AtomicBool::new(false),
             resting: AtomicBool::new(false),
@@ -64,7 +69,7 @@ impl Activity {
 
     /// The handshake is done, and HTTP/1 is spoken; a request is expected, if it is not already.
     pub fn begins_http1(&self) {
-        if unpack(self.state.load(Ordering::Relaxed)).0 != Phase::Head {
+        if self.phase() != Phase::Head {
             self.turn(Phase::Head);
         }
     }
@@ -85,6 +90,18 @@ impl Activity {
     /// A request's answer is made.
     pub fn end(&self) {
         if self.deliveries.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.turn(if self.leaving() == 0 { Phase::Idle } else { Phase::Leaving });
+        }
+    }
+
+    /// An answer waits for room (HTTP/2).
+    pub fn leave(&self) {
+        self.leaving.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// It is gone.
+    pub fn left(&self) {
+        if self.leaving.fetch_sub(1, Ordering::Relaxed) == 1 && self.phase() == Phase::Leaving {
             self.turn(Phase::Idle);
         }
     }
@@ -106,6 +123,9 @@ impl Activity {
         if self.stalled.load(Ordering::Relaxed) != 0 {
             self.stalled.store(0, Ordering::Relaxed);
         }
+        if self.phase() == Phase::Leaving {
+            self.turn(Phase::Leaving);
+        }
     }
 
     /// How long the connection stands.
@@ -123,7 +143,7 @@ impl Activity {
     /// Whether the connection speaks HTTP/1.
     #[must_use]
     pub fn speaks_http1(&self) -> bool {
-        unpack(self.state.load(Ordering::Relaxed)).0 != Phase::Handshake && !self.is_http2()
+        self.phase() != Phase::Handshake && !self.is_http2()
     }
 
     /// How many deliveries are under way.
@@ -141,14 +161,13 @@ impl Activity {
     /// Whether no delivery is under way, and the socket took every answer so far.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.deliveries() == 0 && self.stalled.load(Ordering::Relaxed) == 0
+        self.deliveries() == 0 && self.leaving() == 0 && self.stalled.load(Ordering::Relaxed) == 0
     }
 
     /// Whether nothing is under way, in neither direction.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        let (phase, _) = unpack(self.state.load(Ordering::Relaxed));
-        phase == Phase::Idle && self.is_done()
+        self.phase() == Phase::Idle && self.is_done()
     }
 
     /// Whether the connection has been idle for a while and still holds what only requests need.
@@ -173,9 +192,17 @@ impl Activity {
 
     /// Bytes of a head arrived: on an idle HTTP/1 connection its time begins.
     pub fn bytes_arrived(&self) {
-        if unpack(self.state.load(Ordering::Relaxed)).0 == Phase::Idle {
+        if self.phase() == Phase::Idle {
             self.turn(Phase::Head);
         }
+    }
+
+    fn leaving(&self) -> u32 {
+        self.leaving.load(Ordering::Relaxed)
+    }
+
+    fn phase(&self) -> Phase {
+        unpack(self.state.load(Ordering::Relaxed)).0
     }
 
     fn turn(&self, phase: Phase) -> Duration {
@@ -199,7 +226,8 @@ impl Activity {
             Phase::Head if waited >= settings.head => Some(Overdue::Refused(Reason::HeadTimeout)),
             Phase::Idle if waited >= settings.idle || self.age() >= settings.connection => Some(Overdue::Silent),
             Phase::Closing if waited >= settings.linger => Some(Overdue::Silent),
-            Phase::Handshake | Phase::Head | Phase::Delivery | Phase::Idle | Phase::Closing => None,
+            Phase::Leaving if waited >= settings.write => Some(Overdue::Silent),
+            Phase::Handshake | Phase::Head | Phase::Delivery | Phase::Idle | Phase::Closing | Phase::Leaving => None,
         }
     }
 }
@@ -227,7 +255,8 @@ fn unpack(state: u64) -> (Phase, Duration) {
         1 => Phase::Head,
         2 => Phase::Delivery,
         3 => Phase::Idle,
-        _ => Phase::Closing,
+        4 => Phase::Closing,
+        _ => Phase::Leaving,
     };
     (phase, Duration::from_millis(state >> 3))
 }
@@ -273,11 +302,18 @@ pub(super) mod tests {
             activity.begin();
             activity.stall();
         };
-        let rows: [(&str, Step, u64, Overdue); 5] = [
+        let leaving: Step = |activity| {
+            activity.begins_http2();
+            activity.begin();
+            activity.leave();
+            activity.end();
+        };
+        let rows: [(&str, Step, u64, Overdue); 6] = [
             ("handshake", |_| {}, 5, Overdue::Refused(Reason::TlsFailed)),
             ("head", |activity| activity.begins_http1(), 10, Overdue::Refused(Reason::HeadTimeout)),
             ("idle", idle, 60, Overdue::Silent),
             ("an answer that nobody takes", stalled, 15, Overdue::Silent),
+            ("an answer that nobody makes room for", leaving, 15, Overdue::Silent),
             ("closing", |activity| activity.close(), 4, Overdue::Silent),
         ];
         for (name, step, seconds, overdue) in rows {
@@ -316,6 +352,33 @@ pub(super) mod tests {
         assert_eq!(activity.overdue(&settings()), Some(Overdue::Silent));
         activity.go_on();
         assert_eq!(activity.overdue(&settings()), None);
+    }
+
+    #[test]
+    fn answers_that_wait_for_room_have_time_as_long_as_some_of_them_go() {
+        let clock = Clock::manual(0);
+        let activity = Activity::new(clock.clone());
+        activity.begins_http2();
+        for _ in 0..2 {
+            activity.begin();
+            activity.leave();
+            activity.end();
+        }
+        let wait = |activity: &Activity| {
+            clock.advance(Duration::from_secs(14));
+            assert_eq!(activity.overdue(&settings()), None);
+        };
+        wait(&activity);
+        activity.go_on();
+        wait(&activity);
+        activity.left();
+        assert!(!activity.is_done() && !activity.is_idle());
+        activity.go_on();
+        wait(&activity);
+        activity.left();
+        assert!(activity.is_done() && activity.is_idle());
+        wait(&activity);
+        wait(&activity);
     }
 
     #[test]

@@ -205,6 +205,34 @@ impl Drop for Active {
     }
 }
 
+/// The body of an HTTP/2 answer. The connection is not done before the client has made room for all of it.
+struct Leaving {
+    body: Bytes,
+    connection: Arc<Connection>,
+}
+
+impl Leaving {
+    fn with(body: Bytes, connection: &Arc<Connection>) -> Bytes {
+        if body.is_empty() {
+            return body;
+        }
+        connection.activity.leave();
+        Bytes::from_owner(Self { body, connection: Arc::clone(connection) })
+    }
+}
+
+impl AsRef<[u8]> for Leaving {
+    fn as_ref(&self) -> &[u8] {
+        &self.body
+    }
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.connection.activity.left();
+    }
+}
+
 impl Future for Answering {
     type Output = Result<Reply, Infallible>;
 
@@ -220,6 +248,9 @@ impl Future for Answering {
         };
         let connection = &self.active.0;
         connection.answered();
+        if connection.activity.is_http2() {
+            reply = reply::with_body(reply, |body| Leaving::with(body, connection));
+        }
         if self.ending.closes(connection) {
             connection.closes();
             reply::close(&mut reply);

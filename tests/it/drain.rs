@@ -1,15 +1,18 @@
 //! The end: what is under way is finished, what comes is told to go elsewhere, and it does not take for ever.
 
 use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use hookward::admin::{self, Admin};
+use hookward::policy::gateway_config::EdgeConfig;
 
 use crate::gateway::github;
 use crate::support::app::Door;
+use crate::support::frames::{Fate, Frame, Frames, SETTINGS, WINDOW_UPDATE};
 use crate::support::h2::Http2;
-use crate::support::{App, Connection, Delivery, Hello, House, PATIENCE, Say, Speaks, eventually};
+use crate::support::{App, Connection, Delivery, Hello, House, PATIENCE, Running, Say, Speaks, eventually};
 
 fn waiting(door: &Door) -> App {
     let door = door.clone();
@@ -125,6 +128,46 @@ fn a_drain_waits_until_a_slow_client_has_taken_its_answer() {
         }
         stopped.join().unwrap();
     });
+}
+
+/// A client of HTTP/2 that has no room for answers (`SETTINGS_INITIAL_WINDOW_SIZE` is 0), and had its delivery answered.
+fn without_room(gateway: &Running) -> Frames {
+    let mut client = Frames::connect(gateway);
+    client.write(&[Frame::new(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0])]);
+    assert_eq!(client.send(1, &Delivery::github("push", "1")), Fate::Answered(200));
+    client
+}
+
+#[test]
+fn a_drain_waits_until_a_client_has_made_room_for_its_answer() {
+    let app = App::saying(|_| Say::status(200, &"x".repeat(1000)));
+    let mut gateway = House::with("github", &github(&app, "")).edge(|edge| edge.drain_time = PATIENCE).start();
+    let mut client = without_room(&gateway);
+    let server = gateway.take_server();
+    thread::scope(|scope| {
+        let (tell, stopped) = mpsc::channel();
+        scope.spawn(move || {
+            server.stop();
+            tell.send(())
+        });
+        eventually("the end of its grace", || gateway.shared().limits.is_closed().then_some(()));
+        let early = stopped.recv_timeout(Duration::from_secs(1));
+        assert_eq!(early, Err(RecvTimeoutError::Timeout), "it waits");
+        client.write(&[Frame::new(WINDOW_UPDATE, 0, 1, &1000_u32.to_be_bytes())]);
+        assert_eq!(client.body(1).map(|body| body.len()), Some(1000));
+        stopped.recv().unwrap();
+    });
+}
+
+#[test]
+fn a_client_that_makes_no_room_for_its_answer_is_let_go_in_time() {
+    let gateway = House::with("github", &github(&App::start(), "")).start();
+    let mut client = without_room(&gateway);
+    let write_time = EdgeConfig::default().write_time;
+    gateway.advance(write_time.saturating_sub(Duration::from_millis(1)));
+    assert_eq!(client.send(3, &Delivery::github("push", "3")), Fate::Answered(200), "and it counts from there");
+    gateway.advance(write_time);
+    assert_eq!(client.body(1), None);
 }
 
 #[test]

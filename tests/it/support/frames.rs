@@ -115,6 +115,20 @@ impl Frames {
         }
     }
 
+    /// The rest of an answer's body; `None` if the connection ends before it does.
+    pub(crate) fn body(&mut self, stream: u32) -> Option<Vec<u8>> {
+        let mut body = Vec::new();
+        loop {
+            let frame = self.read()?;
+            if (frame.kind, frame.stream) == (DATA, stream) {
+                body.extend(frame.payload);
+                if frame.flags & END_STREAM != 0 {
+                    return Some(body);
+                }
+            }
+        }
+    }
+
     fn read(&mut self) -> Option<Frame> {
         let head = self.connection.bytes(9)?;
         let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
