@@ -1,13 +1,17 @@
 //! Before there is a request: TLS, names, heads, deadlines, caps, and senders that go away.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::{Read as _, Write as _};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use hookward::edge::tls::Certificates;
 use rustls::ProtocolVersion;
 
 use crate::gateway::{github, stripe};
+use crate::staying_up::unlimited;
 use crate::support::app::Door;
 use crate::support::client::socket;
 use crate::support::h2::Http2;
@@ -83,6 +87,50 @@ fn new_handshakes_get_a_new_certificate_and_open_connections_go_on() {
     assert_ne!(before.certificate(), after.certificate());
     assert_eq!(after.send(&push()).status, 200);
     assert_eq!(before.send(&push()).status, 200);
+}
+
+#[test]
+fn a_certificate_that_changes_again_and_again_fails_no_handshake_and_no_delivery() {
+    let gateway = House::with("github", &unlimited(&App::start())).start();
+    let folder = tempfile::tempdir().unwrap();
+    let (files, roots) =
+        make_certificates(folder.path(), &[vec!["localhost".to_owned()], vec!["localhost".to_owned()]]);
+    let certificates = files.chunks(1).map(|files| Certificates::load(files).unwrap());
+    let [first, second] = certificates.collect::<Vec<_>>().try_into().unwrap();
+    let store = gateway.server().certificates().unwrap();
+    store.swap(&first);
+    let connect = || Hello { roots: roots.clone(), ..Hello::new(&gateway) }.connect().unwrap();
+    let (over, made) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let deliver = |connection: &mut Connection| assert_eq!(connection.send(&push()).status, 200);
+    let shown = thread::scope(|scope| {
+        let open = scope.spawn(|| {
+            let mut connection = connect();
+            while !over.load(Ordering::Relaxed) {
+                deliver(&mut connection);
+            }
+        });
+        let new = scope.spawn(|| {
+            let mut shown = HashSet::new();
+            while !over.load(Ordering::Relaxed) {
+                let mut connection = connect();
+                shown.insert(connection.certificate());
+                deliver(&mut connection);
+                made.fetch_add(1, Ordering::Relaxed);
+            }
+            shown
+        });
+        for certificates in [&second, &first].into_iter().cycle().take(100) {
+            store.swap(certificates);
+            let before = made.load(Ordering::Relaxed);
+            eventually("a new connection", || {
+                (made.load(Ordering::Relaxed) > before || open.is_finished() || new.is_finished()).then_some(())
+            });
+        }
+        over.store(true, Ordering::Relaxed);
+        open.join().unwrap();
+        new.join().unwrap()
+    });
+    assert_eq!(shown.len(), 2);
 }
 
 /// Which hosts a standing connection is for is asked of the certificates in force, as its next request would be on a new one.
