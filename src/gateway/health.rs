@@ -27,6 +27,9 @@ use checks::{Answer, Check, Checks, Ended};
 /// How often it looks whether a check is due, or the policy another.
 const TICK: Duration = Duration::from_millis(250);
 
+/// So many checks begin without a pause, each with a connection to be made: deliveries wait meanwhile.
+const AT_ONCE: usize = 16;
+
 /// The longest body of an answer, in bytes; it is read and thrown away.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
@@ -55,7 +58,7 @@ impl Health {
     pub async fn run(mut self) {
         while !self.shared.limits.is_draining() {
             self.follow();
-            self.begin();
+            self.begin().await;
             tokio::select! {
                 Some(ended) = self.checks.ended() => self.end(ended),
                 () = tokio::time::sleep(TICK) => self.upstreams.prune(Instant::now()),
@@ -74,9 +77,13 @@ impl Health {
         self.policy = Arc::downgrade(&policy);
     }
 
-    fn begin(&mut self) {
+    /// Begins what is due.
+    async fn begin(&mut self) {
+        let now = self.shared.clock.monotonic();
         let ask = |check: &Check| ask(self.upstreams.clone(), Arc::clone(&check.target), check.rules.clone());
-        self.checks.begin(self.shared.clock.monotonic(), ask);
+        while self.checks.begin(AT_ONCE, now, ask) == AT_ONCE {
+            tokio::task::yield_now().await;
+        }
     }
 
     fn end(&mut self, ended: Ended) {
@@ -85,6 +92,13 @@ impl Health {
             forward::tell(&self.recorder, &check.source, &check.target, change, cause);
         }
     }
+}
+
+/// How many checks may be under way at one time by this policy: one of each upstream.
+#[must_use]
+pub fn checks_max(policy: &Policy) -> usize {
+    let targets = policy.sources().iter().map(|source| &source.forward.targets);
+    targets.filter(|targets| targets.health().is_some()).map(|targets| targets.list().len()).sum()
 }
 
 /// One check; what is wrong, in words of ours.

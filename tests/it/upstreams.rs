@@ -4,13 +4,14 @@ use std::future::ready;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use hookward::forward::Upstreams;
 use hookward::forward::names::LookupFault;
 use hookward::forward::pool::{Exchange, ExchangeFault, Outbound};
+use hookward::gateway::health::checks_max;
 use hookward::gateway::{Detachable, Gateway};
 use http::Response;
 use tokio::task::JoinSet;
@@ -373,25 +374,29 @@ fn a_lone_upstream_that_is_not_well_gets_one_delivery_at_a_time_and_a_reload_end
     assert_eq!(checks_of(&app), checks);
 }
 
+/// Checks of many upstreams that take connections and never answer are under way, one of each, and hold up none of another.
 #[test]
-fn no_more_than_sixteen_health_checks_are_under_way() {
-    let (door, counts) = (Door::default(), Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]));
-    let (waiting, counted) = (door.clone(), Arc::clone(&counts));
-    let app = App::saying(move |_| {
-        let [inside, most] = &*counted;
-        most.fetch_max(inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+fn upstreams_that_do_not_answer_delay_no_check_of_another() {
+    const SILENT: usize = 40;
+    let door = Door::default();
+    let waiting = door.clone();
+    let silent = App::saying(move |_| {
         waiting.wait();
-        inside.fetch_sub(1, Ordering::SeqCst);
         Say::status(200, "ok")
     });
-    let mut house = House::new();
-    for number in 0..20 {
-        let policy = policy(&[app.address], &HEALTH.replace("2_000", "60_000"));
-        house = house.policy(&number.to_string(), &policy.replace("/hooks/github", &format!("/hooks/{number}")));
+    let patient = HEALTH.replace("2_000", "60_000");
+    let source = |path: &str, app: &App| policy(&[app.address], &patient).replace("/hooks/github", path);
+    let alive = with_health(&Arc::new(AtomicU16::new(200)));
+    let mut house = House::with("unchecked", &policy(&[alive.address], ""));
+    house = house.policy("alive", &source("/hooks/alive", &alive));
+    for number in 0..SILENT {
+        house = house.policy(&format!("silent-{number}"), &source(&format!("/hooks/{number}"), &silent));
     }
     let gateway = house.start();
-    checked(&gateway, &app, 16);
+    checked(&gateway, &silent, SILENT);
+    checked(&gateway, &alive, 4);
+    assert_eq!(checks_of(&silent), SILENT, "one of each");
+    assert_eq!(checks_max(&gateway.shared().policy.load()), SILENT + 1);
     door.open();
-    checked(&gateway, &app, 24);
-    assert_eq!(counts[1].load(Ordering::SeqCst), 16);
+    checked(&gateway, &silent, SILENT);
 }

@@ -1,6 +1,9 @@
 //! Which upstreams are checked, when each is due, and what came of it.
 //!
 //! It stands beside all deliveries and knows neither policies in force nor the network: time is the caller's, and so is what asks an upstream.
+//!
+//! **Invariant:** an upstream has one check under way at most, and none waits for another's: one that never answers costs the others nothing. So there
+//! are never more under way than the policy has upstreams to check.
 
 use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
@@ -13,9 +16,6 @@ use tokio::task::JoinSet;
 use crate::admit::circuit::{Change, Circuit};
 use crate::forward::Target;
 use crate::forward::targets::{HealthRules, Targets};
-
-/// Checks under way at one time. Those that are due wait for a place.
-const UNDER_WAY_MAX: usize = 16;
 
 /// Into so many parts an interval is divided.
 const PARTS: u32 = 256;
@@ -81,19 +81,20 @@ impl Checks {
         self.due.retain(|(_, key)| self.by_key.contains_key(key));
     }
 
-    /// Begins the checks that are due, as far as there is room.
-    pub(super) fn begin<F>(&mut self, now: Duration, ask: impl Fn(&Check) -> F)
+    /// Begins checks that are due, `most` of them at most, and answers how many.
+    pub(super) fn begin<F>(&mut self, most: usize, now: Duration, ask: impl Fn(&Check) -> F) -> usize
     where
         F: Future<Output = Answer> + Send + 'static,
     {
-        while self.under_way.len() < UNDER_WAY_MAX {
-            let Some(&(at, key)) = self.due.first().filter(|(at, _)| *at <= now) else { return };
+        for begun in 0..most {
+            let Some(&(at, key)) = self.due.first().filter(|(at, _)| *at <= now) else { return begun };
             self.due.remove(&(at, key));
             let Some(check) = self.by_key.get_mut(&key) else { continue };
             check.is_under_way = true;
             let asked = ask(check);
             self.under_way.spawn(async move { Ended { key, answer: asked.await } });
         }
+        most
     }
 
     /// Waits for a check's end; absent: none is under way.
@@ -130,4 +131,84 @@ fn random_part() -> u32 {
 
 fn random() -> u64 {
     RandomState::new().build_hasher().finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::forward::target::Transport;
+    use crate::forward::targets::Member;
+    use http::{HeaderValue, Uri};
+    use std::future::{pending, ready};
+
+    const EVERY: Duration = Duration::from_secs(5);
+    /// By then each of them is due.
+    const LATER: Duration = Duration::from_secs(100);
+
+    /// So many upstreams of a source that are checked.
+    fn targets(count: usize) -> Targets {
+        let target = |position: usize| Target {
+            transport: Transport::Unix(position.to_string().into()),
+            path: Uri::from_static("/"),
+            host: HeaderValue::from_static("localhost"),
+            name: Arc::from(format!("unix:{position}")),
+            pool_key: Arc::from(position.to_string()),
+        };
+        let member = |position| Member { target: Arc::new(target(position)), circuit: Arc::default() };
+        let rules =
+            HealthRules { path: Uri::from_static("/healthz"), every: EVERY, timeout: EVERY, healthy: 1, unhealthy: 1 };
+        Targets::new((0..count).map(member).collect(), Some(rules))
+    }
+
+    /// Checks of these alone, from now on.
+    fn of(targets: &Targets) -> Checks {
+        let mut checks = Checks::default();
+        checks.follow([(&Arc::from("source"), targets)].into_iter(), Duration::ZERO);
+        checks
+    }
+
+    #[tokio::test]
+    async fn a_check_is_due_once_in_each_interval_and_its_answer_is_what_counts() {
+        let targets = targets(1);
+        let mut checks = of(&targets);
+        let rows = [
+            (Ok(()), None),
+            (Err("status 503"), Some(("opened", "status 503".to_owned()))),
+            (Err("status 500"), None),
+            (Ok(()), Some(("closed", String::new()))),
+        ];
+        let mut now = EVERY;
+        for (answer, told) in rows {
+            let answer = answer.map_err(str::to_owned);
+            assert_eq!(checks.begin(9, now, |_| ready(answer.clone())), 1, "{answer:?}");
+            assert_eq!(checks.begin(9, now + LATER, |_| ready(answer.clone())), 0, "{answer:?}: it is under way");
+            let ended = checks.ended().await.unwrap();
+            let name = |change| if change == Change::Closed { "closed" } else { "opened" };
+            let found = checks.note(ended, now).map(|(_, change, cause)| (name(change), cause));
+            assert_eq!(found, told, "{answer:?}");
+            let nearly = now + EVERY * 89 / 100;
+            assert_eq!(checks.begin(9, nearly, |_| ready(Ok(()))), 0, "{answer:?}: not due yet");
+            now += EVERY * 11 / 10;
+        }
+        assert!(targets.first().circuit.is_closed());
+    }
+
+    #[tokio::test]
+    async fn one_that_never_answers_delays_no_other() {
+        let targets = targets(100);
+        let mut checks = of(&targets);
+        assert_eq!(checks.begin(99, LATER, |_| pending()), 99);
+        for _ in 0..3 {
+            assert_eq!(checks.begin(9, 2 * LATER, |_| ready(Ok(()))), 1);
+            let ended = checks.ended().await.unwrap();
+            assert!(checks.note(ended, LATER).is_none());
+        }
+    }
+
+    #[tokio::test]
+    async fn so_many_begin_at_once() {
+        for (due, most, begun) in [(0, 2, 0), (1, 2, 1), (2, 2, 2), (3, 2, 2)] {
+            assert_eq!(of(&targets(due)).begin(most, LATER, |_| pending()), begun, "{due}");
+        }
+    }
 }
