@@ -11,7 +11,7 @@ use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinSet};
 
 use crate::admit::circuit::{Change, Circuit};
 use crate::forward::Target;
@@ -25,7 +25,9 @@ const PARTS: u32 = 256;
 pub(super) struct Checks {
     by_key: HashMap<Key, Check>,
     due: BTreeSet<(Duration, Key)>,
-    under_way: JoinSet<Ended>,
+    under_way: JoinSet<Answer>,
+    /// Whose checks are under way. A task that panics leaves nothing but its id.
+    begun: HashMap<Id, Key>,
 }
 
 /// The address of a circuit that its check holds.
@@ -34,10 +36,10 @@ type Key = usize;
 /// What came of a check: whether it was answered well, or what is wrong, in words of ours.
 pub(super) type Answer = Result<(), String>;
 
-/// A check that came to its end.
+/// A check that came to its end. One that panicked has no answer: a defect of ours says nothing of the upstream.
 pub(super) struct Ended {
-    key: Key,
-    answer: Answer,
+    id: Id,
+    answer: Option<Answer>,
 }
 
 /// One upstream of one source.
@@ -49,7 +51,6 @@ pub(super) struct Check {
     /// How it is asked.
     pub(super) rules: HealthRules,
     circuit: Arc<Circuit>,
-    is_under_way: bool,
     /// Good answers in a row.
     good: u32,
     /// Bad ones in a row.
@@ -70,7 +71,7 @@ impl Checks {
                 } else {
                     self.due.insert((now + rules.every * random_part() / PARTS, key));
                     let (source, circuit) = (Arc::clone(source), Arc::clone(&member.circuit));
-                    Check { source, target, rules, circuit, is_under_way: false, good: 0, bad: 0 }
+                    Check { source, target, rules, circuit, good: 0, bad: 0 }
                 };
                 self.by_key.insert(key, check);
             }
@@ -79,6 +80,7 @@ impl Checks {
             check.circuit.release();
         }
         self.due.retain(|(_, key)| self.by_key.contains_key(key));
+        self.begun.retain(|_, key| self.by_key.contains_key(key));
     }
 
     /// Begins checks that are due, `most` of them at most, and answers how many.
@@ -89,26 +91,29 @@ impl Checks {
         for begun in 0..most {
             let Some(&(at, key)) = self.due.first().filter(|(at, _)| *at <= now) else { return begun };
             self.due.remove(&(at, key));
-            let Some(check) = self.by_key.get_mut(&key) else { continue };
-            check.is_under_way = true;
-            let asked = ask(check);
-            self.under_way.spawn(async move { Ended { key, answer: asked.await } });
+            let Some(check) = self.by_key.get(&key) else { continue };
+            let task = self.under_way.spawn(ask(check));
+            self.begun.insert(task.id(), key);
         }
         most
     }
 
     /// Waits for a check's end; absent: none is under way.
     pub(super) async fn ended(&mut self) -> Option<Ended> {
-        self.under_way.join_next().await?.ok()
+        let ended = self.under_way.join_next_with_id().await?;
+        Some(match ended {
+            Ok((id, answer)) => Ended { id, answer: Some(answer) },
+            Err(fault) => Ended { id: fault.id(), answer: None },
+        })
     }
 
     /// Takes note of an answer, unless nobody wants it any more, and says what it changes, and why.
     pub(super) fn note(&mut self, ended: Ended, now: Duration) -> Option<(&Check, Change, String)> {
-        let Ended { key, answer } = ended;
-        let check = self.by_key.get_mut(&key).filter(|check| check.is_under_way)?;
-        check.is_under_way = false;
+        let key = self.begun.remove(&ended.id)?;
+        let check = self.by_key.get_mut(&key)?;
         // From nine tenths to eleven, so that checks that began together do not stay so.
         self.due.insert((now + check.rules.every * (9 * PARTS + 2 * random_part()) / (10 * PARTS), key));
+        let answer = ended.answer?;
         let change = check.note(&answer, now)?;
         Some((check, change, answer.err().unwrap_or_default()))
     }
@@ -203,6 +208,22 @@ mod tests {
             let ended = checks.ended().await.unwrap();
             assert!(checks.note(ended, LATER).is_none());
         }
+    }
+
+    /// A defect of ours, which says nothing of the upstream.
+    #[tokio::test]
+    async fn a_check_that_panics_counts_as_none_and_is_due_again() {
+        let targets = targets(1);
+        let mut checks = of(&targets);
+        for round in 1..=3 {
+            assert_eq!(checks.begin(9, LATER * round, |_| async { panic!("a defect") }), 1, "round {round}");
+            let ended = checks.ended().await.unwrap();
+            assert!(checks.note(ended, LATER * round).is_none(), "round {round}");
+        }
+        assert!(targets.first().circuit.is_closed());
+        assert_eq!(checks.begin(9, 4 * LATER, |_| ready(Err("status 503".to_owned()))), 1);
+        let ended = checks.ended().await.unwrap();
+        assert!(checks.note(ended, 4 * LATER).is_some(), "the next answer counts");
     }
 
     #[tokio::test]
