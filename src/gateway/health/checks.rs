@@ -11,7 +11,7 @@ use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::{Id, JoinSet};
+use tokio::task::{AbortHandle, Id, JoinSet};
 
 use crate::admit::circuit::{Change, Circuit};
 use crate::forward::Target;
@@ -27,7 +27,7 @@ pub(super) struct Checks {
     due: BTreeSet<(Duration, Key)>,
     under_way: JoinSet<Answer>,
     /// Whose checks are under way. A task that panics leaves nothing but its id.
-    begun: HashMap<Id, Key>,
+    begun: HashMap<Id, (Key, AbortHandle)>,
 }
 
 /// The address of a circuit that its check holds.
@@ -58,7 +58,8 @@ pub(super) struct Check {
 }
 
 impl Checks {
-    /// Checks these sources' upstreams from now on, and no others. Who was checked before goes on being so, when it was due.
+    /// Checks these sources' upstreams from now on, and no others. Who was checked before goes on being so when it was due, or sooner if its interval is
+    /// shorter now.
     pub(super) fn follow<'s>(&mut self, sources: impl Iterator<Item = (&'s Arc<str>, &'s Targets)>, now: Duration) {
         let mut before = std::mem::take(&mut self.by_key);
         for (source, targets) in sources {
@@ -79,8 +80,11 @@ impl Checks {
         for check in before.values() {
             check.circuit.release();
         }
-        self.due.retain(|(_, key)| self.by_key.contains_key(key));
-        self.begun.retain(|_, key| self.by_key.contains_key(key));
+        let due = std::mem::take(&mut self.due).into_iter();
+        self.due = due.filter_map(|(at, key)| Some((at.min(now + self.by_key.get(&key)?.rules.every), key))).collect();
+        for (_, (_, task)) in self.begun.extract_if(|_, (key, _)| !self.by_key.contains_key(key)) {
+            task.abort();
+        }
     }
 
     /// Begins checks that are due, `most` of them at most, and answers how many.
@@ -93,7 +97,7 @@ impl Checks {
             self.due.remove(&(at, key));
             let Some(check) = self.by_key.get(&key) else { continue };
             let task = self.under_way.spawn(ask(check));
-            self.begun.insert(task.id(), key);
+            self.begun.insert(task.id(), (key, task));
         }
         most
     }
@@ -109,7 +113,7 @@ impl Checks {
 
     /// Takes note of an answer, unless nobody wants it any more, and says what it changes, and why.
     pub(super) fn note(&mut self, ended: Ended, now: Duration) -> Option<(&Check, Change, String)> {
-        let key = self.begun.remove(&ended.id)?;
+        let (key, _) = self.begun.remove(&ended.id)?;
         let check = self.by_key.get_mut(&key)?;
         // From nine tenths to eleven, so that checks that began together do not stay so.
         self.due.insert((now + check.rules.every * (9 * PARTS + 2 * random_part()) / (10 * PARTS), key));
@@ -152,24 +156,40 @@ mod tests {
 
     /// So many upstreams of a source that are checked.
     fn targets(count: usize) -> Targets {
-        let target = |position: usize| Target {
+        let member = |position| Member { target: Arc::new(target(position)), circuit: Arc::default() };
+        Targets::new((0..count).map(member).collect(), Some(rules(EVERY)))
+    }
+
+    /// The same ones, checked at another interval.
+    fn at_intervals_of(every: Duration, targets: &Targets) -> Targets {
+        let same =
+            |member: &Member| Member { target: Arc::clone(&member.target), circuit: Arc::clone(&member.circuit) };
+        Targets::new(targets.list().iter().map(same).collect(), Some(rules(every)))
+    }
+
+    fn rules(every: Duration) -> HealthRules {
+        HealthRules { path: Uri::from_static("/healthz"), every, timeout: every, healthy: 1, unhealthy: 1 }
+    }
+
+    fn target(position: usize) -> Target {
+        Target {
             transport: Transport::Unix(position.to_string().into()),
             path: Uri::from_static("/"),
             host: HeaderValue::from_static("localhost"),
             name: Arc::from(format!("unix:{position}")),
             pool_key: Arc::from(position.to_string()),
-        };
-        let member = |position| Member { target: Arc::new(target(position)), circuit: Arc::default() };
-        let rules =
-            HealthRules { path: Uri::from_static("/healthz"), every: EVERY, timeout: EVERY, healthy: 1, unhealthy: 1 };
-        Targets::new((0..count).map(member).collect(), Some(rules))
+        }
     }
 
     /// Checks of these alone, from now on.
     fn of(targets: &Targets) -> Checks {
         let mut checks = Checks::default();
-        checks.follow([(&Arc::from("source"), targets)].into_iter(), Duration::ZERO);
+        follow(&mut checks, targets, Duration::ZERO);
         checks
+    }
+
+    fn follow(checks: &mut Checks, targets: &Targets, now: Duration) {
+        checks.follow([(&Arc::from("source"), targets)].into_iter(), now);
     }
 
     #[tokio::test]
@@ -224,6 +244,47 @@ mod tests {
         assert_eq!(checks.begin(9, 4 * LATER, |_| ready(Err("status 503".to_owned()))), 1);
         let ended = checks.ended().await.unwrap();
         assert!(checks.note(ended, 4 * LATER).is_some(), "the next answer counts");
+    }
+
+    #[tokio::test]
+    async fn an_interval_that_is_made_shorter_is_kept_at_once() {
+        let (hour, second) = (Duration::from_secs(3_600), Duration::from_secs(1));
+        let targets = targets(1);
+        let mut checks = of(&at_intervals_of(hour, &targets));
+        assert_eq!(checks.begin(9, hour, |_| ready(Ok(()))), 1);
+        let ended = checks.ended().await.unwrap();
+        assert!(checks.note(ended, hour).is_none());
+        follow(&mut checks, &at_intervals_of(2 * hour, &targets), hour);
+        assert_eq!(checks.begin(9, hour + second, |_| pending()), 0, "a longer one begins with the next check");
+        follow(&mut checks, &at_intervals_of(second, &targets), hour);
+        assert_eq!(checks.begin(9, hour, |_| pending()), 0);
+        assert_eq!(checks.begin(9, hour + second, |_| pending()), 1);
+    }
+
+    #[tokio::test]
+    async fn a_check_that_nobody_wants_any_more_is_given_up() {
+        let (before, after) = (targets(1), targets(1));
+        let mut checks = of(&before);
+        let held = Arc::new(());
+        let ask = |_: &Check| {
+            let held = Arc::clone(&held);
+            async move {
+                let answer = pending().await;
+                drop(held);
+                answer
+            }
+        };
+        assert_eq!(checks.begin(9, LATER, ask), 1);
+        follow(&mut checks, &before, LATER);
+        tokio::task::yield_now().await;
+        assert_eq!(Arc::strong_count(&held), 2, "it is wanted");
+        follow(&mut checks, &after, LATER);
+        tokio::task::yield_now().await;
+        assert_eq!(Arc::strong_count(&held), 1);
+        let ended = checks.ended().await.unwrap();
+        assert!(checks.note(ended, LATER).is_none());
+        follow(&mut checks, &before, LATER);
+        assert_eq!(checks.begin(9, 2 * LATER, ask), 1, "one, and not one more for the one before");
     }
 
     #[tokio::test]
