@@ -14,6 +14,7 @@ use bytes::Bytes;
 use http::header::{CONNECTION, HOST, USER_AGENT};
 use http::{HeaderValue, Request};
 use http_body_util::Full;
+use tokio::time::MissedTickBehavior;
 
 use super::{Shared, forward};
 use crate::forward::pool::Outbound;
@@ -56,12 +57,14 @@ impl Health {
 
     /// Goes on until the gateway drains.
     pub async fn run(mut self) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !self.shared.limits.is_draining() {
             self.follow();
             self.begin().await;
             tokio::select! {
                 Some(ended) = self.checks.ended() => self.end(ended),
-                () = tokio::time::sleep(TICK) => self.upstreams.prune(Instant::now()),
+                _ = ticks.tick() => self.upstreams.prune(Instant::now()),
             }
         }
     }
