@@ -82,18 +82,22 @@ impl Circuit {
     }
 
     /// Takes the probe of an open circuit, if it is time for one. No other goes before `lease` is over, whatever becomes of this one.
+    /// Where the circuit was closed since it was looked at, there is nothing to probe, and an ordinary delivery may go.
     ///
     /// # Errors
     /// For how long there is none.
-    pub fn probe(&self, now: Duration, lease: Duration) -> Result<(), Duration> {
+    pub fn probe(&self, now: Duration, lease: Duration) -> Result<Role, Duration> {
         let now = millis(now);
-        let taken = self.change(|state| {
+        let taken = self.try_change(|state| {
             (state.round > 0 && state.not_before <= now)
                 .then(|| State { not_before: now.saturating_add(millis(lease)), ..state })
         });
         match taken {
-            Some(_) => Ok(()),
-            None => Err(Duration::from_millis(self.state().not_before.saturating_sub(now)).min(BACK_OFF_MAX)),
+            Ok(_) => Ok(Role::Probe),
+            Err(State { round: 0, .. }) => Ok(Role::Ordinary),
+            Err(State { not_before, .. }) => {
+                Err(Duration::from_millis(not_before.saturating_sub(now)).min(BACK_OFF_MAX))
+            }
         }
     }
 
@@ -169,8 +173,14 @@ impl Circuit {
 
     /// Changes the word, unless there is nothing to change; hands out what it was.
     fn change(&self, turn: impl Fn(State) -> Option<State>) -> Option<State> {
+        self.try_change(turn).ok()
+    }
+
+    /// The same; where there is nothing to change, hands out what it is.
+    fn try_change(&self, turn: impl Fn(State) -> Option<State>) -> Result<State, State> {
         let turn = |word: u64| turn(State::from(word)).map(State::word);
-        self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, turn).ok().map(State::from)
+        let before = self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, turn);
+        before.map(State::from).map_err(State::from)
     }
 
     fn tell_opened(&self, before: State, random: u64) -> Change {
@@ -282,12 +292,12 @@ mod tests {
     fn one_probe_goes_when_the_back_off_is_over_and_its_answer_closes_it() {
         let circuit = open(100);
         assert_eq!(circuit.probe(Duration::from_millis(100_999), LEASE), Err(Duration::from_millis(1)));
-        assert_eq!(circuit.probe(at(101), LEASE), Ok(()));
+        assert_eq!(circuit.probe(at(101), LEASE), Ok(Probe));
         assert_eq!(circuit.probe(at(101), LEASE), Err(LEASE), "one at a time");
         assert_eq!(circuit.succeeded(Probe, at(102)), Some(Change::Closed));
         assert!(circuit.is_closed() && circuit.was_open());
         assert_eq!(circuit.succeeded(Ordinary, at(102)), None, "told once");
-        assert_eq!(circuit.probe(at(103), LEASE), Err(Duration::ZERO), "a closed circuit has no probe");
+        assert_eq!(circuit.probe(at(103), LEASE), Ok(Ordinary), "a closed circuit has no probe");
     }
 
     #[test]
@@ -295,17 +305,17 @@ mod tests {
         let circuit = open(0);
         let mut now = at(1);
         for seconds in [2, 4, 8, 16, 30, 30, 30] {
-            assert_eq!(circuit.probe(now, LEASE), Ok(()));
+            assert_eq!(circuit.probe(now, LEASE), Ok(Probe));
             assert_eq!(circuit.failed(Probe, now, NONE), None, "told when it was opened");
             assert_eq!(circuit.probe(now, LEASE), Err(at(seconds)));
             now += at(seconds);
         }
         for _ in 0..300 {
-            assert_eq!(circuit.probe(now, LEASE), Ok(()));
+            assert_eq!(circuit.probe(now, LEASE), Ok(Probe));
             assert_eq!(circuit.failed(Probe, now, NONE), None);
             now += BACK_OFF_MAX;
         }
-        assert_eq!(circuit.probe(now, LEASE), Ok(()));
+        assert_eq!(circuit.probe(now, LEASE), Ok(Probe));
         assert_eq!(circuit.succeeded(Probe, now), Some(Change::Closed));
         let again: Vec<_> = (0..FAILURES_MAX).filter_map(|_| circuit.failed(Ordinary, now, NONE)).collect();
         assert_eq!(again, [Change::Opened(BACK_OFF_MIN)], "from the beginning");
@@ -314,12 +324,12 @@ mod tests {
     #[test]
     fn a_probe_that_never_ends_makes_way_when_its_lease_is_over() {
         let circuit = open(0);
-        assert_eq!(circuit.probe(at(1), LEASE), Ok(()));
+        assert_eq!(circuit.probe(at(1), LEASE), Ok(Probe));
         assert_eq!(circuit.probe(Duration::from_millis(10_999), LEASE), Err(Duration::from_millis(1)));
-        assert_eq!(circuit.probe(at(11), LEASE), Ok(()));
+        assert_eq!(circuit.probe(at(11), LEASE), Ok(Probe));
         assert_eq!(circuit.probe(at(11), Duration::from_secs(600)), Err(LEASE));
         let long = open(0);
-        assert_eq!(long.probe(at(1), at(600)), Ok(()));
+        assert_eq!(long.probe(at(1), at(600)), Ok(Probe));
         assert_eq!(long.probe(at(1), LEASE), Err(BACK_OFF_MAX), "nobody is told to wait longer");
     }
 
@@ -338,7 +348,7 @@ mod tests {
         assert_eq!(circuit.unhealthy(at(5), NONE), None);
         assert_eq!(circuit.succeeded(Ordinary, at(5)), None);
         for _ in 0..3 {
-            assert_eq!(circuit.probe(at(5), LEASE), Ok(()));
+            assert_eq!(circuit.probe(at(5), LEASE), Ok(Probe));
             assert_eq!(circuit.succeeded(Probe, at(5)), None);
             assert!(!circuit.is_closed());
         }
@@ -350,7 +360,7 @@ mod tests {
     fn health_also_closes_what_deliveries_opened_and_holds_it_open() {
         let circuit = open(0);
         assert_eq!(circuit.unhealthy(at(0), NONE), None, "it was told already");
-        assert_eq!(circuit.probe(at(1), LEASE), Ok(()));
+        assert_eq!(circuit.probe(at(1), LEASE), Ok(Probe));
         assert_eq!(circuit.succeeded(Probe, at(1)), None);
         circuit.release();
         assert_eq!(circuit.succeeded(Probe, at(1)), Some(Change::Closed));
@@ -370,7 +380,7 @@ mod tests {
             threads.into_iter().map(|thread| thread.join().unwrap()).sum::<usize>()
         };
         assert_eq!(of_all(|circuit| circuit.failed(Ordinary, at(1), NONE).is_some()), 1);
-        assert_eq!(of_all(|circuit| circuit.probe(at(3), LEASE).is_ok()), 1);
+        assert_eq!(of_all(|circuit| circuit.probe(at(3), LEASE) == Ok(Probe)), 1);
         assert_eq!(of_all(|circuit| circuit.succeeded(Probe, at(3)).is_some()), 1);
     }
 

@@ -29,6 +29,7 @@ use crate::edge::sockets::{BindFault, Places, Sockets};
 use crate::edge::tls::Certificates;
 use crate::edge::unix;
 use crate::forward::names::Names;
+use crate::gateway::health::checks_max;
 use crate::policy::Policy;
 use crate::policy::diagnostic::Styles;
 use crate::policy::gateway_config::{EdgeConfig, GatewayConfig, ListenConfig, LogFormat, LogLevel, RejectsTarget};
@@ -68,7 +69,8 @@ pub fn run(_arguments: &Arguments, config_file: &Path) -> Result<(), Trouble> {
     let admin = config.admin.as_ref().map(|admin| bind_admin(admin.listen.value)).transpose()?;
     let proofs = config.acme.as_ref().map(acme::bind).transpose().map_err(|error| unusable_acme(&error))?.flatten();
     let sockets = sockets(&listen, &config.edge)?;
-    let (limits, lowered) = fit(limits, &mut config.edge, &sockets, descriptors)?;
+    let others = sockets.descriptors() + checks_max(&policy);
+    let (limits, lowered) = fit(limits, &mut config.edge, others, descriptors)?;
     if let Some(user) = &listen.user {
         let files = sockets.files();
         identity::become_user(user, files)
@@ -161,14 +163,14 @@ struct Lowered {
     to: usize,
 }
 
-/// Sees that neither clients nor deliveries can need more descriptors than there are.
+/// Sees that neither clients nor deliveries can need more descriptors than there are beside these others.
 fn fit(
     limits: Limits,
     edge: &mut EdgeConfig,
-    sockets: &Sockets,
+    others: usize,
     descriptors: u64,
 ) -> Result<(Limits, Option<Lowered>), Trouble> {
-    let room = Room::of(descriptors, server::workers(edge), sockets.descriptors());
+    let room = Room::of(descriptors, server::workers(edge), others);
     let (from, to) = (edge.connections_max, edge.connections_max.min(room.clients_max()));
     let deliveries_max = NonZeroU32::new(room.beside(to)).filter(|_| to > 0).ok_or_else(|| {
         Trouble::Other(format!(

@@ -61,6 +61,9 @@ impl Forwarded {
 impl From<ExchangeFault> for Rejection {
     fn from(fault: ExchangeFault) -> Self {
         match fault {
+            ExchangeFault::Unresolved(_) => {
+                Self::new(Reason::UpstreamConnect).fact("error", "the upstream's name cannot be looked up")
+            }
             ExchangeFault::Connect(error) => Self::new(Reason::UpstreamConnect).fact("error", unreached(&error)),
             ExchangeFault::Unsent(_) => {
                 Self::new(Reason::UpstreamConnect).fact("error", "connections are closed before anything is sent")

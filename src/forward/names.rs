@@ -119,8 +119,21 @@ impl Names {
 #[derive(Debug, Clone, Default)]
 pub struct Lookups(Arc<Mutex<HashMap<Place, Lookup>>>);
 
+/// Why a name led nowhere: what the system said, and to whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum LookupFault {
+    /// To the one who began the look-up.
+    #[error("the look-up failed: {0}")]
+    Own(io::ErrorKind),
+    /// To another one: whoever gets this has waited for it, or came shortly after, and learned nothing more.
+    #[error("a look-up that another began failed: {0}")]
+    Shared(io::ErrorKind),
+}
+
 type Place = (Arc<str>, u16);
 type Found = Result<Arc<[SocketAddr]>, io::ErrorKind>;
+/// [`LookupFault::Own`] or [`LookupFault::Shared`].
+type Whose = fn(io::ErrorKind) -> LookupFault;
 
 #[derive(Debug)]
 struct Lookup {
@@ -144,8 +157,8 @@ impl Lookups {
     /// Where a host is.
     ///
     /// # Errors
-    /// That of the system; `NotFound` where it knows no address. The caller sets the deadline.
-    pub async fn find(&self, host: &Arc<str>, port: u16) -> io::Result<Arc<[SocketAddr]>> {
+    /// That of the system; `NotFound` where it knows no address. Each look-up is `Own` to one at most. The caller sets the deadline.
+    pub async fn find(&self, host: &Arc<str>, port: u16) -> Result<Arc<[SocketAddr]>, LookupFault> {
         if let Ok(address) = host.parse::<IpAddr>() {
             return Ok(Arc::new([SocketAddr::new(address, port)]));
         }
@@ -160,14 +173,11 @@ impl Lookups {
         port: u16,
         now: Instant,
         ask: impl Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static,
-    ) -> io::Result<Arc<[SocketAddr]>> {
-        let mut answer = self.lookup(host, port, now, ask);
+    ) -> Result<Arc<[SocketAddr]>, LookupFault> {
+        let (mut answer, whose) = self.lookup(host, port, now, ask);
+        let found = answer.wait_for(Option::is_some).await.ok().and_then(|found| found.clone());
         // Its end without an answer is that of the runtime, or a defect.
-        let answered = answer.wait_for(Option::is_some).await.map_err(|_| io::ErrorKind::Interrupted)?;
-        match answered.as_ref() {
-            Some(found) => found.clone().map_err(io::Error::from),
-            None => Err(io::ErrorKind::Interrupted.into()),
-        }
+        found.unwrap_or(Err(io::ErrorKind::Interrupted)).map_err(whose)
     }
 
     fn lookup(
@@ -176,11 +186,11 @@ impl Lookups {
         port: u16,
         now: Instant,
         ask: impl Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static,
-    ) -> watch::Receiver<Option<Found>> {
+    ) -> (watch::Receiver<Option<Found>>, Whose) {
         let mut lookups = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let place = (Arc::clone(host), port);
         if let Some(lookup) = lookups.get(&place).filter(|lookup| lookup.is_of_use(now)) {
-            return lookup.answer.clone();
+            return (lookup.answer.clone(), LookupFault::Shared);
         }
         let (tell, answer) = watch::channel(None);
         tokio::spawn(async move {
@@ -192,7 +202,7 @@ impl Lookups {
             tell.send_replace(Some(found));
         });
         lookups.insert(place, Lookup { asked: now, answer: answer.clone() });
-        answer
+        (answer, LookupFault::Own)
     }
 
     /// Forgets answers that are too old.
@@ -298,7 +308,11 @@ mod tests {
             Self { asked: Arc::default(), word: watch::channel(None).0 }
         }
 
-        fn find(&self, lookups: &Lookups, now: Instant) -> impl Future<Output = io::Result<Arc<[SocketAddr]>>> + use<> {
+        fn find(
+            &self,
+            lookups: &Lookups,
+            now: Instant,
+        ) -> impl Future<Output = Result<Arc<[SocketAddr]>, LookupFault>> + use<> {
             let (asked, mut word, lookups) = (Arc::clone(&self.asked), self.word.subscribe(), lookups.clone());
             let ask = async move {
                 asked.fetch_add(1, Ordering::SeqCst);
@@ -329,6 +343,24 @@ mod tests {
             assert_eq!(*waiting.await.unwrap().unwrap(), ["10.0.0.1:80".parse().unwrap()]);
         }
         assert_eq!(slow.asked(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_failure_is_that_of_the_one_who_began_the_look_up_and_shared_by_all_others() {
+        use LookupFault::{Own, Shared};
+        let (lookups, slow, now) = (Lookups::default(), Slow::new(), Instant::now());
+        let waiting: Vec<_> = (0..3).map(|_| tokio::spawn(slow.find(&lookups, now))).collect();
+        tokio::task::yield_now().await;
+        slow.word.send_replace(Some(""));
+        let mut faults = Vec::new();
+        for waiting in waiting {
+            faults.push(waiting.await.unwrap().unwrap_err());
+        }
+        for after in [Duration::ZERO, FAILURE_KEPT_FOR, FAILURE_KEPT_FOR] {
+            faults.push(slow.find(&lookups, now + after).await.unwrap_err());
+        }
+        let expected = [Own, Shared, Shared, Shared, Own, Shared].map(|fault| fault(io::ErrorKind::NotFound));
+        assert_eq!((faults, slow.asked()), (expected.to_vec(), 2));
     }
 
     #[tokio::test]

@@ -14,6 +14,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -33,8 +34,9 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tower::Service;
 
-use super::names::{self, Lookups};
+use super::names::{self, LookupFault, Lookups};
 use super::target::{At, Target, Transport};
+use super::targets::Seen;
 use crate::tapped::Tapped;
 use drive::Driver;
 use meter::Meter;
@@ -103,6 +105,9 @@ pub struct Exchange {
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ExchangeFault {
+    /// The upstream's name leads nowhere; nothing was sent.
+    #[error("cannot look up the name")]
+    Unresolved(#[source] LookupFault),
     /// No connection could be made; nothing was sent.
     #[error("cannot connect")]
     Connect(#[source] io::Error),
@@ -125,8 +130,18 @@ impl ExchangeFault {
     #[must_use]
     pub const fn is_unsent(&self) -> bool {
         match self {
-            Self::Connect(_) | Self::Unsent(_) => true,
+            Self::Unresolved(_) | Self::Connect(_) | Self::Unsent(_) => true,
             Self::Broken(_) | Self::Ambiguous | Self::AnswerTooLarge => false,
+        }
+    }
+
+    /// What it says of the upstream. A look-up that fails is one failure, however many deliveries wait for it.
+    #[must_use]
+    pub const fn seen(&self) -> Seen {
+        match self {
+            Self::Unresolved(LookupFault::Shared(_)) => Seen::Unclear,
+            Self::Unresolved(LookupFault::Own(_)) | Self::Connect(_) | Self::Unsent(_) => Seen::Unreached,
+            Self::Broken(_) | Self::Ambiguous | Self::AnswerTooLarge => Seen::Faulty,
         }
     }
 }
@@ -149,7 +164,7 @@ impl Upstreams {
             attempts += 1;
             let mut link = match self.take(&target.pool_key).await {
                 Some(link) => link,
-                None => self.connect(&target.transport, connect_time).await.map_err(ExchangeFault::Connect)?,
+                None => self.connect(&target.transport, connect_time).await?,
             };
             match link.exchange(request, answer_bytes_max).await {
                 Ok((head, body)) => {
@@ -166,12 +181,11 @@ impl Upstreams {
         }
     }
 
-    async fn connect(&self, transport: &Transport, connect_time: Option<Duration>) -> io::Result<Link> {
+    async fn connect(&self, transport: &Transport, connect_time: Option<Duration>) -> Result<Link, ExchangeFault> {
         let connecting = Link::connect(transport, &self.lookups);
-        match connect_time {
-            Some(time) => tokio::time::timeout(time, connecting).await?,
-            None => connecting.await,
-        }
+        let Some(time) = connect_time else { return connecting.await };
+        let late = |elapsed| Err(ExchangeFault::Connect(io::Error::from(elapsed)));
+        tokio::time::timeout(time, connecting).await.unwrap_or_else(late)
     }
 
     /// Closes connections that have been idle too long. Called about once a second by the worker.
@@ -245,7 +259,7 @@ impl Lone {
     ) -> Self {
         let mut link = match Link::over(stream).await {
             Ok(link) => link,
-            Err(error) => return Self { answer: Err(ExchangeFault::Connect(error)), is_reusable: false },
+            Err(fault) => return Self { answer: Err(fault), is_reusable: false },
         };
         let answer = link.exchange(request, answer_bytes_max).await.map_err(|fault| match fault {
             LinkFault::Unsent(_, fault) => ExchangeFault::Unsent(fault),
@@ -262,24 +276,26 @@ enum LinkFault {
 }
 
 impl Link {
-    async fn connect(transport: &Transport, lookups: &Lookups) -> io::Result<Self> {
+    async fn connect(transport: &Transport, lookups: &Lookups) -> Result<Self, ExchangeFault> {
+        let unreached = ExchangeFault::Connect;
         match transport {
             Transport::Tcp(at) => Self::over(tcp(at, lookups).await?).await,
             Transport::Tls { at, name, config } => {
                 let stream = tcp(at, lookups).await?;
-                let stream = TlsConnector::from(Arc::clone(config)).connect(name.clone(), stream).await?;
-                Self::over(stream).await
+                let stream = TlsConnector::from(Arc::clone(config)).connect(name.clone(), stream).await;
+                Self::over(stream.map_err(unreached)?).await
             }
-            Transport::Unix(path) => Self::over(UnixStream::connect(path).await?).await,
+            Transport::Unix(path) => Self::over(UnixStream::connect(path).await.map_err(unreached)?).await,
         }
     }
 
-    async fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> io::Result<Self> {
+    async fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<Self, ExchangeFault> {
         let mut builder = Builder::new();
         builder.max_buf_size(RESPONSE_HEAD_BYTES_MAX);
         let meter = Meter::default();
         let stream = TokioIo::new(Tapped::new(stream, meter.clone()));
-        let (sender, connection) = builder.handshake(stream).await.map_err(io::Error::other)?;
+        let shaken = builder.handshake(stream).await;
+        let (sender, connection) = shaken.map_err(|fault| ExchangeFault::Connect(io::Error::other(fault)))?;
         Ok(Self { sender, driver: Driver::new(connection), meter })
     }
 
@@ -347,15 +363,21 @@ fn is_clear(headers: &HeaderMap) -> bool {
     is_chunked && codings.next().is_none() && !headers.contains_key(CONTENT_LENGTH)
 }
 
-async fn tcp(at: &At, lookups: &Lookups) -> io::Result<TcpStream> {
-    let stream = match at {
-        At::Host { host, port, link_local: true } => TcpStream::connect(&*lookups.find(host, *port).await?).await?,
-        // To the very addresses that were looked at: a second look-up might answer otherwise.
-        At::Host { host, port, link_local: false } => {
-            TcpStream::connect(&*names::without_link_local(&lookups.find(host, *port).await?)?).await?
-        }
-        At::Addresses(addresses) => TcpStream::connect(&**addresses).await?,
+async fn tcp(at: &At, lookups: &Lookups) -> Result<TcpStream, ExchangeFault> {
+    // To the very addresses that were looked at: a second look-up might answer otherwise.
+    let connected = TcpStream::connect(&*find(at, lookups).await?).await;
+    connected.and_then(|stream| stream.set_nodelay(true).map(|()| stream)).map_err(ExchangeFault::Connect)
+}
+
+/// Where a TCP connection may lead.
+async fn find(at: &At, lookups: &Lookups) -> Result<Arc<[SocketAddr]>, ExchangeFault> {
+    let (host, port, link_local) = match at {
+        At::Host { host, port, link_local } => (host, *port, *link_local),
+        At::Addresses(addresses) => return Ok(Arc::clone(addresses)),
     };
-    stream.set_nodelay(true)?;
-    Ok(stream)
+    let found = lookups.find(host, port).await.map_err(ExchangeFault::Unresolved)?;
+    if link_local {
+        return Ok(found);
+    }
+    names::without_link_local(&found).map(Arc::from).map_err(ExchangeFault::Connect)
 }

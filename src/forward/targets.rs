@@ -119,18 +119,35 @@ impl Targets {
     /// Chooses one that was not tried yet. `lease` is how long a visit may take: for so long a probe is the only one.
     ///
     /// # Errors
-    /// How long all of them are left alone; nothing, where all were tried.
+    /// How long all of them are left alone; it says nothing where all were tried.
     pub fn choose(&self, tried: Tried, random: u64, now: Duration, lease: Duration) -> Result<Visit<'_>, Duration> {
+        let (closed, open) = self.look(tried);
+        self.choose_of(closed, open, random, now, lease)
+    }
+
+    /// Those that are not tried yet: whose circuit is closed, and whose is open. It may be another way round a moment later.
+    fn look(&self, tried: Tried) -> (Tried, Tried) {
         let (mut closed, mut open) = (Tried::default(), Tried::default());
         for (position, member) in self.list.iter().enumerate().filter(|(position, _)| !tried.has(*position)) {
             let positions = if member.circuit.is_closed() { &mut closed } else { &mut open };
             positions.add(position);
         }
+        (closed, open)
+    }
+
+    fn choose_of(
+        &self,
+        closed: Tried,
+        open: Tried,
+        random: u64,
+        now: Duration,
+        lease: Duration,
+    ) -> Result<Visit<'_>, Duration> {
         let mut rest = BACK_OFF_MAX;
         if closed.is_empty() || self.health.is_none() {
             for position in open.positions() {
                 match self.list[position].circuit.probe(now, lease) {
-                    Ok(()) => return Ok(self.visit(position, Role::Probe, random)),
+                    Ok(role) => return Ok(self.visit(position, role, random)),
                     Err(after) => rest = rest.min(after),
                 }
             }
@@ -323,6 +340,24 @@ mod tests {
         assert_eq!(chosen(&targets, 0, 1), Ok((1, Role::Probe)));
         assert_eq!(chosen(&targets, 0, 2), Err(Duration::from_secs(1)));
         assert_eq!(chosen(&targets, 0, 3), Ok((0, Role::Probe)));
+    }
+
+    #[test]
+    fn one_that_comes_back_between_two_looks_is_chosen() {
+        for (count, health) in [(1, None), (1, Some(health())), (2, Some(health()))] {
+            let targets = targets(count, health);
+            for position in 0..count {
+                assert_eq!(fail(&targets, position, Seen::Unreached, FAILURES_MAX).len(), 1);
+            }
+            let (closed, open) = targets.look(NEVER);
+            let choose = || {
+                let visit = targets.choose_of(closed, open, 0, Duration::ZERO, LEASE)?;
+                Ok((visit.position, visit.role))
+            };
+            assert_eq!(choose(), Err(BACK_OFF_MIN), "of {count}");
+            assert_eq!(targets.list[count - 1].circuit.healthy(), Some(Change::Closed));
+            assert_eq!(choose(), Ok((count - 1, Role::Ordinary)), "of {count}");
+        }
     }
 
     #[test]

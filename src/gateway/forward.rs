@@ -65,7 +65,7 @@ impl<U: Upstream> Gateway<U> {
                 tried.add(visit.position);
                 let at = clock.monotonic();
                 let Ok(next) = rules.targets.choose(tried, random, at, rules.deadline) else { return Err(fault) };
-                self.note(delivery, &visit, Seen::Unreached, at, || cause(&Rejection::from(fault)));
+                self.note(delivery, &visit, fault.seen(), at, || cause(&Rejection::from(fault)));
                 (visit, attempts) = (next, attempts + 1);
             }
         };
@@ -130,10 +130,7 @@ fn judge(
             Ok(forwarded) => (Seen::Alive, Ok(forwarded)),
             Err(rejection) => (Seen::Faulty, Err(rejection)),
         },
-        Ok(Err(fault)) => {
-            let seen = if fault.is_unsent() { Seen::Unreached } else { Seen::Faulty };
-            (seen, Err(Rejection::from(fault)))
-        }
+        Ok(Err(fault)) => (fault.seen(), Err(Rejection::from(fault))),
         Err(_elapsed) => {
             let deadline = u64::try_from(rules.deadline.as_millis()).unwrap_or(u64::MAX);
             (Seen::Silent, Err(Rejection::new(Reason::UpstreamTimeout).fact("deadline_ms", deadline)))

@@ -320,7 +320,7 @@ fn behind_a_trusted_proxy_its_word_on_the_client_counts_and_nobody_elses_gets_in
 }
 
 /// A delivery as the gateway takes it in process.
-fn request(delivery: &Delivery) -> Request<Full<Bytes>> {
+pub(crate) fn request(delivery: &Delivery) -> Request<Full<Bytes>> {
     let mut request = Request::post(&delivery.target);
     for (name, value) in &delivery.headers {
         request = request.header(name, value);
@@ -329,7 +329,7 @@ fn request(delivery: &Delivery) -> Request<Full<Bytes>> {
 }
 
 /// From this machine.
-fn local() -> Arrival {
+pub(crate) fn local() -> Arrival {
     Arrival { peer: ([127, 0, 0, 1], 1).into(), protocol: Protocol::Https, host: HostMatch::Served }
 }
 

@@ -1,10 +1,23 @@
 //! Several upstreams, upstreams that go and come back, and what asks whether they are well.
 
+use std::future::ready;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
+use hookward::forward::Upstreams;
+use hookward::forward::names::LookupFault;
+use hookward::forward::pool::{Exchange, ExchangeFault, Outbound};
+use hookward::gateway::health::checks_max;
+use hookward::gateway::{Detachable, Gateway};
+use http::Response;
+use tokio::task::JoinSet;
+use tower::service_fn;
+
+use crate::gateway::{local, request};
 use crate::support::app::{Door, Place};
 use crate::support::{App, Connection, Delivery, House, Running, Say, eventually};
 
@@ -131,6 +144,54 @@ fn an_upstream_that_dies_and_comes_back_costs_refusals_at_once_and_two_lines() {
     let (circuit, tried): (Vec<_>, Vec<_>) = records.iter().partition(of_circuit);
     assert_eq!(tried.len(), FAILURES);
     assert!(circuit.iter().all(|record| record.detail["circuit"] == "open"));
+}
+
+/// Only whoever begins a look-up has failed: those who wait for it have learned nothing more.
+#[tokio::test]
+async fn a_look_up_that_fails_counts_once_however_many_deliveries_wait_for_it() {
+    let somewhere = SocketAddr::from(([127, 0, 0, 1], 9));
+    // A label has 63 characters at most (RFC 1035 §2.3.4), so no name server is asked for this one.
+    let nowhere = format!("{}.invalid", "a".repeat(64));
+    let house = House::with("github", &policy(&[somewhere], "").replace(&somewhere.to_string(), &nowhere)).start();
+    let worker =
+        || Gateway::new(Arc::clone(house.shared()), Upstreams::default(), house.server().telemetry().recorder());
+    let first = worker();
+    let mut waiting: JoinSet<_> =
+        (0..2 * FAILURES).map(|number| Detachable::new(Arc::clone(&first), request(&push(number)), local())).collect();
+    while let Some(answer) = waiting.join_next().await {
+        assert_eq!(answer.unwrap().unwrap().status(), 503);
+    }
+    assert_eq!(is_open(&house, 0), 0, "one look-up");
+    assert_eq!(house.record("upstream_connect").detail["error"], "the upstream's name cannot be looked up");
+    // Workers share no look-ups: each begins one.
+    for count in 2..=FAILURES {
+        assert_eq!(is_open(&house, 0), 0, "fewer than {count} look-ups");
+        let Ok(answer) = Detachable::new(worker(), request(&push(100 + count)), local()).await;
+        assert_eq!(answer.status(), 503);
+    }
+    assert_eq!(is_open(&house, 0), 1, "{FAILURES} look-ups");
+}
+
+#[tokio::test]
+async fn of_two_upstreams_one_whose_name_others_look_up_in_vain_is_still_tried() {
+    let app = App::start();
+    let name = format!("http://{}", app.address);
+    for (fault, open) in [(LookupFault::Shared as fn(_) -> _, 0), (LookupFault::Own, 1)] {
+        let house = House::with("github", &policy(&[Place::new().address, app.address], "")).start();
+        let good = name.clone();
+        let upstream = service_fn(move |outbound: Outbound| {
+            let head = Response::new(()).into_parts().0;
+            let is_good = *outbound.target.name == *good;
+            let answer = is_good.then(|| Exchange { head, body: Bytes::new(), attempts: 1 });
+            ready(answer.ok_or_else(|| ExchangeFault::Unresolved(fault(ErrorKind::NotFound))))
+        });
+        let gateway = Gateway::new(Arc::clone(house.shared()), upstream, house.server().telemetry().recorder());
+        for number in 0..100 {
+            let Ok(answer) = Detachable::new(Arc::clone(&gateway), request(&push(number)), local()).await;
+            assert_eq!(answer.status(), 200);
+        }
+        assert_eq!((is_open(&house, 0), is_open(&house, 1)), (open, 0), "{:?}", fault(ErrorKind::NotFound));
+    }
 }
 
 #[test]
@@ -313,25 +374,29 @@ fn a_lone_upstream_that_is_not_well_gets_one_delivery_at_a_time_and_a_reload_end
     assert_eq!(checks_of(&app), checks);
 }
 
+/// Checks of many upstreams that take connections and never answer are under way, one of each, and hold up none of another.
 #[test]
-fn no_more_than_sixteen_health_checks_are_under_way() {
-    let (door, counts) = (Door::default(), Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]));
-    let (waiting, counted) = (door.clone(), Arc::clone(&counts));
-    let app = App::saying(move |_| {
-        let [inside, most] = &*counted;
-        most.fetch_max(inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+fn upstreams_that_do_not_answer_delay_no_check_of_another() {
+    const SILENT: usize = 40;
+    let door = Door::default();
+    let waiting = door.clone();
+    let silent = App::saying(move |_| {
         waiting.wait();
-        inside.fetch_sub(1, Ordering::SeqCst);
         Say::status(200, "ok")
     });
-    let mut house = House::new();
-    for number in 0..20 {
-        let policy = policy(&[app.address], &HEALTH.replace("2_000", "60_000"));
-        house = house.policy(&number.to_string(), &policy.replace("/hooks/github", &format!("/hooks/{number}")));
+    let patient = HEALTH.replace("2_000", "60_000");
+    let source = |path: &str, app: &App| policy(&[app.address], &patient).replace("/hooks/github", path);
+    let alive = with_health(&Arc::new(AtomicU16::new(200)));
+    let mut house = House::with("unchecked", &policy(&[alive.address], ""));
+    house = house.policy("alive", &source("/hooks/alive", &alive));
+    for number in 0..SILENT {
+        house = house.policy(&format!("silent-{number}"), &source(&format!("/hooks/{number}"), &silent));
     }
     let gateway = house.start();
-    checked(&gateway, &app, 16);
+    checked(&gateway, &silent, SILENT);
+    checked(&gateway, &alive, 4);
+    assert_eq!(checks_of(&silent), SILENT, "one of each");
+    assert_eq!(checks_max(&gateway.shared().policy.load()), SILENT + 1);
     door.open();
-    checked(&gateway, &app, 24);
-    assert_eq!(counts[1].load(Ordering::SeqCst), 16);
+    checked(&gateway, &silent, SILENT);
 }

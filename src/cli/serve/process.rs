@@ -63,10 +63,10 @@ const OF_UPSTREAMS_MAX: u64 = 4_096;
 pub(super) struct Room(u64);
 
 impl Room {
-    /// What of `limit` nothing else needs; `sockets` is how many listen.
-    pub(super) fn of(limit: u64, workers: usize, sockets: usize) -> Self {
+    /// What of `limit` nothing else needs; `others` are sockets that listen and health checks that may be under way.
+    pub(super) fn of(limit: u64, workers: usize, others: usize) -> Self {
         let reserved = OF_THE_PROCESS.saturating_add(OF_A_WORKER.saturating_mul(wide(workers)));
-        Self(limit.saturating_sub(reserved.saturating_add(wide(sockets))))
+        Self(limit.saturating_sub(reserved.saturating_add(wide(others))))
     }
 
     /// How many connections of clients fit beside those to upstreams, which must not fail for want of a descriptor because clients have them all: these have half
