@@ -25,10 +25,7 @@ pub fn write(path: &Path, bytes: &[u8], readers: Readers) -> io::Result<()> {
         Readers::Owner => (0o600, 0o700),
         Readers::All => (0o644, 0o755),
     };
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        Some(_) | None => Path::new("."),
-    };
+    let directory = folder_of(path);
     DirBuilder::new().recursive(true).mode(directory_mode).create(directory)?;
     let mut file = NamedTempFile::new_in(directory)?;
     file.as_file().set_permissions(Permissions::from_mode(file_mode))?;
@@ -38,6 +35,14 @@ pub fn write(path: &Path, bytes: &[u8], readers: Readers) -> io::Result<()> {
     // It is there. Only a loss of power could still take it back, and not every directory may be opened.
     let _ = File::open(directory).and_then(|directory| directory.sync_all());
     Ok(())
+}
+
+/// Where a file stands.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) | None => Path::new("."),
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ mod activation;
 mod identity;
 mod manager;
 mod process;
+mod sandbox;
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -17,6 +18,7 @@ use clap::Args;
 use manager::Watchdog;
 use process::Room;
 use rustix::process::Signal;
+use sandbox::Sandbox;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::setup::{Setup, Trouble, certificate_files};
@@ -77,8 +79,13 @@ pub fn run(_arguments: &Arguments, config_file: &Path) -> Result<(), Trouble> {
             .map_err(|error| Trouble::Other(format!("cannot become user {user:?}: {error}")))?;
         unhardened.extend(process::hide());
     }
+    let written = sandbox::written(&config, &policy);
+    // The last thing that is done while there is one thread.
+    let sandbox = if listen.sandbox { Sandbox::enter(&written, sockets.files()) } else { Sandbox::switched_off() };
     let telemetry = telemetry(&config)?;
     telemetry.tell_panics();
+    sandbox.tell(&telemetry);
+    sandbox.tell_outside(&telemetry, &written);
     for (what, error) in &unhardened {
         telemetry.event(Level::Warn, "the process could not be hardened", &[("by", what), ("error", error)]);
     }
@@ -114,7 +121,7 @@ pub fn run(_arguments: &Arguments, config_file: &Path) -> Result<(), Trouble> {
     runtime.block_on(async {
         let renewals = acme.map(|acme| tokio::spawn(renew(acme, telemetry.clone())));
         let mut watchdog = Watchdog::new();
-        control(&server, config_file, watched(config_file, &config, named), admin, &mut watchdog).await?;
+        control(&server, config_file, watched(config_file, &config, named), admin, &sandbox, &mut watchdog).await?;
         // Nobody could look at a proof any more.
         if let Some(renewals) = renewals {
             renewals.abort();
@@ -254,13 +261,17 @@ fn trusted_proxies(listen: &ListenConfig) -> Networks {
     Networks::new(listen.trusted_proxies.iter().map(|network| network.value))
 }
 
-fn telemetry(config: &GatewayConfig) -> Result<Telemetry, Trouble> {
-    let rejects = config.rejects.as_ref();
-    let target = match rejects.map(|rejects| &rejects.target.value) {
+/// Where records of refused deliveries go.
+fn rejected_log(config: &GatewayConfig) -> PathBuf {
+    match config.rejects.as_ref().map(|rejects| &rejects.target.value) {
         Some(RejectsTarget::StandardOutput) => PathBuf::from("-"),
         Some(RejectsTarget::File(path)) => path.clone(),
         None => PathBuf::from(REJECTS_FILE),
-    };
+    }
+}
+
+fn telemetry(config: &GatewayConfig) -> Result<Telemetry, Trouble> {
+    let (rejects, target) = (config.rejects.as_ref(), rejected_log(config));
     let options = record::Options {
         rejects: target.clone(),
         file_bytes_max: rejects.map_or(104_857_600, |rejects| rejects.file_bytes_max),
@@ -287,6 +298,7 @@ async fn control(
     config_file: &Path,
     mut watched: Watched,
     admin: Option<TcpListener>,
+    sandbox: &Sandbox,
     watchdog: &mut Watchdog,
 ) -> Result<(), Trouble> {
     let handler = |kind| signal(kind).map_err(|error| Trouble::Other(format!("cannot handle signals: {error}")));
@@ -320,7 +332,7 @@ async fn control(
             () = shared.reload.asked() => true,
         };
         manager::reloading();
-        let (found, note) = reload(server, config_file);
+        let (found, note) = reload(server, config_file, sandbox);
         manager::ready(shared.policy.load().sources().len(), note);
         if asked {
             shared.reload.done();
@@ -358,7 +370,7 @@ fn watched(config_file: &Path, config: &GatewayConfig, named: BTreeSet<PathBuf>)
 
 /// Loads policies and certificates anew and swaps both in, or changes nothing and says why. Hands out what is to be watched from now on, right or
 /// wrong, as far as the configuration can be read, and what an operator has to know.
-fn reload(server: &Server, config_file: &Path) -> (Option<Watched>, &'static str) {
+fn reload(server: &Server, config_file: &Path, sandbox: &Sandbox) -> (Option<Watched>, &'static str) {
     let telemetry = server.telemetry();
     let mut loaded = Loaded::default();
     let file = loaded.files.read(config_file, &mut loaded.diagnostics);
@@ -378,6 +390,9 @@ fn reload(server: &Server, config_file: &Path) -> (Option<Watched>, &'static str
                 tell_certificates(server);
             }
             tell_weakened(telemetry, &policy);
+            if let Some(config) = &config {
+                sandbox.tell_outside(telemetry, &sandbox::written(config, &policy));
+            }
             server.shared().policy.store(Arc::new(policy));
             telemetry.policies_loaded(server.shared().clock.unix_micros());
             telemetry.event(Level::Info, "reloaded", &[("sources", &sources)]);

@@ -63,7 +63,9 @@ impl<U: Upstream> Gateway<U> {
             LearnFault::Unwritable(_) => {
                 let message = "a secret was handed over and cannot be kept";
                 self.recorder.event(Level::Error, message, &[("source", &source.name), ("error", fault)]);
-                refused.hint("let the gateway's user write into the directory of [handshake] learn_secret")
+                refused.hint(
+                    "let the gateway's user write into the directory of [handshake] learn_secret, and restart the gateway if that is new",
+                )
             }
         }
     }

@@ -57,6 +57,8 @@ pub struct ListenConfig {
     pub trusted_proxies: Vec<Spanned<IpNet>>,
     /// Whom the gateway becomes once it listens.
     pub user: Option<String>,
+    /// Whether the process gives up what it does not need, once it listens.
+    pub sandbox: bool,
     /// The field in which they name the client.
     pub forwarding_field: ForwardingField,
     /// Whether TCP connections from there begin with a PROXY header.
@@ -318,6 +320,14 @@ fn read_listen(listen: &mut Reader<'_>) -> ListenConfig {
     }
     let trusted_proxies = trusted_proxies.map(|list| list.value).unwrap_or_default();
     let user = listen.parsed("user", parse_user).map(|user| user.value);
+    let sandbox = listen.boolean("sandbox");
+    if let Some(off) = sandbox.as_ref().filter(|sandbox| !sandbox.value) {
+        let fault = Fault::new("without its sandbox the process can start programs, and write wherever its user can");
+        listen.warning(
+            Some(off.span.clone()),
+            fault.hint("leave it out: what the configuration names can be written to all the same"),
+        );
+    }
     ListenConfig {
         https,
         http,
@@ -327,6 +337,7 @@ fn read_listen(listen: &mut Reader<'_>) -> ListenConfig {
         forwarding_field: forwarding_field.unwrap_or_default(),
         proxy_protocol,
         user,
+        sandbox: sandbox.is_none_or(|sandbox| sandbox.value),
         span: listen.span(),
     }
 }
@@ -535,6 +546,7 @@ mod tests {
         let listen = config.listen.unwrap();
         assert_eq!((listen.https.len(), listen.http.len(), listen.trusted_proxies.len()), (2, 1, 2));
         assert_eq!((listen.proxy_protocol, listen.forwarding_field), (true, ForwardingField::Forwarded));
+        assert!(listen.sandbox, "on unless it is switched off");
         let sockets: Vec<_> = listen.unix.iter().map(|path| path.value.to_str().unwrap()).collect();
         assert_eq!((sockets, listen.unix_mode), (vec!["/run/hookward.sock", "etc/h.sock"], 0o600));
         let edge = EdgeConfig {
@@ -592,6 +604,11 @@ mod tests {
             ),
             ("[listen]\nuser = 'root'", "2:8: the gateway is not to serve strangers as root"),
             ("[listen]\nuser = '0:0'", "2:8: \"0:0\" is not the name of a user"),
+            ("[listen]\nsandbox = 'off'", "2:11: sandbox must be a boolean, got a string"),
+            (
+                "[listen]\nsandbox = false",
+                "2:11: warning: without its sandbox the process can start programs, and write wherever its user can",
+            ),
             ("[listen]\nforwarding_field = 'Forwarded'", "2:20: unknown forwarding_field \"Forwarded\""),
             ("[listen]\nproxy_protocol = true", &format!("2:1: {unproxied}")),
             ("[listen]\ntrusted_proxies = []\nproxy_protocol = true", &format!("3:1: {unproxied}")),

@@ -32,6 +32,7 @@ mod panics;
 mod policies;
 mod proxied;
 mod reload;
+mod sandbox;
 mod scale;
 mod schema;
 mod secrets;

@@ -7,6 +7,7 @@ use std::thread;
 use rustix::process::{Signal, geteuid};
 
 use crate::gateway::github;
+use crate::sandbox::is_confined;
 use crate::support::served::Serve;
 use crate::support::{App, Connection, Delivery};
 
@@ -27,6 +28,7 @@ fn a_gateway_that_root_starts_becomes_its_user_and_nobody_else_can() {
     }
     chown(folder.path(), Some(NOBODY), Some(NOBODY)).unwrap();
     let mut served = serve.start();
+    is_confined(&served);
     for thread in fs::read_dir(format!("/proc/{}/task", served.pid().as_raw_nonzero())).unwrap() {
         let status = fs::read_to_string(thread.unwrap().path().join("status")).unwrap();
         for who in ["Uid", "Gid"] {

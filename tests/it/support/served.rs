@@ -26,6 +26,8 @@ pub(crate) struct Serve<'s> {
     pub policy: String,
     /// The lists of `[listen]`.
     pub listen: String,
+    /// The keys of `[rejects]`.
+    pub rejects: &'s str,
     /// More of `hookward.toml`.
     pub config: String,
     /// What a shell does before it becomes the gateway, and what it adds to the command.
@@ -66,6 +68,7 @@ impl<'s> Serve<'s> {
             folder,
             policy: policy.to_owned(),
             listen: "https = [\"127.0.0.1:0\"]".to_owned(),
+            rejects: "file = \"rejected.jsonl\"",
             config: "[admin]\nlisten = \"127.0.0.1:0\"\n".to_owned(),
             shell: None,
             environment: Vec::new(),
@@ -86,8 +89,8 @@ impl<'s> Serve<'s> {
         fs::write(self.folder.join("policies/github.toml"), &self.policy).unwrap();
         let config = format!(
             "[listen]\n{}\n[[tls]]\ncertificate = \"tls.pem\"\nkey = \"tls.key\"\n[policies]\ndirectory = \"policies\"\n\
-             [rejects]\nfile = \"rejected.jsonl\"\n[log]\nformat = \"json\"\n[edge]\nworkers = 1\ndrain_seconds = 10\n{}",
-            self.listen, self.config
+             [rejects]\n{}\n[log]\nformat = \"json\"\n[edge]\nworkers = 1\ndrain_seconds = 10\n{}",
+            self.listen, self.rejects, self.config
         );
         fs::write(self.folder.join("hookward.toml"), config).unwrap();
         let mut command = hookward(self.folder, &["serve"]);
