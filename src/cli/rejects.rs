@@ -22,6 +22,7 @@ use table::{Cell, Table, Terminal};
 
 /// How often `--follow` looks for more.
 const POLL_EVERY: Duration = Duration::from_millis(250);
+
 /// What to show of the rejected log.
 #[derive(Debug, Clone, Args)]
 pub struct Arguments {

@@ -21,7 +21,7 @@ pub struct Activity {
     stalled: AtomicU64,
     deliveries: AtomicU32,
     /// HTTP/2: answers that are made, and wait for the client to make room for them.
-    leaving: AtomicU32,
+    unsent: AtomicU32,
     served: AtomicU32,
     http2: AtomicBool,
     resting: AtomicBool,
@@ -42,7 +42,7 @@ pub enum Phase {
     /// The client's end, after ours.
     Closing = 4,
     /// HTTP/2: room for the answers that are made. None is in the making.
-    Leaving = 5,
+    Unsent = 5,
 }
 
 /// An idle connection keeps what it needs for requests for so long.
@@ -60,7 +60,7 @@ impl Activity {
             state,
             stalled: AtomicU64::new(0),
             deliveries: AtomicU32::new(0),
-            leaving: AtomicU32::new(0),
+            unsent: AtomicU32::new(0),
             served: AtomicU32::new(0),
             http2: AtomicBool::new(false),
             resting: AtomicBool::new(false),
@@ -90,19 +90,27 @@ impl Activity {
     /// A request's answer is made.
     pub fn end(&self) {
         if self.deliveries.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.turn(if self.leaving() == 0 { Phase::Idle } else { Phase::Leaving });
+            self.wait();
         }
     }
 
-    /// An answer waits for room (HTTP/2).
-    pub fn leave(&self) {
-        self.leaving.fetch_add(1, Ordering::Relaxed);
+    /// HTTP/2: an answer waits for the client to make room for it.
+    pub fn answer_waits(&self) {
+        self.unsent.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// It is gone.
-    pub fn left(&self) {
-        if self.leaving.fetch_sub(1, Ordering::Relaxed) == 1 && self.phase() == Phase::Leaving {
-            self.turn(Phase::Idle);
+    /// HTTP/2: it is gone.
+    pub fn answer_gone(&self) {
+        self.unsent.fetch_sub(1, Ordering::Relaxed);
+        if self.phase() == Phase::Unsent {
+            self.wait();
+        }
+    }
+
+    /// No answer is in the making.
+    fn wait(&self) {
+        if self.phase() != Phase::Closing {
+            self.turn(if self.unsent() == 0 { Phase::Idle } else { Phase::Unsent });
         }
     }
 
@@ -122,9 +130,6 @@ impl Activity {
     pub fn go_on(&self) {
         if self.stalled.load(Ordering::Relaxed) != 0 {
             self.stalled.store(0, Ordering::Relaxed);
-        }
-        if self.phase() == Phase::Leaving {
-            self.turn(Phase::Leaving);
         }
     }
 
@@ -158,10 +163,10 @@ impl Activity {
         self.served.load(Ordering::Relaxed) > 0
     }
 
-    /// Whether no delivery is under way, and the socket took every answer so far.
+    /// Whether no delivery is under way, and the client took every answer so far.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.deliveries() == 0 && self.leaving() == 0 && self.stalled.load(Ordering::Relaxed) == 0
+        self.deliveries() == 0 && self.unsent() == 0 && self.stalled.load(Ordering::Relaxed) == 0
     }
 
     /// Whether nothing is under way, in neither direction.
@@ -197,8 +202,8 @@ impl Activity {
         }
     }
 
-    fn leaving(&self) -> u32 {
-        self.leaving.load(Ordering::Relaxed)
+    fn unsent(&self) -> u32 {
+        self.unsent.load(Ordering::Relaxed)
     }
 
     fn phase(&self) -> Phase {
@@ -226,8 +231,8 @@ impl Activity {
             Phase::Head if waited >= settings.head => Some(Overdue::Refused(Reason::HeadTimeout)),
             Phase::Idle if waited >= settings.idle || self.age() >= settings.connection => Some(Overdue::Silent),
             Phase::Closing if waited >= settings.linger => Some(Overdue::Silent),
-            Phase::Leaving if waited >= settings.write => Some(Overdue::Silent),
-            Phase::Handshake | Phase::Head | Phase::Delivery | Phase::Idle | Phase::Closing | Phase::Leaving => None,
+            Phase::Unsent if waited >= settings.write => Some(Overdue::Silent),
+            Phase::Handshake | Phase::Head | Phase::Delivery | Phase::Idle | Phase::Closing | Phase::Unsent => None,
         }
     }
 }
@@ -256,7 +261,7 @@ fn unpack(state: u64) -> (Phase, Duration) {
         2 => Phase::Delivery,
         3 => Phase::Idle,
         4 => Phase::Closing,
-        _ => Phase::Leaving,
+        _ => Phase::Unsent,
     };
     (phase, Duration::from_millis(state >> 3))
 }
@@ -305,7 +310,7 @@ pub(super) mod tests {
         let leaving: Step = |activity| {
             activity.begins_http2();
             activity.begin();
-            activity.leave();
+            activity.answer_waits();
             activity.end();
         };
         let rows: [(&str, Step, u64, Overdue); 6] = [
@@ -355,30 +360,47 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn answers_that_wait_for_room_have_time_as_long_as_some_of_them_go() {
+    fn answers_that_wait_for_room_have_time_as_long_as_one_goes_now_and_then() {
         let clock = Clock::manual(0);
         let activity = Activity::new(clock.clone());
         activity.begins_http2();
         for _ in 0..2 {
             activity.begin();
-            activity.leave();
+            activity.answer_waits();
             activity.end();
         }
         let wait = |activity: &Activity| {
             clock.advance(Duration::from_secs(14));
             assert_eq!(activity.overdue(&settings()), None);
+            // Whatever is written meanwhile may be an answer to a ping.
+            activity.go_on();
         };
         wait(&activity);
-        activity.go_on();
-        wait(&activity);
-        activity.left();
+        activity.answer_gone();
         assert!(!activity.is_done() && !activity.is_idle());
-        activity.go_on();
         wait(&activity);
-        activity.left();
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(activity.overdue(&settings()), Some(Overdue::Silent));
+        activity.answer_gone();
         assert!(activity.is_done() && activity.is_idle());
         wait(&activity);
         wait(&activity);
+    }
+
+    #[test]
+    fn what_ends_while_the_connection_closes_gives_it_no_more_time() {
+        let clock = Clock::manual(0);
+        let activity = Activity::new(clock.clone());
+        activity.begins_http2();
+        activity.begin();
+        activity.close();
+        clock.advance(Duration::from_secs(3));
+        activity.answer_waits();
+        activity.end();
+        activity.answer_gone();
+        assert_eq!(activity.overdue(&settings()), None);
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(activity.overdue(&settings()), Some(Overdue::Silent));
     }
 
     #[test]

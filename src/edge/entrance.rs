@@ -206,30 +206,30 @@ impl Drop for Active {
 }
 
 /// The body of an HTTP/2 answer. The connection is not done before the client has made room for all of it.
-struct Leaving {
+struct UnsentBody {
     body: Bytes,
     connection: Arc<Connection>,
 }
 
-impl Leaving {
-    fn with(body: Bytes, connection: &Arc<Connection>) -> Bytes {
+impl UnsentBody {
+    fn of(body: Bytes, connection: &Arc<Connection>) -> Bytes {
         if body.is_empty() {
             return body;
         }
-        connection.activity.leave();
+        connection.activity.answer_waits();
         Bytes::from_owner(Self { body, connection: Arc::clone(connection) })
     }
 }
 
-impl AsRef<[u8]> for Leaving {
+impl AsRef<[u8]> for UnsentBody {
     fn as_ref(&self) -> &[u8] {
         &self.body
     }
 }
 
-impl Drop for Leaving {
+impl Drop for UnsentBody {
     fn drop(&mut self) {
-        self.connection.activity.left();
+        self.connection.activity.answer_gone();
     }
 }
 
@@ -249,7 +249,7 @@ impl Future for Answering {
         let connection = &self.active.0;
         connection.answered();
         if connection.activity.is_http2() {
-            reply = reply::with_body(reply, |body| Leaving::with(body, connection));
+            reply = reply::with_body(reply, |body| UnsentBody::of(body, connection));
         }
         if self.ending.closes(connection) {
             connection.closes();
