@@ -196,10 +196,10 @@ impl Server {
         &self.sockets
     }
 
-    /// How often each worker has looked at its connections, which it does a few times a second or more as long as it gets on.
+    /// How often each worker has swept its connections, or some of them, which it does a few times a second or more as long as it gets on.
     #[must_use]
-    pub fn looks(&self) -> Vec<u64> {
-        self.registries.iter().map(|registry| registry.looks()).collect()
+    pub fn sweeps(&self) -> Vec<u64> {
+        self.registries.iter().map(|registry| registry.sweeps()).collect()
     }
 
     /// Stops listening, takes for a second more what is on its way, answers with `draining` what comes later on open connections, waits for deliveries in

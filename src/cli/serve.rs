@@ -324,7 +324,7 @@ async fn control(
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
             () = watchdog.due() => {
-                watchdog.look(server.looks());
+                watchdog.look(server.sweeps());
                 continue;
             }
             _ = hangup.recv() => false,

@@ -29,6 +29,7 @@ pub struct Connection {
     client: OnceLock<Arc<ClientChain>>,
     called: Notify,
     known: AtomicBool,
+    in_line: AtomicBool,
     retired: AtomicBool,
     out_of_time: AtomicBool,
     gives_way: AtomicBool,
@@ -70,6 +71,7 @@ impl Connection {
             client: OnceLock::new(),
             called: Notify::new(),
             known: AtomicBool::new(false),
+            in_line: AtomicBool::new(false),
             retired: AtomicBool::new(false),
             out_of_time: AtomicBool::new(false),
             gives_way: AtomicBool::new(false),
@@ -115,6 +117,17 @@ impl Connection {
     /// Changes it.
     pub fn stands(&self, standing: Standing) {
         self.known.store(standing == Standing::Known, Ordering::Relaxed);
+    }
+
+    /// Notes whether there is something to read, for which it has to wait its turn.
+    pub fn stands_in_line(&self, stands: bool) {
+        self.in_line.store(stands, Ordering::Relaxed);
+    }
+
+    /// Whether something came that nobody has looked at yet.
+    #[must_use]
+    pub fn is_in_line(&self) -> bool {
+        self.in_line.load(Ordering::Relaxed)
     }
 
     /// Asks the connection to end when what is under way is answered (HTTP/2: GOAWAY).

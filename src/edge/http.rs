@@ -41,13 +41,16 @@ where
     let activity = &connection.activity;
     activity.begins_http1();
     let mut stream = Tapped::new(stream, Http1Guard::new(Arc::clone(connection), head_limits(worker)));
-    let mut draining = pin!(let_go(worker, connection));
+    let mut draining = Draining { let_go: pin!(let_go(worker, connection)), is_heard: false };
     loop {
         activity.rest();
         tokio::select! {
             biased;
             readable = poll_fn(|context| stream.poll_readable(context)) => if readable.is_err() { return Ok(()) },
-            () = draining.as_mut() => {
+            () = draining.heard() => {
+                if connection.is_in_line() {
+                    continue;
+                }
                 // Nobody is left to whom it would matter that this failed.
                 let _ = stream.shutdown().await;
                 return Ok(());
@@ -57,7 +60,7 @@ where
         }
         activity.rise();
         // Boxed: what rests needs no room for it.
-        match Box::pin(requests(worker, stream, connection, draining.as_mut())).await? {
+        match Box::pin(requests(worker, stream, connection, &mut draining)).await? {
             Some(rested) => stream = rested,
             None => return Ok(()),
         }
@@ -69,7 +72,7 @@ async fn requests<S>(
     worker: &Worker,
     stream: Tapped<S, Http1Guard>,
     connection: &Arc<Connection>,
-    mut draining: Pin<&mut impl Future<Output = ()>>,
+    draining: &mut Draining<'_, impl Future<Output = ()>>,
 ) -> Result<Option<Tapped<S, Http1Guard>>, Rejection>
 where
     S: Readable + AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -83,7 +86,6 @@ where
         .max_header_size(head_bytes_max)
         .max_buf_size(head_bytes_max.max(BUFFER_BYTES_MIN));
     let mut served = builder.serve_connection(TokioIo::new(stream), service(worker, connection));
-    let mut drains = false;
     loop {
         let ended = tokio::select! {
             biased;
@@ -91,15 +93,14 @@ where
             () = connection.called() => {
                 // Not as soon as it is idle: the library may hold what is left of a body that nobody read, and that must not be taken for a request.
                 // After a while of idling it has left it behind, or closed.
-                if connection.activity.should_rest() && !drains {
+                if connection.activity.should_rest() && !draining.is_heard {
                     break;
                 }
                 // The guard may have something to say: the library is asked again.
                 continue;
             }
-            () = draining.as_mut(), if !drains => {
-                drains = true;
-                if connection.has_begun() {
+            () = draining.heard() => {
+                if connection.has_begun() || connection.is_in_line() {
                     // The library has not seen the head that is on its way, and would close on it. Its answer says that the gateway drains, and closes.
                     continue;
                 }
@@ -182,11 +183,29 @@ pub(super) async fn drained(mut draining: watch::Receiver<bool>) {
     let _ = draining.wait_for(|draining| *draining).await;
 }
 
-/// Waits until the gateway drains and this connection has had the chance to send the request that it was opened for.
+/// Waits until the gateway drains and this connection has had the chance to send the request that it was opened for, or what its socket held was seen.
 async fn let_go(worker: &Worker, connection: &Connection) {
     drained(worker.draining.clone()).await;
-    if !connection.activity.has_served() {
+    if connection.activity.has_served() {
+        tokio::task::yield_now().await;
+    } else {
         tokio::time::sleep(DRAIN_GRACE).await;
+    }
+}
+
+/// That a connection has to end, heard once.
+struct Draining<'f, F> {
+    let_go: Pin<&'f mut F>,
+    is_heard: bool,
+}
+
+impl<F: Future<Output = ()>> Draining<'_, F> {
+    async fn heard(&mut self) {
+        if self.is_heard {
+            return std::future::pending().await;
+        }
+        self.let_go.as_mut().await;
+        self.is_heard = true;
     }
 }
 

@@ -1,6 +1,6 @@
-//! The connections of one worker, and the look at each of them, four times a second, that keeps their deadlines.
+//! The connections of one worker, and the sweep over them, four times a second, that keeps their deadlines.
 //!
-//! A look ends connections and sends others to rest, and deliveries wait meanwhile. So it is cut into parts that take less than a millisecond.
+//! A sweep ends connections and sends others to rest, and deliveries wait meanwhile. So it is cut into parts of some hundred connections.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,42 +14,42 @@ use super::activity::Overdue;
 use super::connection::Connection;
 use crate::reason::Reason;
 
-/// Between two looks at the same connection.
+/// Between two sweeps at the same connection.
 pub const PERIOD: Duration = Duration::from_millis(250);
 
 /// Connections are kept in so many shares of about the same size.
 const SHARES: u32 = 64;
 
-/// Where more connections than this stand in some shares, the next share is looked at later.
-const LOOK: usize = 256;
+/// Of more connections than this, the rest is swept later.
+const AT_ONCE: usize = 256;
 
 /// The connections of one worker.
 #[derive(Debug)]
 pub struct Registry {
     entries: Mutex<Entries>,
-    looks: AtomicU64,
+    sweeps: AtomicU64,
 }
 
 #[derive(Debug)]
 struct Entries {
     shares: [HashMap<u64, (Arc<Connection>, AbortHandle)>; SHARES as usize],
-    /// The share that is looked at next.
+    /// The share that is swept next.
     next: u32,
 }
 
-/// What a look at some connections found.
+/// What a part of a sweep found.
 #[derive(Debug)]
-pub struct Look {
+pub struct Swept {
     /// Connections that were ended, where this has to be recorded.
     pub refused: Vec<(Arc<Connection>, Reason)>,
-    /// When the next look is due.
+    /// When the next part is due.
     pub pause: Duration,
 }
 
 impl Default for Registry {
     fn default() -> Self {
         let entries = Entries { shares: std::array::from_fn(|_| HashMap::new()), next: 0 };
-        Self { entries: Mutex::new(entries), looks: AtomicU64::new(0) }
+        Self { entries: Mutex::new(entries), sweeps: AtomicU64::new(0) }
     }
 }
 
@@ -64,14 +64,14 @@ impl Registry {
         self.lock().share(id).remove(&id);
     }
 
-    /// Ends what is overdue among the connections whose turn it is: all of them, where they are few.
+    /// Ends what is overdue among the next connections: all of them, where they are few.
     ///
     /// An HTTP/1 client whose head is overdue gets its answer through the guard, which also records it.
-    pub fn look(&self, settings: &Settings) -> Look {
-        self.looks.fetch_add(1, Ordering::Relaxed);
+    pub fn sweep(&self, settings: &Settings) -> Swept {
+        self.sweeps.fetch_add(1, Ordering::Relaxed);
         let mut entries = self.lock();
         let (mut refused, mut seen, mut shares) = (Vec::new(), 0, 0);
-        while seen < LOOK && shares < SHARES {
+        while seen < AT_ONCE && shares < SHARES {
             let share = entries.next_share();
             seen += share.len();
             shares += 1;
@@ -86,13 +86,13 @@ impl Registry {
                 }
             });
         }
-        Look { refused, pause: PERIOD * shares / SHARES }
+        Swept { refused, pause: PERIOD * shares / SHARES }
     }
 
-    /// How often it was looked at them: a worker that gets on does.
+    /// How often it was swept: a worker that gets on sweeps.
     #[must_use]
-    pub fn looks(&self) -> u64 {
-        self.looks.load(Ordering::Relaxed)
+    pub fn sweeps(&self) -> u64 {
+        self.sweeps.load(Ordering::Relaxed)
     }
 
     /// Whether no connection has a delivery under way, or an answer that its client has still to take.
@@ -133,7 +133,7 @@ fn attend(connection: &Connection, settings: &Settings) -> Option<Overdue> {
     if activity.should_rest() {
         connection.call();
     }
-    let overdue = activity.overdue(settings)?;
+    let overdue = activity.overdue(settings).filter(|_| !(activity.is_idle() && connection.is_in_line()))?;
     let answered =
         overdue == Overdue::Refused(Reason::HeadTimeout) && !activity.is_http2() && connection.run_out_of_time();
     (!answered).then_some(overdue)
@@ -160,25 +160,25 @@ mod tests {
 
     #[tokio::test]
     async fn a_few_connections_are_looked_at_together() {
-        let (registry, clock) = registry(LOOK as u64 / 2);
-        assert!(registry.look(&settings()).refused.is_empty());
+        let (registry, clock) = registry(AT_ONCE as u64 / 2);
+        assert!(registry.sweep(&settings()).refused.is_empty());
         clock.advance(settings().handshake);
-        let Look { refused, pause } = registry.look(&settings());
-        assert_eq!((refused.len(), pause), (LOOK / 2, PERIOD));
+        let Swept { refused, pause } = registry.sweep(&settings());
+        assert_eq!((refused.len(), pause), (AT_ONCE / 2, PERIOD));
         assert!(registry.is_empty());
     }
 
     #[tokio::test]
     async fn many_are_looked_at_in_parts_and_each_of_them_once_a_period() {
-        let connections = 20 * LOOK;
+        let connections = 20 * AT_ONCE;
         let (registry, clock) = registry(connections as u64);
         clock.advance(settings().handshake);
         let (mut refused, mut passed) = (0, Duration::ZERO);
         while passed < PERIOD {
-            let look = registry.look(&settings());
-            assert!((1..2 * LOOK).contains(&look.refused.len()), "{} at once", look.refused.len());
-            refused += look.refused.len();
-            passed += look.pause;
+            let swept = registry.sweep(&settings());
+            assert!((1..2 * AT_ONCE).contains(&swept.refused.len()), "{} at once", swept.refused.len());
+            refused += swept.refused.len();
+            passed += swept.pause;
         }
         assert_eq!((refused, passed), (connections, PERIOD));
         assert!(registry.is_empty());

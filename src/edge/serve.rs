@@ -122,14 +122,14 @@ impl Worker {
         }
     }
 
-    /// Looks at one connection after the other and ends what is overdue. It never ends.
+    /// Sweeps, a part at a time. It never ends.
     async fn keep_deadlines(self: Arc<Self>) {
         let mut pause = registry::PERIOD;
         loop {
             tokio::time::sleep(pause).await;
-            let look = self.registry.look(&self.settings);
-            pause = look.pause;
-            for (connection, reason) in look.refused {
+            let swept = self.registry.sweep(&self.settings);
+            pause = swept.pause;
+            for (connection, reason) in swept.refused {
                 self.record(connection.peer(), &Rejection::new(reason), None);
             }
         }

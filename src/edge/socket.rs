@@ -42,9 +42,9 @@ pub struct Socket {
 /// Whether it may be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Turn {
-    /// It did not ask, or waits at this place in line.
-    Wanted(Option<Ticket>),
-    /// It may, once.
+    /// Not yet; while it waits for its turn, this is its place in line.
+    Untaken(Option<Ticket>),
+    /// Once.
     Taken,
 }
 
@@ -60,15 +60,17 @@ impl Socket {
     /// The socket of this connection, among those that take `turns`.
     #[must_use]
     pub const fn new(stream: Stream, connection: Arc<Connection>, turns: Arc<Turns>) -> Self {
-        Self { stream, connection, turns, turn: Turn::Wanted(None), closing: Closing::Open }
+        Self { stream, connection, turns, turn: Turn::Untaken(None), closing: Closing::Open }
     }
 
     /// Waits until it has something to say and may be read.
     fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if let Turn::Wanted(ticket) = &mut self.turn {
+        if let Turn::Untaken(ticket) = &mut self.turn {
             // No turn is wasted on a socket that has nothing to say.
             ready!(self.stream.poll_read_ready(context))?;
-            ready!(self.turns.poll(self.connection.standing(), ticket, context));
+            let turn = self.turns.poll(self.connection.standing(), ticket, context);
+            self.connection.stands_in_line(turn.is_pending());
+            ready!(turn);
             self.turn = Turn::Taken;
         }
         Poll::Ready(Ok(()))
@@ -96,9 +98,9 @@ impl AsyncRead for Socket {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         ready!(this.poll_turn(context))?;
-        let read = ready!(Pin::new(&mut this.stream).poll_read(context, buffer));
-        this.turn = Turn::Wanted(None);
-        Poll::Ready(read)
+        // Whatever comes of it: a turn cannot be saved up.
+        this.turn = Turn::Untaken(None);
+        Pin::new(&mut this.stream).poll_read(context, buffer)
     }
 }
 

@@ -9,6 +9,7 @@ use hookward::admin::{self, Admin};
 use hookward::policy::gateway_config::EdgeConfig;
 
 use crate::gateway::github;
+use crate::staying_up::unlimited;
 use crate::support::app::Door;
 use crate::support::frames::{Fate, Frame, Frames, SETTINGS, WINDOW_UPDATE};
 use crate::support::h2::Http2;
@@ -75,6 +76,26 @@ fn a_drain_still_takes_what_was_on_its_way() {
         begun.wait_closed();
         stopped.join().unwrap();
     });
+}
+
+/// More connections have something to say than a worker reads at once: those that wait their turn are on their way, too.
+#[test]
+fn a_drain_still_takes_what_waits_to_be_read() {
+    let house = House::with("github", &unlimited(&App::start()));
+    let mut gateway =
+        house.edge(|edge| (edge.workers, edge.drain_time) = (Some(1), PATIENCE)).plain("127.0.0.0/8").start();
+    let mut kept: Vec<_> = (0..32).flat_map(|_| [gateway.connect(), gateway.connect_plain()]).collect();
+    let text = format!("\"{}\"", "x".repeat(100_000));
+    for (number, connection) in kept.iter_mut().enumerate() {
+        assert_eq!(connection.send(&Delivery::github("push", &number.to_string())).status, 200);
+    }
+    for connection in &mut kept {
+        connection.write(&Delivery::github("push", &text).bytes());
+    }
+    gateway.stop();
+    let answers: Vec<_> =
+        kept.iter_mut().map(|connection| connection.try_answer().map(|answer| answer.status)).collect();
+    assert!(answers.iter().all(|status| matches!(status, Some(200 | 503))), "{answers:?}");
 }
 
 #[test]
