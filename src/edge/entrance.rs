@@ -20,7 +20,7 @@ use super::connection::Connection;
 use super::guard::Fault;
 use super::serve::Worker;
 use super::tls::CertificateStore;
-use super::turns::Standing;
+use super::turns::{Standing, Turn, Turns};
 use crate::delivery::HostMatch;
 use crate::forward::Upstreams;
 use crate::gateway::{Arrival, Detachable, Gateway, Peer};
@@ -38,6 +38,7 @@ struct Entrance {
     gateway: Arc<Gateway<Upstreams>>,
     settings: Arc<Settings>,
     certificates: Option<Arc<CertificateStore>>,
+    turns: Arc<Turns>,
     connection: Arc<Connection>,
 }
 
@@ -52,6 +53,7 @@ pub(super) fn service(
         gateway: Arc::clone(&worker.gateway),
         settings: Arc::clone(&worker.settings),
         certificates: worker.tls.as_ref().map(|(_, store)| Arc::clone(store)),
+        turns: Arc::clone(&worker.turns),
         connection: Arc::clone(connection),
     };
     let contained = CatchPanicLayer::custom(|_cause| reply::panicked());
@@ -103,7 +105,8 @@ impl Service<Request<Incoming>> for Entrance {
         let active = Active(Arc::clone(&self.connection));
         let http2 = request.version() == Version::HTTP_2;
         if !http2 && let Some(rejection) = self.refused(number) {
-            return Answering { answer: Answer::Refused(Some(self.refuse(&rejection))), active, ending: Ending::Close };
+            let answer = Answer::Refused(Some(self.refuse(&rejection)));
+            return Answering { answer, active, ending: Ending::Close, waiting: None };
         }
         let last = number + 1 >= self.settings.requests_per_connection_max || age >= self.settings.connection;
         if last {
@@ -123,7 +126,9 @@ impl Service<Request<Incoming>> for Entrance {
             request.extensions_mut().insert(Arc::clone(client));
         }
         let delivery = Detachable::new(Arc::clone(&self.gateway), request, arrival);
-        Answering { answer: Answer::Delivery(delivery), active, ending }
+        // Of HTTP/1 the read was the turn.
+        let waiting = http2.then(|| (Arc::clone(&self.turns), Turn::Untaken(None)));
+        Answering { answer: Answer::Delivery(delivery), active, ending, waiting }
     }
 }
 
@@ -163,6 +168,8 @@ struct Answering {
     answer: Answer,
     active: Active,
     ending: Ending,
+    /// Where it waits for a turn before it begins.
+    waiting: Option<(Arc<Turns>, Turn)>,
 }
 
 enum Answer {
@@ -237,6 +244,11 @@ impl Future for Answering {
     type Output = Result<Reply, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let standing = self.active.0.standing();
+        if let Some((turns, turn)) = &mut self.waiting {
+            ready!(turn.poll(turns, standing, context));
+            self.waiting = None;
+        }
         let mut reply = match &mut self.answer {
             Answer::Delivery(delivery) => {
                 let Ok(reply) = ready!(Pin::new(&mut *delivery).poll(context));

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::connection::Connection;
 use super::stream::Stream;
-use super::turns::{Ticket, Turns};
+use super::turns::{Turn, Turns};
 
 /// What can be waited for without a buffer.
 pub trait Readable {
@@ -35,17 +35,9 @@ pub struct Socket {
     stream: Stream,
     connection: Arc<Connection>,
     turns: Arc<Turns>,
+    /// To be read.
     turn: Turn,
     closing: Closing,
-}
-
-/// Whether it may be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Turn {
-    /// Not yet; while it waits for its turn, this is its place in line.
-    Untaken(Option<Ticket>),
-    /// Once.
-    Taken,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,15 +57,14 @@ impl Socket {
 
     /// Waits until it has something to say and may be read.
     fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if let Turn::Untaken(ticket) = &mut self.turn {
-            // No turn is wasted on a socket that has nothing to say.
-            ready!(self.stream.poll_read_ready(context))?;
-            let turn = self.turns.poll(self.connection.standing(), ticket, context);
-            self.connection.stands_in_line(turn.is_pending());
-            ready!(turn);
-            self.turn = Turn::Taken;
+        if self.turn == Turn::Taken {
+            return Poll::Ready(Ok(()));
         }
-        Poll::Ready(Ok(()))
+        // No turn is wasted on a socket that has nothing to say.
+        ready!(self.stream.poll_read_ready(context))?;
+        let turn = self.turn.poll(&self.turns, self.connection.standing(), context);
+        self.connection.stands_in_line(turn.is_pending());
+        turn.map(Ok)
     }
 
     /// Notes whether the client takes what is written.

@@ -2,17 +2,18 @@
 //!
 //! A worker's tasks run in the order in which they woke. Were each connection read as soon as something came, a delivery would wait at each of its steps
 //! behind all that had come before: a fraction of a second, where ten thousand clients send junk. So between two looks of the runtime at its sockets
-//! only [`TURNS`] connections are read. The others stand in two lines, those [`Known`](Standing::Known) before [`Strangers`](Standing::Stranger), who keep a
+//! only [`TURNS`] turns are taken. The others stand in two lines, those [`Known`](Standing::Known) before [`Strangers`](Standing::Stranger), who keep a
 //! quarter of the turns: somebody new must get through, too. What was begun needs no further turn, so a delivery under way waits for one round at most.
 //!
-//! It stands below TLS, where a handshake, a request and a piece of a body are all the same: something to read that will cost time. It decides who is
-//! first and refuses nobody; a line is as long as there are connections.
+//! It stands below TLS, where a handshake, a request and a piece of a body are all the same: something to read that will cost time. One read can bring a
+//! hundred requests of HTTP/2, so each of these takes a turn of its own, too. Turns decide who is first and refuse nobody; a line is as long as there are
+//! connections and requests.
 //!
 //! **Invariant:** within a line nobody is overtaken, and each line moves with every round.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use tokio::sync::Notify;
 
@@ -36,6 +37,15 @@ pub enum Standing {
 pub struct Turns {
     lines: Mutex<Lines>,
     used_up: Notify,
+}
+
+/// One turn: waited for, and then taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// Not yet; for who waits, with the place in line.
+    Untaken(Option<Ticket>),
+    /// It is this one's turn.
+    Taken,
 }
 
 /// A place in a line.
@@ -68,7 +78,7 @@ impl Default for Turns {
 
 impl Turns {
     /// Takes a turn. While there is none, the caller's place in line is in `ticket`, and its task is woken when it is called.
-    pub fn poll(&self, standing: Standing, ticket: &mut Option<Ticket>, context: &mut Context<'_>) -> Poll<()> {
+    fn poll(&self, standing: Standing, ticket: &mut Option<Ticket>, context: &mut Context<'_>) -> Poll<()> {
         let mut lines = self.lock();
         if let Some(Ticket { line, number }) = *ticket {
             if !lines.line(line).still_waits(number, context.waker()) {
@@ -112,6 +122,17 @@ impl Turns {
 
     fn lock(&self) -> MutexGuard<'_, Lines> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Turn {
+    /// Ready when it is this one's turn, and from then on.
+    pub fn poll(&mut self, turns: &Turns, standing: Standing, context: &mut Context<'_>) -> Poll<()> {
+        if let Self::Untaken(ticket) = self {
+            ready!(turns.poll(standing, ticket, context));
+            *self = Self::Taken;
+        }
+        Poll::Ready(())
     }
 }
 
@@ -167,18 +188,18 @@ mod tests {
     /// A connection that wants to be read.
     struct Client {
         standing: Standing,
-        ticket: Option<Ticket>,
+        turn: Turn,
         woken: Arc<Counter>,
     }
 
     impl Client {
         fn new(standing: Standing) -> Self {
-            Self { standing, ticket: None, woken: Arc::default() }
+            Self { standing, turn: Turn::Untaken(None), woken: Arc::default() }
         }
 
         fn is_read(&mut self, turns: &Turns) -> bool {
             let waker = Arc::clone(&self.woken).into();
-            turns.poll(self.standing, &mut self.ticket, &mut Context::from_waker(&waker)).is_ready()
+            self.turn.poll(turns, self.standing, &mut Context::from_waker(&waker)).is_ready()
         }
 
         fn woken(&self) -> usize {
@@ -245,7 +266,9 @@ mod tests {
         turns.begin_round();
         assert_eq!((before.0.load(Ordering::Relaxed), client.woken()), (0, 1));
         assert!(client.is_read(&turns));
-        assert!(client.ticket.is_none());
+        assert_eq!(client.turn, Turn::Taken);
+        read(&mut clients(Standing::Stranger, 2 * TURNS), &turns);
+        assert!(client.is_read(&turns), "it stays its turn");
     }
 
     #[tokio::test]
@@ -254,8 +277,8 @@ mod tests {
         let renewing = Arc::clone(&turns);
         tokio::spawn(async move { renewing.renew().await });
         for _ in 0..10 * TURNS {
-            let mut ticket = None;
-            std::future::poll_fn(|context| turns.poll(Standing::Stranger, &mut ticket, context)).await;
+            let mut turn = Turn::Untaken(None);
+            std::future::poll_fn(|context| turn.poll(&turns, Standing::Stranger, context)).await;
         }
     }
 }

@@ -23,6 +23,7 @@ use tower::{Service as _, ServiceBuilder, ServiceExt as _, service_fn};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::panics::QUOTED;
+use crate::support::h2::Http2;
 use crate::support::{App, Delivery, House, NOW, Running, Say, Speaks, Taken, eventually, secret_of};
 
 const PUSH: &str = include_str!("../data/github/push.1.json");
@@ -399,6 +400,9 @@ fn every_connection_has_its_turn_however_many_have_something_to_say() {
             assert_eq!(connection.answer().status, *status, "round {round}");
         }
     }
+    let deliveries: Vec<_> = deliveries.into_iter().map(|(delivery, _)| delivery).cycle().take(3 * TURNS).collect();
+    let statuses = Http2::connect(&gateway).send_all(&deliveries, |_| ());
+    assert_eq!(statuses.len(), 3 * TURNS - 1, "and so has every request of one connection");
 }
 
 /// A gateway of which a defect met one delivery, which was then sent again. `first` is done before.
