@@ -17,7 +17,7 @@ use http_body::Body;
 use http_body_util::BodyExt as _;
 use tokio::time::Instant;
 
-use crate::admit::buffers::Reserved;
+use crate::admit::Reserved;
 use crate::reason::Reason;
 use crate::rejection::Rejection;
 

@@ -7,7 +7,7 @@
 //! ```text
 //! enter   draining → address_refused → client_blocked → rate_limited_client → overloaded (the whole process)
 //! accept  rate_limited_source → overloaded (the source's in_flight_max)
-//! beside  Limits::buffers before a body is read, Limits::claims once a signature matched,
+//! beside  Limits::buffer before a body is read, Limits::claims once a signature matched,
 //!         Limits::failed when a delivery ended in a fault of authentication, a circuit when it leaves
 //! ```
 //!
@@ -17,7 +17,7 @@
 //! **Invariant:** everything here is of a fixed size, whoever sends; a full table forgets what is idle, except claims
 //! (refused instead) and the marks of genuine clients (which junk cannot write).
 
-pub mod buffers;
+pub mod budget;
 pub mod circuit;
 pub mod claims;
 pub mod client;
@@ -29,7 +29,7 @@ pub mod rate;
 pub mod source;
 pub mod trickle;
 
-pub use self::buffers::Reserved;
+pub use self::budget::Reserved;
 pub use self::networks::Networks;
 
 use std::net::IpAddr;
@@ -38,12 +38,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use self::buffers::Buffers;
+use self::budget::{Budget, Resource};
 use self::circuit::{Circuit, Circuits};
 use self::claims::Claims;
 use self::client::Client;
 use self::failures::Failures;
-use self::in_flight::Gauge;
 use self::permit::{Permit, Slot};
 use self::rate::{ClientBuckets, Rate};
 use self::source::{RateMode, Registry, SourceLimits, SourceRules};
@@ -58,8 +57,8 @@ pub struct Limits {
     sources: Registry,
     clients: ClientBuckets,
     failures: Failures,
-    deliveries: Gauge,
-    buffers: Buffers,
+    deliveries: Budget,
+    buffers: Budget,
     claims: Claims,
     circuits: Circuits,
 }
@@ -67,7 +66,7 @@ pub struct Limits {
 /// How large the process's tables and budgets are. Set when it starts; a reload does not change them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capacity {
-    /// Deliveries at the same time, in all.
+    /// Deliveries at the same time, in all; of a client, a quarter.
     pub deliveries_max: NonZeroU32,
     /// Bytes of bodies in memory, in all; a client may hold a quarter.
     pub buffered_bytes_max: NonZeroU64,
@@ -101,6 +100,14 @@ const RETRY_DRAINING: Duration = Duration::from_secs(5);
 /// When a sender may try again after work that takes milliseconds.
 const RETRY_SOON: Duration = Duration::from_secs(1);
 
+const BUFFERED_BYTES: Resource = Resource { max: "buffered_bytes_max", client_max: "buffered_bytes_per_client" };
+
+const DELIVERIES: Resource = Resource { max: "deliveries_max", client_max: "deliveries_per_client" };
+
+fn deliveries(max: NonZeroU32) -> Budget {
+    Budget::new(DELIVERIES, usize::try_from(max.get()).unwrap_or(usize::MAX))
+}
+
 impl Limits {
     /// Limits under which nothing was counted yet.
     #[must_use]
@@ -111,8 +118,11 @@ impl Limits {
             sources: Registry::default(),
             clients: ClientBuckets::new(capacity.clients_max),
             failures: Failures::new(capacity.failing_clients_max, capacity.known_clients_max),
-            deliveries: Gauge::new(capacity.deliveries_max),
-            buffers: Buffers::new(capacity.buffered_bytes_max),
+            deliveries: deliveries(capacity.deliveries_max),
+            buffers: Budget::new(
+                BUFFERED_BYTES,
+                usize::try_from(capacity.buffered_bytes_max.get()).unwrap_or(usize::MAX),
+            ),
             claims: Claims::new(capacity.claims_max),
             circuits: Circuits::default(),
         }
@@ -121,7 +131,10 @@ impl Limits {
     /// The same with no more deliveries at the same time than this, in all.
     #[must_use]
     pub fn with_deliveries_at_most(mut self, max: NonZeroU32) -> Self {
-        self.deliveries = self.deliveries.with_max(max.min(self.deliveries.max()));
+        let before = self.deliveries.max();
+        if usize::try_from(max.get()).is_ok_and(|max| max < before) {
+            self.deliveries = deliveries(max);
+        }
         self
     }
 
@@ -155,7 +168,7 @@ impl Limits {
         let standing = self.failures.enter(source.id, client, &source.excess, now)?;
         let taken = self.clients.take(source.id, client, source.client, now);
         let monitored = judge(source.rate_mode, taken, Reason::RateLimitedClient, source.client)?;
-        let process = self.deliveries.try_enter().ok_or_else(|| overloaded("deliveries_max", RETRY_SOON))?;
+        let process = self.deliveries.reserve(client, 1, || self.failures.is_known_somewhere(client, now))?;
         Ok(Permit { client: Some(client), standing, process: Some(process), monitored })
     }
 
@@ -206,8 +219,16 @@ impl Limits {
 
     /// The budget of bytes that wait in memory.
     #[must_use]
-    pub const fn buffers(&self) -> &Buffers {
+    pub const fn buffers(&self) -> &Budget {
         &self.buffers
+    }
+
+    /// What the body of a delivery of this client takes of that, which is nothing yet.
+    ///
+    /// # Errors
+    /// As [`Budget::reserve`].
+    pub fn buffer(&self, peer: IpAddr, now: Duration) -> Result<Reserved, Rejection> {
+        self.buffers.reserve(Client::from(peer), 0, || self.is_met(peer, now))
     }
 
     /// The replay claims.
@@ -241,7 +262,7 @@ impl Limits {
     /// How many deliveries hold a [`Permit`] or a [`Slot`]: what a drain waits for.
     #[must_use]
     pub fn in_flight(&self) -> u32 {
-        self.deliveries.in_flight()
+        u32::try_from(self.deliveries.used()).unwrap_or(u32::MAX)
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::budget::Reserved;
 use super::client::Client;
 use super::failures::{EXCESS_BODY_TIME, Standing};
 use super::in_flight::Seat;
@@ -16,7 +17,7 @@ use crate::rejection::Rejection;
 pub struct Permit {
     pub(super) client: Option<Client>,
     pub(super) standing: Standing,
-    pub(super) process: Option<Seat>,
+    pub(super) process: Option<Reserved>,
     pub(super) monitored: Option<Rejection>,
 }
 
@@ -24,7 +25,7 @@ pub struct Permit {
 #[must_use = "the place in flight is left as soon as this is dropped"]
 #[derive(Debug)]
 pub struct Slot {
-    pub(super) _process: Option<Seat>,
+    pub(super) _process: Option<Reserved>,
     pub(super) _source: Option<Seat>,
     pub(super) monitored: Option<Rejection>,
 }

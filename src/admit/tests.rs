@@ -31,6 +31,11 @@ fn rules() -> SourceRules {
     }
 }
 
+/// A client of many.
+fn another(number: usize) -> IpAddr {
+    IpAddr::from([203, 0, 113, u8::try_from(number).unwrap()])
+}
+
 fn limits(deliveries_max: u32) -> Limits {
     let small = number(1_000);
     Limits::new(Capacity {
@@ -93,11 +98,26 @@ fn after_authentication_the_rate_comes_before_the_places_in_flight() {
 fn the_process_takes_deliveries_max_at_the_same_time() {
     let limits = limits(3);
     let sources = [limits.source("github", rules()), limits.source("stripe", rules())];
-    let mut held: Vec<_> = (0..2).map(|n| limits.enter(&sources[n], PEER, at(0)).expect("max - 1")).collect();
+    let mut held: Vec<_> = (0..2).map(|n| limits.enter(&sources[n], another(n), at(0)).expect("max - 1")).collect();
     let slot = limits.accept(&sources[0], limits.enter(&sources[0], PEER, at(0)).expect("max"), at(0)).unwrap();
-    assert_eq!(told(limits.enter(&sources[1], PEER, at(0))), (Reason::Overloaded, Some(1)), "max + 1");
+    assert_eq!(told(limits.enter(&sources[1], another(2), at(0))), (Reason::Overloaded, Some(1)), "max + 1");
     drop(slot);
     held.push(limits.enter(&sources[1], PEER, at(0)).expect("an accepted delivery gave its place back"));
+}
+
+/// Strangers cannot take the places of those who proved themselves, and one of them cannot take those of all.
+#[test]
+fn deliveries_under_way_are_shared_out_among_clients() {
+    let limits = limits(16);
+    let source = limits.source("github", rules());
+    drop(limits.accept(&source, limits.enter(&source, PEER, at(0)).unwrap(), at(0)).unwrap());
+    let limit = |refused: Result<Permit, Rejection>| refused.expect_err("over a limit").detail()[0].clone();
+    let mut held: Vec<_> = (0..4).map(|_| limits.enter(&source, STRANGER, at(0)).expect("a quarter")).collect();
+    assert_eq!(limit(limits.enter(&source, STRANGER, at(0))), ("limit", "deliveries_per_client".into()));
+    held.extend((0..10).map(|n| limits.enter(&source, another(n), at(0)).expect("seven eighths")));
+    assert_eq!(limit(limits.enter(&source, another(10), at(0))), ("limit", "deliveries_max".into()));
+    held.extend((0..2).map(|_| limits.enter(&source, PEER, at(0)).expect("it is known")));
+    assert_eq!(limit(limits.enter(&source, PEER, at(0))), ("limit", "deliveries_max".into()));
 }
 
 #[test]
@@ -105,7 +125,7 @@ fn deliveries_at_the_same_time_can_be_bounded_more_tightly_and_no_wider() {
     for (max, bound, taken) in [(3, 2, 2), (3, 3, 3), (3, 4, 3)] {
         let limits = limits(max).with_deliveries_at_most(number(bound));
         let source = limits.source("github", rules());
-        let held: Vec<_> = (0..taken).map(|_| limits.enter(&source, PEER, at(0)).expect("a place")).collect();
+        let held: Vec<_> = (0..taken).map(|n| limits.enter(&source, another(n), at(0)).expect("a place")).collect();
         assert_eq!(told(limits.enter(&source, PEER, at(0))), (Reason::Overloaded, Some(1)), "{max}, {bound}");
         drop(held);
     }

@@ -1,9 +1,11 @@
-//! How many connections may stand at once, in all and for each client.
+//! How many connections may stand at once, in all, for each client, and for strangers together.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::admit::budget::open_to_strangers;
 
 /// How many connections there are, in all and for each client; shared by all workers, touched only when a connection opens or closes.
 #[derive(Debug)]
@@ -29,13 +31,13 @@ impl Caps {
         Arc::new(Self { all_max, client_max, clients: Mutex::default(), all })
     }
 
-    /// A place for one more connection of this client (an IPv6 client is its /64).
+    /// A place for one more connection of this client (an IPv6 client is its /64). The last ones are for clients that are known, which is asked only then.
     ///
     /// # Errors
     /// The name of the limit that is reached.
-    pub fn enter(self: &Arc<Self>, peer: IpAddr) -> Result<Place, &'static str> {
+    pub fn enter(self: &Arc<Self>, peer: IpAddr, is_known: impl FnOnce() -> bool) -> Result<Place, &'static str> {
         let mut place = self.enter_unnamed()?;
-        place.name(peer)?;
+        place.name(peer, is_known)?;
         Ok(place)
     }
 
@@ -73,9 +75,12 @@ impl Place {
     ///
     /// # Errors
     /// The name of the limit that is reached.
-    pub fn name(&mut self, peer: IpAddr) -> Result<(), &'static str> {
+    pub fn name(&mut self, peer: IpAddr, is_known: impl FnOnce() -> bool) -> Result<(), &'static str> {
         if self.client.is_some() {
             return Ok(());
+        }
+        if self.caps.count() > open_to_strangers(self.caps.all_max) && !is_known() {
+            return Err("connections_max");
         }
         let client = network(peer);
         let mut clients = self.caps.lock();
@@ -123,15 +128,15 @@ mod tests {
     #[test]
     fn places_are_capped_in_all_and_for_each_client() {
         let caps = Caps::new(3, 2);
-        let first = caps.enter(address("2001:db8::1")).unwrap();
-        let _second = caps.enter(address("2001:db8::2")).unwrap();
-        assert_eq!(caps.enter(address("2001:db8::3")).err(), Some("connections_per_client_max"));
+        let first = caps.enter(address("2001:db8::1"), || false).unwrap();
+        let _second = caps.enter(address("2001:db8::2"), || false).unwrap();
+        assert_eq!(caps.enter(address("2001:db8::3"), || false).err(), Some("connections_per_client_max"));
         assert_eq!(caps.count(), 2, "a refusal takes no place");
-        let _third = caps.enter(address("2001:db8:0:1::1")).unwrap();
-        assert_eq!(caps.enter(address("192.0.2.1")).err(), Some("connections_max"));
+        let _third = caps.enter(address("2001:db8:0:1::1"), || false).unwrap();
+        assert_eq!(caps.enter(address("192.0.2.1"), || false).err(), Some("connections_max"));
         drop(first);
         assert_eq!(caps.count(), 2);
-        assert!(caps.enter(address("2001:db8::3")).is_ok());
+        assert!(caps.enter(address("2001:db8::3"), || false).is_ok());
     }
 
     #[test]
@@ -141,13 +146,33 @@ mod tests {
         let third = caps.enter_unnamed().expect("max");
         assert_eq!(caps.enter_unnamed().err(), Some("connections_max"), "max + 1");
         drop(third);
-        assert_eq!(first.name(address("192.0.2.1")), Ok(()));
-        assert_eq!(first.name(address("192.0.2.2")), Ok(()), "it has one already");
-        assert_eq!(second.name(address("192.0.2.1")), Err("connections_per_client_max"));
-        assert_eq!(second.name(address("192.0.2.2")), Ok(()));
+        assert_eq!(first.name(address("192.0.2.1"), || false), Ok(()));
+        assert_eq!(first.name(address("192.0.2.2"), || false), Ok(()), "it has one already");
+        assert_eq!(second.name(address("192.0.2.1"), || false), Err("connections_per_client_max"));
+        assert_eq!(second.name(address("192.0.2.2"), || false), Ok(()));
         drop(first);
-        assert!(caps.enter(address("192.0.2.1")).is_ok(), "a place with a client is given back with it");
+        assert!(caps.enter(address("192.0.2.1"), || false).is_ok(), "a place with a client is given back with it");
         drop(second);
         assert_eq!((caps.count(), caps.lock().len()), (0, 0), "nothing is kept of clients that are gone");
+    }
+
+    #[test]
+    fn the_last_places_are_for_known_clients() {
+        let caps = Caps::new(16, 16);
+        let (stranger, genuine) = (address("192.0.2.1"), address("192.0.2.2"));
+        let mut held: Vec<_> = (0..14).map(|_| caps.enter(stranger, || false).expect("seven eighths")).collect();
+        assert_eq!(caps.enter(stranger, || false).err(), Some("connections_max"));
+        assert_eq!(caps.count(), 14, "a refusal takes no place");
+        held.extend((0..2).map(|_| caps.enter(genuine, || true).expect("an eighth")));
+        assert_eq!(caps.enter(genuine, || true).err(), Some("connections_max"));
+        held.remove(0);
+        assert_eq!(
+            caps.enter(stranger, || false).err(),
+            Some("connections_max"),
+            "those of known clients count as well"
+        );
+        let mut behind_a_proxy = caps.enter_unnamed().expect("who it is is not known yet");
+        assert_eq!(behind_a_proxy.name(stranger, || false), Err("connections_max"));
+        assert_eq!(behind_a_proxy.name(genuine, || true), Ok(()));
     }
 }

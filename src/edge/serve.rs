@@ -177,7 +177,8 @@ impl Worker {
             return self.record(peer, &Rejection::new(Reason::AddressRefused).fact("listener", "http"), None);
         }
         let announced = self.proxy_protocol && behind_proxy && matches!(stream, Stream::Tcp(_));
-        let place = if announced { self.caps.enter_unnamed() } else { self.caps.enter(peer.ip()) };
+        let place =
+            if announced { self.caps.enter_unnamed() } else { self.caps.enter(peer.ip(), || self.has_met(peer)) };
         let place = match place {
             Ok(place) => place,
             Err(limit) => return self.record(peer, &overloaded(limit), None),
@@ -201,12 +202,11 @@ impl Worker {
         let shakes = place.is_unnamed() || connection.protocol == Protocol::Https;
         let handshake = shakes.then(|| self.handshakes.enter(&connection, shared.clock.monotonic()));
         if let (true, Stream::Tcp(stream)) = (place.is_unnamed(), &mut stream)
-            && let Err(rejection) = Box::pin(introduce(stream, &connection, &mut place)).await
+            && let Err(rejection) = Box::pin(self.introduce(stream, &connection, &mut place)).await
         {
             return self.record(connection.peer(), &rejection, None);
         }
-        let client = connection.peer().client(&shared.settings.trusted_proxies);
-        if client.is_some_and(|client| shared.limits.is_met(client, shared.clock.monotonic())) {
+        if self.has_met(connection.peer()) {
             connection.stands(Standing::Known);
         }
         let socket = Socket::new(stream, Arc::clone(&connection), Arc::clone(&self.turns));
@@ -266,35 +266,48 @@ impl Worker {
         }
     }
 
+    /// Waits for the PROXY header that a connection from a trusted proxy begins with, and has the connection count for the client it names. Its time is part of the
+    /// handshake's, or of the first head's where there is none.
+    async fn introduce(
+        &self,
+        stream: &mut TcpStream,
+        connection: &Connection,
+        place: &mut Place,
+    ) -> Result<(), Rejection> {
+        if connection.protocol == Protocol::Http {
+            connection.activity.begins_http1();
+        }
+        let mut header = pin!(take_header(stream));
+        let header = loop {
+            tokio::select! {
+                biased;
+                header = header.as_mut() => break header?,
+                () = connection.called() => if connection.gives_way() {
+                    return Err(overloaded("handshakes_max"));
+                } else if connection.is_out_of_time() {
+                    return Err(Reason::HeadTimeout.into());
+                }
+            }
+        };
+        connection.stands_for(match header {
+            Header::Client(address) => Peer::Network(address),
+            Header::Nobody => connection.peer().unnamed(),
+        });
+        let peer = connection.peer();
+        place.name(peer.ip(), || self.has_met(peer)).map_err(overloaded)
+    }
+
+    /// Whether a delivery from there was proven genuine within a day. Of a proxy that names its clients in requests nobody knows who is behind it.
+    fn has_met(&self, peer: Peer) -> bool {
+        let shared = self.gateway.shared();
+        let client = peer.client(&shared.settings.trusted_proxies);
+        client.is_some_and(|client| shared.limits.is_met(client, shared.clock.monotonic()))
+    }
+
     /// A fault for which there is no request. `status` is what the peer was told.
     fn record(&self, peer: Peer, rejection: &Rejection, status: Option<StatusCode>) {
         record(&self.gateway, peer, rejection, status);
     }
-}
-
-/// Waits for the PROXY header that a connection from a trusted proxy begins with, and has the connection count for the client it names. Its time is part of the
-/// handshake's, or of the first head's where there is none.
-async fn introduce(stream: &mut TcpStream, connection: &Connection, place: &mut Place) -> Result<(), Rejection> {
-    if connection.protocol == Protocol::Http {
-        connection.activity.begins_http1();
-    }
-    let mut header = pin!(take_header(stream));
-    let header = loop {
-        tokio::select! {
-            biased;
-            header = header.as_mut() => break header?,
-            () = connection.called() => if connection.gives_way() {
-                return Err(overloaded("handshakes_max"));
-            } else if connection.is_out_of_time() {
-                return Err(Reason::HeadTimeout.into());
-            }
-        }
-    };
-    connection.stands_for(match header {
-        Header::Client(address) => Peer::Network(address),
-        Header::Nobody => connection.peer().unnamed(),
-    });
-    place.name(connection.peer().ip()).map_err(overloaded)
 }
 
 fn overloaded(limit: &'static str) -> Rejection {
