@@ -106,7 +106,7 @@ impl Acme {
         clock: Clock,
     ) -> io::Result<Self> {
         let client = client_config(&config.trust_roots).map_err(|(_, message)| io::Error::other(message))?;
-        let state = State::open(&config.state, &config.directory_url)?;
+        let state = State::open(&config.state.value, &config.directory_url)?;
         let now = clock.unix_seconds();
         let note = state.note().unwrap_or_else(|error| {
             telemetry.event(Level::Warn, "the note of the last attempt cannot be read", &[("error", &error)]);

@@ -27,6 +27,7 @@ pub fn run(arguments: &Arguments, config: &Path, out: &mut impl Write) -> Result
     if !arguments.no_secrets {
         setup.certificates(config);
     }
+    setup.written(config);
     setup.report(out)?;
     if setup.loaded.diagnostics.has_errors() {
         return Err(Trouble::Said);

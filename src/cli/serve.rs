@@ -22,6 +22,7 @@ use sandbox::Sandbox;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::setup::{Setup, Trouble, certificate_files};
+use super::written::{rejected_log, written};
 use crate::acme::{self, Acme};
 use crate::admin::{self, Admin};
 use crate::admit::Limits;
@@ -34,7 +35,7 @@ use crate::forward::names::Names;
 use crate::gateway::health::checks_max;
 use crate::policy::Policy;
 use crate::policy::diagnostic::Styles;
-use crate::policy::gateway_config::{EdgeConfig, GatewayConfig, ListenConfig, LogFormat, LogLevel, RejectsTarget};
+use crate::policy::gateway_config::{EdgeConfig, GatewayConfig, ListenConfig, LogFormat, LogLevel};
 use crate::policy::load::{self, Loaded};
 use crate::policy::reload::{Watch, Watched};
 use crate::policy::secrets::SystemSecrets;
@@ -47,9 +48,6 @@ use crate::server::{self, Server, StartFault, Startup};
 #[derive(Debug, Args)]
 pub struct Arguments {}
 
-/// Where the rejected log goes if the configuration does not say.
-const REJECTS_FILE: &str = "logs/rejected.jsonl";
-
 /// Serves until SIGTERM or SIGINT.
 ///
 /// # Errors
@@ -59,6 +57,7 @@ pub fn run(_arguments: &Arguments, config_file: &Path) -> Result<(), Trouble> {
     let descriptors = process::raise_descriptors();
     let mut setup = Setup::read(config_file, &SystemSecrets);
     let certificates = setup.certificates(config_file);
+    let written = setup.written(config_file);
     let named = std::mem::take(&mut setup.loaded.watched);
     let (mut config, policy, limits) = setup.usable()?;
     let Some(listen) = config.listen.clone() else {
@@ -79,13 +78,11 @@ pub fn run(_arguments: &Arguments, config_file: &Path) -> Result<(), Trouble> {
             .map_err(|error| Trouble::Other(format!("cannot become user {user:?}: {error}")))?;
         unhardened.extend(process::hide());
     }
-    let written = sandbox::written(&config, &policy);
     // The last thing that is done while there is one thread.
     let sandbox = if listen.sandbox { Sandbox::enter(&written, sockets.files()) } else { Sandbox::switched_off() };
     let telemetry = telemetry(&config)?;
     telemetry.tell_panics();
     sandbox.tell(&telemetry);
-    sandbox.tell_outside(&telemetry, &written);
     for (what, error) in &unhardened {
         telemetry.event(Level::Warn, "the process could not be hardened", &[("by", what), ("error", error)]);
     }
@@ -261,15 +258,6 @@ fn trusted_proxies(listen: &ListenConfig) -> Networks {
     Networks::new(listen.trusted_proxies.iter().map(|network| network.value))
 }
 
-/// Where records of refused deliveries go.
-fn rejected_log(config: &GatewayConfig) -> PathBuf {
-    match config.rejects.as_ref().map(|rejects| &rejects.target.value) {
-        Some(RejectsTarget::StandardOutput) => PathBuf::from("-"),
-        Some(RejectsTarget::File(path)) => path.clone(),
-        None => PathBuf::from(REJECTS_FILE),
-    }
-}
-
 fn telemetry(config: &GatewayConfig) -> Result<Telemetry, Trouble> {
     let (rejects, target) = (config.rejects.as_ref(), rejected_log(config));
     let options = record::Options {
@@ -391,7 +379,7 @@ fn reload(server: &Server, config_file: &Path, sandbox: &Sandbox) -> (Option<Wat
             }
             tell_weakened(telemetry, &policy);
             if let Some(config) = &config {
-                sandbox.tell_outside(telemetry, &sandbox::written(config, &policy));
+                sandbox.tell_outside(telemetry, &written(config, config_file, &loaded));
             }
             server.shared().policy.store(Arc::new(policy));
             telemetry.policies_loaded(server.shared().clock.unix_micros());

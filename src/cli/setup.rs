@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use super::written::{self, Written};
 use crate::admit::Limits;
 use crate::edge::tls::{CertificateFiles, Certificates};
 use crate::policy::Policy;
@@ -86,6 +87,19 @@ impl Setup {
             (Some(config), Some(policy)) if !self.loaded.diagnostics.has_errors() => Ok((config, policy, self.limits)),
             (_, _) => Err(Trouble::Said),
         }
+    }
+
+    /// What the gateway writes to while it serves; what had better not be there, where its sandbox is to guard the rest, is added to the findings.
+    pub(super) fn written(&mut self, config_file: &Path) -> Vec<Written> {
+        let Some(config) = &self.config else { return Vec::new() };
+        let written = written::written(config, config_file, &self.loaded);
+        if config.listen.as_ref().is_some_and(|listen| listen.sandbox) {
+            let warnings = written::warnings(&written, config, config_file, &self.loaded);
+            for warning in warnings {
+                self.loaded.diagnostics.push(warning);
+            }
+        }
+        written
     }
 
     /// Reads the certificates; what is wrong with them is added to the findings, at their place in the configuration.

@@ -56,6 +56,8 @@ pub(super) struct Context<'c> {
     pub trust: tls::TrustCache,
     /// Files whose change is a reason to load again.
     pub watched: &'c mut BTreeSet<PathBuf>,
+    /// Where secrets are kept that providers hand over.
+    pub learnt: &'c mut Vec<(Arc<Path>, Spanned<PathBuf>)>,
     pub files: &'c mut Files,
     pub diagnostics: &'c mut Diagnostics,
 }

@@ -322,7 +322,8 @@ fn read_listen(listen: &mut Reader<'_>) -> ListenConfig {
     let user = listen.parsed("user", parse_user).map(|user| user.value);
     let sandbox = listen.boolean("sandbox");
     if let Some(off) = sandbox.as_ref().filter(|sandbox| !sandbox.value) {
-        let fault = Fault::new("without its sandbox the process can start programs, and write wherever its user can");
+        let fault =
+            Fault::new("without its sandbox the process can start any program, and write wherever its user can");
         listen.warning(
             Some(off.span.clone()),
             fault.hint("leave it out: what the configuration names can be written to all the same"),
@@ -376,7 +377,7 @@ fn parse_socket_path(text: &str, directory: &Path) -> Result<PathBuf, Fault> {
     let path = directory.join(parse_path(text)?);
     if path.as_os_str().len() > SOCKET_PATH_BYTES_MAX {
         let fault = format!("{text:?} is longer than the {SOCKET_PATH_BYTES_MAX} bytes that a socket's path may have");
-        return Err(Fault::new(fault).hint("such as \"/run/hookward.sock\""));
+        return Err(Fault::new(fault).hint("such as \"/run/hookward/hookward.sock\""));
     }
     Ok(path)
 }
@@ -607,7 +608,7 @@ mod tests {
             ("[listen]\nsandbox = 'off'", "2:11: sandbox must be a boolean, got a string"),
             (
                 "[listen]\nsandbox = false",
-                "2:11: warning: without its sandbox the process can start programs, and write wherever its user can",
+                "2:11: warning: without its sandbox the process can start any program, and write wherever its user can",
             ),
             ("[listen]\nforwarding_field = 'Forwarded'", "2:20: unknown forwarding_field \"Forwarded\""),
             ("[listen]\nproxy_protocol = true", &format!("2:1: {unproxied}")),

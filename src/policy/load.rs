@@ -11,6 +11,7 @@ use super::gateway_config::PoliciesConfig;
 use super::networks::Lists;
 use super::secrets::Resolver;
 use super::source_config::{SourceConfig, read_source};
+use super::table::Spanned;
 use super::tls::TrustCache;
 use crate::admit::Limits;
 
@@ -29,11 +30,13 @@ pub struct Loaded {
     pub diagnostics: Diagnostics,
     /// The files that policies name besides: secrets, keys and what else has to be read again when it changes. There where loading failed too.
     pub watched: BTreeSet<PathBuf>,
+    /// Where secrets are to be kept that providers hand over, each with the policy that says so.
+    pub learnt: Vec<(Arc<Path>, Spanned<PathBuf>)>,
 }
 
 /// Loads every `*.toml` of the directory. `None` if there was an error: nothing half-loaded is handed out.
 pub fn load(config: &PoliciesConfig, resolver: &dyn Resolver, limits: &Limits, loaded: &mut Loaded) -> Option<Policy> {
-    let Loaded { files, diagnostics, watched } = loaded;
+    let Loaded { files, diagnostics, watched, learnt } = loaded;
     let directory = &config.directory.value;
     let paths = list(directory, diagnostics);
     let mut sources = Vec::with_capacity(paths.len());
@@ -47,6 +50,7 @@ pub fn load(config: &PoliciesConfig, resolver: &dyn Resolver, limits: &Limits, l
         lists: Lists::new(),
         trust: TrustCache::default(),
         watched,
+        learnt,
         files,
         diagnostics,
     };

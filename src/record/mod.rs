@@ -42,6 +42,7 @@ use std::time::Duration;
 pub use access::{Colour, Format};
 pub use certificates::Expiry;
 pub use delivery::{Delivery, DeliveryId, Effect, Outcome, Upstream};
+pub use output::Destination;
 pub use reader::{Reader, read_stream};
 pub use rejects::{MEMBERS, Record};
 pub use sink::Clock;

@@ -11,6 +11,49 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::whole_file::folder_of;
+
+/// As many links in a row as the system follows.
+const LINKS_MAX: usize = 40;
+
+/// Where a log's name leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// A file, there or not, that the older ones stand beside.
+    Rotating(PathBuf),
+    /// A device or pipe; or whatever the system hands out below `/dev` and `/proc`, such as `/dev/stdout`: nothing is made or renamed there.
+    Fixed(PathBuf),
+}
+
+impl Destination {
+    /// Follows the links, to the last of them that leads nowhere yet.
+    #[must_use]
+    pub fn of(path: &Path) -> Self {
+        let mut path = path.to_owned();
+        for _ in 0..LINKS_MAX {
+            if is_handed_out(&path) {
+                return Self::Fixed(path);
+            }
+            let Ok(target) = fs::read_link(&path) else { break };
+            path = folder_of(&path).join(target);
+        }
+        if fs::metadata(&path).is_ok_and(|there| !there.is_file()) { Self::Fixed(path) } else { Self::Rotating(path) }
+    }
+
+    /// The file itself.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        let (Self::Rotating(path) | Self::Fixed(path)) = self;
+        path
+    }
+}
+
+/// Whether the system made what stands there. (`/dev/shm` is for everybody's files.)
+fn is_handed_out(path: &Path) -> bool {
+    let folder = fs::canonicalize(folder_of(path)).unwrap_or_default();
+    folder.starts_with("/proc") || folder.starts_with("/dev") && !folder.starts_with("/dev/shm")
+}
+
 /// One destination.
 pub(super) enum Output {
     Stream(Box<dyn Write + Send>),
@@ -54,7 +97,11 @@ impl RotatingFile {
     /// # Errors
     /// What the file system said: at start this is a fault of the configuration and worth ending with.
     pub(super) fn open(path: &Path, file_bytes_max: u64, files_max: u32) -> io::Result<Self> {
-        let mut file = Self { path: path.to_owned(), file_bytes_max, files_max: files_max.max(1), open: None };
+        let (path, file_bytes_max) = match Destination::of(path) {
+            Destination::Rotating(path) => (path, file_bytes_max),
+            Destination::Fixed(path) => (path, u64::MAX),
+        };
+        let mut file = Self { path, file_bytes_max, files_max: files_max.max(1), open: None };
         file.opened()?;
         Ok(file)
     }
@@ -113,15 +160,25 @@ impl RotatingFile {
         if oldest == 0 {
             fs::remove_file(&self.path)?;
         }
-        for age in (0..oldest).rev() {
-            match fs::rename(numbered(&self.path, age), numbered(&self.path, age + 1)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                Ok(()) | Err(_) => {}
-            }
-        }
+        shift(&self.path, oldest, |from, to| fs::rename(from, to))?;
         self.open = None;
         Ok(())
     }
+}
+
+/// Lets each file grow older by one, up to the first number that is free: a rotation whose last step fails is tried again and again, and must not
+/// push out what is kept.
+fn shift(path: &Path, oldest: u32, rename: impl Fn(&Path, &Path) -> io::Result<()>) -> io::Result<()> {
+    let is_missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    let is_free = |age: &u32| fs::symlink_metadata(numbered(path, *age)).is_err_and(|error| is_missing(&error));
+    let free = (1..oldest).find(is_free).unwrap_or(oldest);
+    for age in (0..free).rev() {
+        match rename(&numbered(path, age), &numbered(path, age + 1)) {
+            Err(error) if !is_missing(&error) => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(())
 }
 
 /// `rejected.jsonl.3`; age 0 is the file itself.
@@ -187,7 +244,8 @@ fn write_from(destination: &mut impl Write, bytes: &[u8], done: &mut usize) -> i
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::fd::AsRawFd as _;
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     /// What stands in the file and the older ones, youngest first.
     fn contents(path: &Path) -> Vec<String> {
@@ -246,15 +304,107 @@ mod tests {
     }
 
     #[test]
-    fn a_device_is_written_and_never_rotated() {
-        // By way of a link: should this ever fail, it renames the link and not the machine's device.
+    fn a_rotation_that_fails_again_and_again_loses_no_older_file() {
+        // (what stands there before, and after the last step failed twice), youngest first
+        let rows: [(&[&str], &[&str]); 4] = [
+            (&["now"], &["now"]),
+            (&["now", "1"], &["now", "", "1"]),
+            (&["now", "1", "", "3"], &["now", "", "1", "3"]),
+            (&["now", "1", "2", "3"], &["now", "", "1", "2"]),
+        ];
+        for (before, after) in rows {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("rejected.jsonl");
+            for (age, text) in (0..).zip(before).filter(|(_, text)| !text.is_empty()) {
+                fs::write(numbered(&path, age), text).unwrap();
+            }
+            let refuse = |from: &Path, to: &Path| {
+                if from == path { Err(io::ErrorKind::PermissionDenied.into()) } else { fs::rename(from, to) }
+            };
+            for attempt in 0..2 {
+                assert!(shift(&path, 3, refuse).is_err());
+                let there =
+                    (0..).zip(after).map(|(age, _)| fs::read_to_string(numbered(&path, age)).unwrap_or_default());
+                assert_eq!(there.collect::<Vec<_>>(), after, "{before:?}, attempt {attempt}");
+            }
+            shift(&path, 3, |from, to| fs::rename(from, to)).unwrap();
+            assert_eq!(fs::read_to_string(numbered(&path, 1)).unwrap(), "now", "{before:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_link_leads_to_rotates_and_is_made_anew_while_the_link_stays() {
+        // (name, the links from the log on, what is in the target before)
+        for (name, links, before) in [
+            ("a file", ["elsewhere/log", ""], Some("old\n")),
+            ("nothing yet", ["elsewhere/log", ""], None),
+            ("no folder yet", ["made/log", ""], None),
+            ("a link to nothing yet", ["elsewhere/link", "../made/log"], None),
+        ] {
+            let directory = tempfile::tempdir().unwrap();
+            let at = |name: &str| directory.path().join(name);
+            fs::create_dir(at("elsewhere")).unwrap();
+            let path = at("rejected.jsonl");
+            symlink(links[0], &path).unwrap();
+            let target = if links[1].is_empty() { at(links[0]) } else { at("made/log") };
+            if !links[1].is_empty() {
+                symlink(links[1], at(links[0])).unwrap();
+            }
+            if let Some(text) = before {
+                fs::write(&target, text).unwrap();
+            }
+            let mut file = RotatingFile::open(&path, 4, 3).unwrap();
+            append(&mut file, "aaa\nbbb\n");
+            let mut expected = vec!["bbb\n", "aaa\n"];
+            expected.extend(before);
+            assert_eq!(contents(&target), expected, "{name}");
+            fs::rename(&target, at("moved")).unwrap();
+            append(&mut file, "ccc\n");
+            assert_eq!(fs::read_to_string(&target).unwrap(), "ccc\n", "{name}: somebody else rotates it");
+            assert!(fs::symlink_metadata(&path).unwrap().is_symlink(), "{name}");
+            assert!(!numbered(&path, 1).exists(), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_the_system_hands_out_is_written_and_never_rotated() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("rejected.jsonl");
-        std::os::unix::fs::symlink("/dev/null", &path).unwrap();
-        let mut file = RotatingFile::open(&path, 4, 3).unwrap();
-        append(&mut file, "aaa\nbbb\nccc\n");
-        assert!(fs::symlink_metadata(&path).unwrap().is_symlink());
-        assert!(!numbered(&path, 1).exists());
+        let mut redirected = tempfile::tempfile().unwrap();
+        let (mut reader, writer) = io::pipe().unwrap();
+        for descriptor in [redirected.as_raw_fd(), writer.as_raw_fd()] {
+            symlink(format!("/dev/fd/{descriptor}"), &path).unwrap();
+            append(&mut RotatingFile::open(&path, 4, 3).unwrap(), "aaa\nbbb\nccc\n");
+            assert!(fs::symlink_metadata(&path).unwrap().is_symlink());
+            assert!(!numbered(&path, 1).exists());
+            fs::remove_file(&path).unwrap();
+        }
+        drop(writer);
+        let mut written = [String::new(), String::new()];
+        redirected.seek(SeekFrom::Start(0)).unwrap();
+        redirected.read_to_string(&mut written[0]).unwrap();
+        reader.read_to_string(&mut written[1]).unwrap();
+        assert_eq!(written, ["aaa\nbbb\nccc\n"; 2]);
+    }
+
+    #[test]
+    fn a_device_is_no_file_that_rotates_and_what_is_not_there_yet_is_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        symlink("/dev/null", at("device")).unwrap();
+        symlink("circle", at("circle")).unwrap();
+        let fixed = |path: &str| Destination::Fixed(PathBuf::from(path));
+        for (path, expected) in [
+            (at("device"), fixed("/dev/null")),
+            (PathBuf::from("/dev/stdout"), fixed("/dev/stdout")),
+            (PathBuf::from("/dev/there-is-none"), fixed("/dev/there-is-none")),
+            (at("log"), Destination::Rotating(at("log"))),
+            (at("folder/log"), Destination::Rotating(at("folder/log"))),
+            (at("circle"), Destination::Rotating(at("circle"))),
+            (PathBuf::from("log"), Destination::Rotating(PathBuf::from("log"))),
+        ] {
+            assert_eq!(Destination::of(&path), expected, "{path:?}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::output::numbered;
+use super::output::{Destination, numbered};
 use super::rejects::Record;
 
 /// A longer line is no record of ours.
@@ -92,9 +92,11 @@ impl Reader {
     /// never hides one.
     fn newer(&self) -> io::Result<VecDeque<Open>> {
         let known = self.open.as_ref().map(|open| open.identity);
+        // Where the log is a link, the older files stand beside what it leads to.
+        let destination = Destination::of(&self.path);
         let mut newer: VecDeque<Open> = VecDeque::new();
         for age in 0..FILES_MAX {
-            let file = match File::open(numbered(&self.path, age)) {
+            let file = match File::open(numbered(destination.path(), age)) {
                 Ok(file) => file,
                 // Between two steps of a rotation the current file is missing; the older ones stand behind the gap.
                 Err(error) if error.kind() == io::ErrorKind::NotFound && age == 0 => continue,
@@ -192,6 +194,7 @@ mod tests {
     use super::*;
     use std::fs::{self, OpenOptions};
     use std::io::Write;
+    use std::os::unix::fs::symlink;
 
     fn line(reason: &str) -> String {
         format!("{{\"ts\":\"2026-11-23T14:03:05.123456Z\",\"reason\":\"{reason}\"}}\n")
@@ -218,33 +221,38 @@ mod tests {
 
     #[test]
     fn records_of_all_files_come_once_and_oldest_first_over_rotations() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("rejected.jsonl");
-        let mut reader = Reader::new(&path);
+        for name in ["rejected.jsonl", "link"] {
+            let directory = tempfile::tempdir().unwrap();
+            symlink("rejected.jsonl", directory.path().join("link")).unwrap();
+            read_over_rotations(Reader::new(&directory.path().join(name)), &directory.path().join("rejected.jsonl"));
+        }
+    }
+
+    fn read_over_rotations(mut reader: Reader, path: &Path) {
         assert_eq!(read(&mut reader), "no log");
         for reason in ["a", "b", "c"] {
-            rotate(&path);
-            append(&path, &line(reason));
+            rotate(path);
+            append(path, &line(reason));
         }
         assert_eq!(read(&mut reader), "a b c");
         assert_eq!(read(&mut reader), "");
-        append(&path, &line("d"));
-        rotate(&path);
-        append(&path, &line("e"));
+        append(path, &line("d"));
+        rotate(path);
+        append(path, &line("e"));
         assert_eq!(read(&mut reader), "d e", "one rotation between two looks");
         for reason in ["f", "g"] {
-            append(&path, &line(reason));
-            rotate(&path);
+            append(path, &line(reason));
+            rotate(path);
         }
         assert_eq!(read(&mut reader), "f g", "two rotations, and the current file is not made yet");
-        append(&path, &line("h"));
+        append(path, &line("h"));
         assert_eq!(read(&mut reader), "h");
-        fs::write(&path, "").unwrap();
+        fs::write(path, "").unwrap();
         assert_eq!(read(&mut reader), "", "emptied");
-        append(&path, &line("i"));
+        append(path, &line("i"));
         assert_eq!(read(&mut reader), "i");
-        fs::rename(&path, directory.path().join("elsewhere")).unwrap();
-        append(&path, &line("j"));
+        fs::rename(path, path.with_file_name("elsewhere")).unwrap();
+        append(path, &line("j"));
         assert_eq!(read(&mut reader), "j", "moved elsewhere: numbered files are not read again");
         assert_eq!(reader.skipped(), 0);
     }

@@ -25,6 +25,8 @@ use crate::reason::Level;
 
 /// How long a line waits for its writer at most, as long as the output takes it.
 const WRITE_EVERY: Duration = Duration::from_millis(50);
+/// How long it waits at most while the output takes nothing: from one attempt to the next twice as long.
+const RETRY_EVERY_MAX: Duration = Duration::from_secs(1);
 /// A buffer that grows past this wakes its writer.
 const POKE_BYTES: usize = 64 * 1024;
 /// A buffer past this drops what comes. One line may stand above it: lines are bounded too.
@@ -329,6 +331,8 @@ pub(super) struct Writer {
     /// What is being written; empty, it is the next buffer that a worker gets.
     chunk: Vec<u8>,
     done: usize,
+    /// How long it waits before it writes again.
+    pause: Duration,
 }
 
 /// Who looks through the suppressed counts.
@@ -340,7 +344,7 @@ pub(super) enum Duty {
 
 impl Writer {
     pub(super) fn new(core: Arc<Core>, stream: Stream, output: Output) -> Self {
-        Self { core, stream, output, chunk: Vec::new(), done: 0 }
+        Self { core, stream, output, chunk: Vec::new(), done: 0, pause: WRITE_EVERY }
     }
 
     /// Writes until the core is told to stop, then once more.
@@ -357,7 +361,7 @@ impl Writer {
             if stopping {
                 return self.give_up();
             }
-            thread::park_timeout(WRITE_EVERY);
+            thread::park_timeout(self.pause);
         }
     }
 
@@ -380,6 +384,7 @@ impl Writer {
             return true;
         }
         let failing = &self.core.failing[self.stream as usize];
+        let (begin, pause) = (self.done, std::mem::replace(&mut self.pause, WRITE_EVERY));
         if let Err(error) = self.output.append(&self.chunk, &mut self.done) {
             self.core.errors[self.stream as usize].fetch_add(1, Ordering::Relaxed);
             if !failing.swap(true, Ordering::Relaxed) {
@@ -388,6 +393,10 @@ impl Writer {
                     "log cannot be written",
                     &[("log", &self.stream.name()), ("error", &error)],
                 );
+            }
+            // A pipe that takes a little at a time is slow, and not to be made slower.
+            if self.done <= begin {
+                self.pause = RETRY_EVERY_MAX.min(pause * 2);
             }
             return false;
         }
@@ -500,6 +509,21 @@ mod tests {
             assert_eq!(core.errors(Stream::Rejects), 3, "room for {room}");
             assert_eq!(told.lines().count(), 2, "room for {room}: {told}");
         }
+    }
+
+    #[test]
+    fn a_log_that_takes_nothing_is_tried_less_and_less_often() {
+        let core = core();
+        let shard = core.add_shard();
+        let disk = Full { written: Arc::default(), room: 3, refusals: 7 };
+        let mut writer = Writer::new(Arc::clone(&core), Stream::Rejects, Output::Stream(Box::new(disk)));
+        append(&core, &shard, Stream::Rejects, b"first\n");
+        let pauses = [50, 100, 200, 400, 800, 1_000, 1_000, 50].map(Duration::from_millis);
+        for (attempt, pause) in pauses.into_iter().enumerate() {
+            writer.pump();
+            assert_eq!(writer.pause, pause, "attempt {attempt}");
+        }
+        assert!(!core.is_failing(Stream::Rejects));
     }
 
     #[test]

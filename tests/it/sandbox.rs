@@ -2,6 +2,7 @@
 //! without Landlock it serves as well, says so, and what is denied elsewhere is not.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
@@ -17,12 +18,16 @@ const SECRET: &str = "b537207f20cbfa02357cf448134da559";
 
 /// Whether something is denied to it, by its own word, which has to be right about the kernel.
 pub(crate) fn is_confined(served: &Served) -> bool {
+    told_extent(served)["sandbox"] != "none"
+}
+
+/// What it says of its sandbox.
+fn told_extent(served: &Served) -> Value {
     let told: Value = serde_json::from_str(&served.line("confined to what it needs")).unwrap();
     let modules = fs::read_to_string("/sys/kernel/security/lsm").unwrap_or_default();
     let kernel_has_it = modules.split(',').any(|module| module.trim() == "landlock");
-    let confined = told["sandbox"] != "none";
-    assert!(confined || !kernel_has_it, "{told}");
-    confined
+    assert!(told["sandbox"] != "none" || !kernel_has_it, "{told}");
+    told
 }
 
 /// A policy whose secret is handed over and kept in this file.
@@ -60,12 +65,13 @@ fn a_confined_gateway_rotates_its_log_keeps_a_secret_reloads_and_removes_its_soc
         ..Serve::new(folder.path(), &learning(&App::start(), &at("state/kept.secret")))
     }
     .start();
-    is_confined(&served);
-    for thread in fs::read_dir(format!("/proc/{}/task", served.child.id())).unwrap() {
-        let status = fs::read_to_string(thread.unwrap().path().join("status")).unwrap();
-        assert!(status.contains("NoNewPrivs:\t1\n"), "{status}");
+    let told = told_extent(&served);
+    if told["sandbox"] != "none" {
+        let here = fs::canonicalize(folder.path()).unwrap();
+        assert_eq!(told["writable"], format!("{0}/logs, {0}/state", here.display()));
+        let not_denied = told["not_denied"].as_str().unwrap_or_default();
+        assert!(!not_denied.contains("threads"), "{told}");
     }
-
     let record = refused(&served);
     let log = |name: &str| fs::read_to_string(at(name)).unwrap_or_default();
     eventually("the record", || log("logs/rejected.jsonl").contains(&record).then_some(()));
@@ -83,7 +89,8 @@ fn a_confined_gateway_rotates_its_log_keeps_a_secret_reloads_and_removes_its_soc
     assert_eq!(restart, None);
 }
 
-/// Where the kernel has no Landlock the secret is kept in both rows.
+/// Which shows that its only worker is confined: the secret is written by a thread which that one starts, and a thread has what was given up by whoever started
+/// it. Where the kernel has no Landlock the secret is kept in both rows.
 #[test]
 fn what_a_reload_names_can_be_written_to_after_a_restart_unless_there_is_no_sandbox() {
     for (sandbox, switched_on) in [("true", true), ("false", false)] {
@@ -131,6 +138,45 @@ fn what_a_reload_names_can_be_written_to_after_a_restart_unless_there_is_no_sand
     }
 }
 
+/// As where another program looks after logs; it moved the file away before the first record.
+#[test]
+fn a_log_that_is_a_link_rotates_beside_what_it_leads_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::create_dir_all(at("elsewhere")).unwrap();
+    fs::create_dir_all(at("logs")).unwrap();
+    symlink("../elsewhere/log", at("logs/rejected.jsonl")).unwrap();
+    let rejects = "file = \"logs/rejected.jsonl\"\nfile_bytes_max = 65_536";
+    let mut served = Serve { rejects, ..Serve::new(folder.path(), &github(&App::start(), "")) }.start();
+    is_confined(&served);
+    let log = |name: &str| fs::read_to_string(at(name)).unwrap_or_default();
+    fs::rename(at("elsewhere/log"), at("elsewhere/moved")).unwrap();
+    let record = refused(&served);
+    eventually("the record", || log("elsewhere/log").contains(&record).then_some(()));
+    // As large as it may be: the next record begins another, as after a restart.
+    served.signal(Signal::TERM);
+    assert!(served.ended().success());
+    fs::write(at("elsewhere/log"), format!("{}\n", "x".repeat(65_535))).unwrap();
+    let served = Serve { rejects, ..Serve::new(folder.path(), &github(&App::start(), "")) }.start();
+    let record = refused(&served);
+    eventually("the record", || log("elsewhere/log").contains(&record).then_some(()));
+    assert_eq!(log("elsewhere/log.1").len(), 65_536);
+    assert!(fs::symlink_metadata(at("logs/rejected.jsonl")).unwrap().is_symlink());
+}
+
+/// A link that leads nowhere stands at its place. The gateway serves all the same.
+#[test]
+fn a_folder_that_cannot_be_made_is_told_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let rejects = "file = \"logs/rejected.jsonl\"";
+    symlink("nowhere", folder.path().join("state")).unwrap();
+    let policy = learning(&App::start(), &folder.path().join("state/kept.secret"));
+    let served = Serve { rejects, ..Serve::new(folder.path(), &policy) }.start();
+    is_confined(&served);
+    let told = served.line("a folder that is to be written to cannot be made");
+    assert!(told.contains("[handshake] learn_secret") && told.contains("File exists"), "{told}");
+}
+
 /// The old one goes on; without a sandbox as well, but there it is not told.
 #[test]
 fn a_reload_that_moves_the_rejected_log_is_told_that_this_needs_a_restart() {
@@ -163,9 +209,14 @@ fn a_log_whose_folder_is_moved_away_waits_until_it_is_back() {
         return;
     }
     fs::rename(at("logs"), at("away")).unwrap();
+    fs::create_dir(at("logs")).unwrap();
+    served.signal(Signal::HUP);
+    let told = served.line("a restart is needed before this can be written to");
+    assert!(told.contains("[rejects] file"), "{told}");
     let record = refused(&served);
     let told = served.line("log cannot be written");
     assert!(told.contains("Permission denied"), "{told}");
+    fs::remove_dir(at("logs")).unwrap();
     fs::rename(at("away"), at("logs")).unwrap();
     served.line("log is written again");
     assert!(fs::read_to_string(at("logs/rejected.jsonl")).unwrap().contains(&record));

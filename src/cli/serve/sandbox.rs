@@ -1,19 +1,21 @@
-//! What the process gives up for good before it takes a connection: starting programs, listening on further TCP ports, sending signals to other processes, and
-//! making, writing and removing files but beneath the folders that its configuration has it write to. The kernel holds it to that (Landlock), whatever becomes
-//! of the gateway's own code.
+//! What the process gives up for good before it takes a connection: starting programs that are files, binding further TCP ports, sending signals to other
+//! processes, and making, writing and removing files but in the places that its configuration has it write to. The kernel holds it to that (Landlock), whatever
+//! becomes of the gateway's own code.
 //!
 //! Reading stays free, since a reload may name policies, certificates and secrets anywhere. So do connections: to upstreams, resolvers, the service manager.
+//! What Landlock does not look at stays free as well: programs in memory (`memfd_create`), ports that the system chooses for a socket without an address.
 //!
-//! **Invariant:** it is entered while the process has one thread. The kernel confines the thread that asks, and those that it starts from then on.
+//! **Invariant:** it is entered while the process has one thread, or says that it was not. The kernel confines the thread that asks, and those that it starts from
+//! then on.
 
-use std::fs::{self, DirBuilder};
+use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::fs::{self, DirBuilder, Metadata};
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{self, Path, PathBuf};
 
-use super::rejected_log;
-use crate::policy::Policy;
-use crate::policy::gateway_config::GatewayConfig;
+use crate::cli::written::{Right, Written};
 use crate::reason::Level;
 use crate::record::Telemetry;
 use crate::whole_file::folder_of;
@@ -21,92 +23,115 @@ use crate::whole_file::folder_of;
 /// What was given up, until the process ends.
 pub(super) struct Sandbox {
     extent: Extent,
-    /// What can be written to all the same, as the system names it.
-    writable: Vec<PathBuf>,
+    /// What can be written to all the same.
+    writable: Vec<Place>,
+    /// What could not be made, and so cannot be written to.
+    unmade: Vec<Unmade>,
 }
 
 /// How much of what was asked for the kernel denies.
 #[derive(Debug, PartialEq, Eq)]
-#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only Linux denies anything"))]
 enum Extent {
-    Full,
-    /// It is too old for some of it.
-    Partial,
-    None {
-        why: String,
-    },
+    Confined { not_denied: Vec<String> },
+    None { why: String },
 }
 
-/// Something that the gateway writes to while it runs: a folder with all that is beneath it, or a device.
-pub(super) struct Written {
-    /// What in the configuration says so.
+/// Something that can be written to.
+struct Place {
+    path: PathBuf,
+    right: Right,
+    identity: Identity,
+}
+
+/// Device and inode: the kernel does not look at names, and a folder that is made anew is another one.
+type Identity = (u64, u64);
+
+struct Unmade {
     key: &'static str,
     path: PathBuf,
-    /// Who may look into it, if it has to be made.
-    mode: u32,
+    error: io::Error,
 }
 
-/// What may be done in a place.
-#[derive(Debug, Clone, Copy)]
-enum Right {
-    Write,
-    Remove,
-}
-
-/// Everything that the gateway writes to while it runs, by its configuration and the policies in force.
-pub(super) fn written(config: &GatewayConfig, policy: &Policy) -> Vec<Written> {
-    let log = log_places(&rejected_log(config)).map(|path| Written { key: "[rejects] file", path, mode: 0o777 });
-    let owners = |key, path: &Path| Written { key, path: path.to_owned(), mode: 0o700 };
-    let acme = config.acme.iter().map(|acme| owners("[acme] state", &acme.state));
-    let learnt = policy.sources().iter().filter_map(|source| source.handshakes.learn.as_deref());
-    let learnt = learnt.map(|file| owners("[handshake] learn_secret", folder_of(file)));
-    log.chain(acme).chain(learnt).collect()
-}
-
-/// The log's folder, where it rotates; where it is a link or a device, also what that leads to.
-fn log_places(file: &Path) -> impl Iterator<Item = PathBuf> + use<> {
-    let is_stream = file == Path::new("-");
-    let rotates = !is_stream && fs::metadata(file).map_or(true, |there| there.is_file());
-    let is_elsewhere = !is_stream && fs::symlink_metadata(file).is_ok_and(|there| !there.is_file());
-    // A pipe without a name needs no right.
-    let elsewhere = is_elsewhere.then(|| fs::canonicalize(file).ok()).flatten();
-    rotates.then(|| folder_of(file).to_owned()).into_iter().chain(elsewhere)
-}
-
-impl Written {
-    /// Where it is, made if need be. What cannot be found or made is left to whoever writes there, and says so then.
-    fn found(&self) -> Option<PathBuf> {
-        let _ = DirBuilder::new().recursive(true).mode(self.mode).create(&self.path);
-        fs::canonicalize(&self.path).ok()
+impl Place {
+    /// Makes it, if it is a folder that is missing.
+    fn make(written: &Written) -> Result<Self, Unmade> {
+        let make = || {
+            if matches!(written.right, Right::Files | Right::Folders) {
+                DirBuilder::new().recursive(true).mode(written.mode).create(&written.path)?;
+            }
+            let path = fs::canonicalize(&written.path)?;
+            Ok(Self { identity: identity(&fs::metadata(&path)?), right: written.right, path })
+        };
+        make().map_err(|error| Unmade { key: written.key, path: written.path.clone(), error })
     }
+}
+
+fn identity(there: &Metadata) -> Identity {
+    (there.dev(), there.ino())
 }
 
 impl Sandbox {
     /// Gives up everything but what is needed for `written`, and for removing `sockets` at the end.
     pub(super) fn enter<'f>(written: &[Written], sockets: impl Iterator<Item = &'f Path>) -> Self {
-        let writable: Vec<_> = written.iter().filter_map(Written::found).collect();
+        let others = other_threads();
+        let mut sandbox = Self::confine(written, sockets);
+        if let Extent::Confined { not_denied } = &mut sandbox.extent {
+            not_denied.extend(others);
+        }
+        sandbox
+    }
+
+    /// Does so for this thread, and those that it starts from now on.
+    fn confine<'f>(written: &[Written], sockets: impl Iterator<Item = &'f Path>) -> Self {
+        let (mut writable, mut unmade) = (Vec::<Place>::new(), Vec::new());
+        for written in written {
+            match Place::make(written) {
+                Ok(place) => writable.push(place),
+                Err(fault) => unmade.push(fault),
+            }
+        }
         let removed = sockets.map(|file| (folder_of(file), Right::Remove));
-        let rights = writable.iter().map(|path| (path.as_path(), Right::Write)).chain(removed);
+        let rights = writable.iter().map(|place| (place.path.as_path(), place.right)).chain(removed);
         let extent = confine(rights).unwrap_or_else(|error| Extent::None { why: error.to_string() });
-        Self { extent, writable }
+        Self { extent, writable, unmade }
     }
 
     /// None, by the operator's wish.
     pub(super) fn switched_off() -> Self {
-        Self { extent: Extent::None { why: "[listen] sandbox is false".to_owned() }, writable: Vec::new() }
+        let extent = Extent::None { why: "[listen] sandbox is false".to_owned() };
+        Self { extent, writable: Vec::new(), unmade: Vec::new() }
     }
 
-    /// Says what is in force.
+    /// Says what is in force, and what will be missing.
     pub(super) fn tell(&self, telemetry: &Telemetry) {
-        let confined = "the process is confined to what it needs";
         match &self.extent {
-            Extent::Full => telemetry.event(Level::Info, confined, &[("sandbox", &"full")]),
-            Extent::Partial => telemetry.event(Level::Info, confined, &[("sandbox", &"partial")]),
+            Extent::Confined { not_denied } => {
+                let writable = self.told_writable();
+                let message = "the process is confined to what it needs";
+                if not_denied.is_empty() {
+                    telemetry.event(Level::Info, message, &[("sandbox", &"full"), ("writable", &writable)]);
+                } else {
+                    let not_denied = not_denied.join(", ");
+                    let fields: [(&str, &dyn Display); 3] =
+                        [("sandbox", &"partial"), ("not_denied", &not_denied), ("writable", &writable)];
+                    telemetry.event(Level::Info, message, &fields);
+                }
+            }
             Extent::None { why } => {
                 let message = "the process is not confined to what it needs";
                 telemetry.event(Level::Warn, message, &[("sandbox", &"none"), ("why", why)]);
             }
         }
+        for Unmade { key, path, error } in &self.unmade {
+            let fields: [(&str, &dyn Display); 3] = [("key", key), ("path", &path.display()), ("error", error)];
+            telemetry.event(Level::Warn, "a folder that is to be written to cannot be made", &fields);
+        }
+    }
+
+    /// Each place once.
+    fn told_writable(&self) -> String {
+        let places: BTreeSet<_> = self.writable.iter().map(|place| place.path.display().to_string()).collect();
+        if places.is_empty() { "nothing".to_owned() } else { Vec::from_iter(places).join(", ") }
     }
 
     /// A line for each place that was not known at the start, or not there.
@@ -120,23 +145,45 @@ impl Sandbox {
     /// Whether something can be written there.
     fn admits(&self, place: &Path) -> bool {
         match self.extent {
-            Extent::Full | Extent::Partial => {
-                // What is missing would be made in what is there.
-                let there = path::absolute(place).ok();
-                let there = there.and_then(|path| path.ancestors().find_map(|folder| fs::canonicalize(folder).ok()));
-                there.is_some_and(|there| self.writable.iter().any(|place| there.starts_with(place)))
-            }
+            Extent::Confined { .. } => path::absolute(place).is_ok_and(|place| self.has(&place)),
             Extent::None { .. } => true,
         }
     }
+
+    /// Whether it is one of the places that can be written to, is in one, or can be made there.
+    fn has(&self, place: &Path) -> bool {
+        let there = place.ancestors().find_map(|part| Some((part, fs::canonicalize(part).ok()?)));
+        there.is_some_and(|(part, there)| {
+            let folders = there.ancestors().filter_map(|folder| fs::metadata(folder).ok());
+            let identities: Vec<_> = folders.map(|folder| identity(&folder)).collect();
+            let mut around = self.writable.iter().filter(|place| identities.contains(&place.identity));
+            around.any(|around| part == place || around.right == Right::Folders)
+        })
+    }
+}
+
+/// What the other threads of the process are: as free as before.
+#[cfg(target_os = "linux")]
+fn other_threads() -> Option<String> {
+    match fs::read_dir("/proc/self/task").map(Iterator::count) {
+        Ok(0 | 1) => None,
+        Ok(count) => Some(format!("anything in threads that had begun before ({})", count - 1)),
+        Err(error) => Some(format!("anything in threads that had begun before, which cannot be counted: {error}")),
+    }
+}
+
+/// None is confined.
+#[cfg(not(target_os = "linux"))]
+const fn other_threads() -> Option<String> {
+    None
 }
 
 /// Confines this thread, and those that it starts from now on.
 #[cfg(target_os = "linux")]
 fn confine<'r>(rights: impl Iterator<Item = (&'r Path, Right)>) -> io::Result<Extent> {
     use landlock::{
-        ABI, AccessFs, AccessNet, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetError, RulesetStatus,
-        Scope,
+        ABI, AccessFs, AccessNet, LandlockStatus, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetError,
+        RulesetStatus, Scope,
     };
 
     // Of later versions the ninth would keep the gateway from upstreams at Unix sockets.
@@ -146,13 +193,28 @@ fn confine<'r>(rights: impl Iterator<Item = (&'r Path, Right)>) -> io::Result<Ex
         let ruleset = ruleset.scope(Scope::Signal)?.create()?;
         ruleset.add_rules(rights.filter_map(rule).map(Ok::<_, RulesetError>))?.restrict_self()
     };
-    Ok(match enter().map_err(io::Error::other)?.ruleset {
-        RulesetStatus::FullyEnforced => Extent::Full,
-        RulesetStatus::PartiallyEnforced => Extent::Partial,
-        RulesetStatus::NotEnforced => {
-            Extent::None { why: "the kernel has no Landlock, or a filter of system calls denies it".to_owned() }
-        }
+    let status = enter().map_err(io::Error::other)?;
+    Ok(match (status.ruleset, status.landlock) {
+        (
+            RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced,
+            LandlockStatus::Available { effective_abi, .. },
+        ) => Extent::Confined { not_denied: not_denied(effective_abi).map(str::to_owned).collect() },
+        (_, _) => Extent::None { why: "the kernel has no Landlock, or a filter of system calls denies it".to_owned() },
     })
+}
+
+/// What of it a kernel with this version of Landlock does not deny.
+#[cfg(target_os = "linux")]
+fn not_denied(version: landlock::ABI) -> impl Iterator<Item = &'static str> {
+    use landlock::ABI;
+
+    const DENIED_SINCE: [(ABI, &str); 4] = [
+        (ABI::V3, "truncating files"),
+        (ABI::V4, "binding TCP ports"),
+        (ABI::V5, "controlling devices (ioctl)"),
+        (ABI::V6, "signals to other processes"),
+    ];
+    DENIED_SINCE.into_iter().filter(move |(since, _)| version < *since).map(|(_, what)| what)
 }
 
 /// What is gone again has none, as what was never there.
@@ -161,8 +223,9 @@ fn rule((path, right): (&Path, Right)) -> Option<landlock::PathBeneath<landlock:
     use landlock::AccessFs::{MakeDir, MakeReg, RemoveFile, WriteFile};
 
     let allowed = match right {
-        Right::Write if path.is_dir() => WriteFile | MakeReg | MakeDir | RemoveFile,
         Right::Write => WriteFile.into(),
+        Right::Files => WriteFile | MakeReg | RemoveFile,
+        Right::Folders => WriteFile | MakeReg | RemoveFile | MakeDir,
         Right::Remove => RemoveFile.into(),
     };
     Some(landlock::PathBeneath::new(landlock::PathFd::new(path).ok()?, allowed))
@@ -190,9 +253,8 @@ mod tests {
     type Row = (&'static str, fn(&Path) -> io::Result<()>);
 
     /// What the writers of files do, in a folder where `there` is a file.
-    const WRITES: [Row; 5] = [
+    const WRITES: [Row; 4] = [
         ("making a file", |folder| File::create_new(folder.join("new")).map(drop)),
-        ("making a folder", |folder| fs::create_dir(folder.join("folder"))),
         ("writing", |folder| OpenOptions::new().append(true).open(folder.join("there")).map(drop)),
         ("renaming", |folder| fs::rename(folder.join("there"), folder.join("moved"))),
         ("removing", |folder| {
@@ -200,6 +262,9 @@ mod tests {
             fs::remove_file(if moved.exists() { moved } else { folder.join("there") })
         }),
     ];
+
+    /// What is done where folders are made as well.
+    const MAKING_A_FOLDER: Row = ("making a folder", |folder| fs::create_dir(folder.join("folder")));
 
     /// What none of them does, and every Landlock denies.
     const GIVEN_UP: [Row; 4] = [
@@ -223,15 +288,15 @@ mod tests {
     }
 
     fn place(path: &Path) -> Written {
-        Written { key: "[rejects] file", path: path.to_owned(), mode: 0o777 }
+        Written::for_test(path, Right::Files)
     }
 
     /// Enters the sandbox in a thread of its own and looks around there. Where the kernel has no Landlock there is nothing to see but that.
     fn confined(written: &[Written], sockets: &[&Path], look: impl FnOnce(&Sandbox) + Send) {
         let look_around = || {
-            let sandbox = Sandbox::enter(written, sockets.iter().copied());
+            let sandbox = Sandbox::confine(written, sockets.iter().copied());
             match sandbox.extent {
-                Extent::Full | Extent::Partial => look(&sandbox),
+                Extent::Confined { .. } => look(&sandbox),
                 Extent::None { ref why } => assert!(!kernel_has_it(), "{why}"),
             }
         };
@@ -250,12 +315,18 @@ mod tests {
     /// Where the kernel has Landlock; see [`confined`].
     #[test]
     fn files_change_in_the_folders_that_are_written_to_and_nowhere_else() {
-        let (inside, outside) = (folder(), folder());
-        confined(&[place(inside.path())], &[], |_| {
+        let (inside, tree, outside) = (folder(), folder(), folder());
+        let written = [place(inside.path()), Written::for_test(tree.path(), Right::Folders)];
+        confined(&written, &[], |_| {
             for (name, write) in WRITES {
                 assert!(is_denied(&write(outside.path())), "{name} outside");
-                write(inside.path()).unwrap_or_else(|error| panic!("{name} inside: {error}"));
+                for folder in [&inside, &tree] {
+                    write(folder.path()).unwrap_or_else(|error| panic!("{name} inside: {error}"));
+                }
             }
+            let (name, make) = MAKING_A_FOLDER;
+            assert!(is_denied(&make(inside.path())) && is_denied(&make(outside.path())), "{name}");
+            make(tree.path()).unwrap();
             assert_eq!(fs::read_to_string(outside.path().join("there")).unwrap(), "text", "reading is free");
         });
     }
@@ -272,7 +343,7 @@ mod tests {
         }
         assert!(signal().is_ok());
         confined(&[place(inside.path())], &[], |sandbox| {
-            let is_full = sandbox.extent == Extent::Full;
+            let is_full = sandbox.extent == Extent::Confined { not_denied: Vec::new() };
             for (name, attempt) in GIVEN_UP.iter().chain(GIVEN_UP_IN_FULL.iter().filter(|_| is_full)) {
                 for folder in [&inside, &outside] {
                     assert!(is_denied(&attempt(folder.path())), "{name}");
@@ -300,43 +371,83 @@ mod tests {
 
     /// Where the kernel has Landlock; see [`confined`].
     #[test]
-    fn a_log_that_is_a_link_or_a_device_is_written_where_it_leads() {
-        let (folder, elsewhere) = (folder(), folder());
-        let (link, device) = (folder.path().join("link"), folder.path().join("device"));
-        symlink(elsewhere.path().join("there"), &link).unwrap();
-        symlink("/dev/null", &device).unwrap();
-        // (log, whether another file may be made beside it)
-        for (log, rotates) in [(link, true), (device, false)] {
-            let written: Vec<_> = log_places(&log).map(|path| place(&path)).collect();
-            confined(&written, &[], |_| {
-                OpenOptions::new().append(true).open(&log).unwrap();
-                let beside = File::create(folder.path().join("beside")).map(drop);
-                assert_eq!(is_denied(&beside), !rotates, "{log:?}");
-                assert!(is_denied(&File::create(elsewhere.path().join("beside")).map(drop)), "{log:?}");
-            });
-            let _ = fs::remove_file(folder.path().join("beside"));
+    fn a_device_is_written_and_nothing_beside_it() {
+        let folder = folder();
+        let there = folder.path().join("there");
+        confined(&[Written::for_test(&there, Right::Write)], &[], |_| {
+            OpenOptions::new().append(true).open(&there).unwrap();
+            assert!(is_denied(&File::create(folder.path().join("beside")).map(drop)));
+            assert!(is_denied(&fs::remove_file(&there)));
+        });
+    }
+
+    /// Where the kernel has Landlock; see [`confined`].
+    #[test]
+    fn threads_that_had_begun_before_are_told() {
+        let others = || {
+            let sandbox = Sandbox::enter(&[], std::iter::empty());
+            let Extent::Confined { not_denied } = sandbox.extent else {
+                return assert!(!kernel_has_it());
+            };
+            let told = not_denied.last().unwrap();
+            assert!(told.starts_with("anything in threads that had begun before ("), "{told}");
+        };
+        thread::scope(|scope| scope.spawn(others).join().unwrap());
+    }
+
+    #[test]
+    fn what_a_kernel_does_not_deny_is_told_by_its_version_of_landlock() {
+        use landlock::ABI;
+        for (version, count) in
+            [(ABI::V1, 4), (ABI::V2, 4), (ABI::V3, 3), (ABI::V4, 2), (ABI::V5, 1), (ABI::V6, 0), (ABI::V7, 0)]
+        {
+            assert_eq!(not_denied(version).count(), count, "{version}");
         }
-        assert_eq!(log_places(Path::new("-")).count(), 0, "standard output is open already");
-        assert_eq!(log_places(Path::new("log")).collect::<Vec<_>>(), [Path::new(".")]);
+        assert_eq!(not_denied(ABI::V5).next(), Some("signals to other processes"));
     }
 
     #[test]
     fn what_was_not_there_at_the_start_is_outside() {
         let (inside, outside) = (folder(), folder());
-        let made = inside.path().join("made/at/start");
-        let written = [place(&made), place(&inside.path().join("there/below a file"))];
-        let writable = written.iter().filter_map(Written::found).collect();
-        let sandbox = Sandbox { extent: Extent::Full, writable };
-        for (path, admitted) in [
-            (made.clone(), true),
-            (made.join("not/there/yet"), true),
-            (made.join("../.."), false),
-            (inside.path().join("made"), false),
-            (inside.path().join("there/below a file"), false),
-            (outside.path().to_owned(), false),
-        ] {
+        let (made, tree) = (inside.path().join("made/at/start"), inside.path().join("tree"));
+        let below_a_file = inside.path().join("there/below a file");
+        let written = [place(&made), place(&below_a_file), Written::for_test(&tree, Right::Folders)];
+        let (mut writable, mut unmade) = (Vec::new(), Vec::new());
+        for place in &written {
+            match Place::make(place) {
+                Ok(place) => writable.push(place),
+                Err(fault) => unmade.push((fault.key, fault.path, fault.error.kind())),
+            }
+        }
+        assert_eq!(unmade, [("[rejects] file", below_a_file.clone(), io::ErrorKind::NotADirectory)]);
+        let extent = Extent::Confined { not_denied: Vec::new() };
+        let sandbox = Sandbox { extent, writable, unmade: Vec::new() };
+        fs::create_dir(made.join("later")).unwrap();
+        symlink(&made, outside.path().join("link")).unwrap();
+        let rows = |is_there| {
+            [
+                (made.clone(), is_there),
+                (made.join("later"), is_there),
+                (made.join("not/there/yet"), false),
+                (outside.path().join("link"), is_there),
+                (tree.clone(), true),
+                (tree.join("not/there/yet"), true),
+                (made.join("../.."), false),
+                (inside.path().join("made"), false),
+                (below_a_file.clone(), false),
+                (outside.path().to_owned(), false),
+            ]
+        };
+        for (path, admitted) in rows(true) {
             assert_eq!(sandbox.admits(&path), admitted, "{path:?}");
             assert!(Sandbox::switched_off().admits(&path), "{path:?}");
         }
+        // Another folder of the same name.
+        fs::rename(&made, inside.path().join("away")).unwrap();
+        fs::create_dir_all(made.join("later")).unwrap();
+        for (path, admitted) in rows(false) {
+            assert_eq!(sandbox.admits(&path), admitted, "{path:?} made anew");
+        }
+        assert!(sandbox.admits(&inside.path().join("away")), "it is the one that was known");
     }
 }

@@ -1,5 +1,7 @@
 //! `[handshake]` and what the preset knows → what the gateway answers itself.
 
+use std::sync::Arc;
+
 use super::combined::{Combined, One};
 use super::keys::parameters;
 use super::{Compiler, HandshakeRules};
@@ -41,6 +43,8 @@ impl Compiler<'_, '_> {
             None => None,
         };
         let learn = written.learn_secret.as_ref().map(|path| path.value.clone());
+        let kept = written.learn_secret.iter().map(|path| (Arc::clone(&self.file.path), path.clone()));
+        self.context.learnt.extend(kept);
         Some(HandshakeRules { list, verify_token, mode, learn, confirm })
     }
 

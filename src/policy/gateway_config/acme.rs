@@ -21,7 +21,7 @@ pub struct AcmeConfig {
     /// How it is proven that they are ours.
     pub challenge: AcmeChallenge,
     /// The directory in which account and certificate are kept.
-    pub state: PathBuf,
+    pub state: Spanned<PathBuf>,
     /// Files with the roots that the authority's own server is trusted by; none: the public ones.
     pub trust_roots: Vec<Spanned<PathBuf>>,
     /// Where the table stands.
@@ -90,7 +90,7 @@ pub(super) fn read_acme(acme: &mut Reader<'_>) -> Option<AcmeConfig> {
             None
         }
     };
-    let state = acme.path("state").map(|state| state.value);
+    let state = acme.path("state");
     let trust_roots = read_trust_roots(acme);
     let domains = domains?;
     for (position, domain) in domains.value.iter().enumerate() {
@@ -159,7 +159,10 @@ mod tests {
         let acme = acme.unwrap();
         assert_eq!(found, Vec::<String>::new());
         assert_eq!((acme.directory_url.as_str(), acme.challenge), (DIRECTORY_URL, AcmeChallenge::TlsAlpn));
-        assert_eq!((acme.domains, acme.state), (vec!["hooks.example.com".to_owned()], PathBuf::from("etc/state")));
+        assert_eq!(
+            (acme.domains, acme.state.value),
+            (vec!["hooks.example.com".to_owned()], PathBuf::from("etc/state"))
+        );
         assert!(acme.contact.is_empty() && acme.trust_roots.is_empty());
         let more = "directory_url = 'https://ca.internal/dir'\ncontact = ['mailto:a@example.com']\nchallenge = 'http-01'\n\
                     http = '0.0.0.0:80'\ntrust_roots = [{ file = 'root.pem' }]\n";
