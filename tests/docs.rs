@@ -6,7 +6,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "the helpers of a test may fail as the test itself may")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -253,6 +253,43 @@ fn every_example_is_read_without_a_finding_and_loads() {
     let mut loaded = Loaded::default();
     let policy = load(&config.policies.unwrap(), &NoSecrets, &Limits::new(Capacity::default()), &mut loaded);
     assert!(policy.is_some(), "{}", loaded.diagnostics.report(&loaded.files, &Styles::plain()));
+}
+
+#[test]
+fn what_the_example_for_kubernetes_mounts_loads() {
+    let manifest = read("deploy/kubernetes.yaml");
+    let mut files = keys_of_config_maps(&manifest);
+    let directory = tempfile::tempdir().unwrap();
+    let config = files.remove("hookward.toml").unwrap();
+    assert!(!files.is_empty() && manifest.contains("mountPath: /etc/hookward-policies"), "policies are mounted");
+    for (name, text) in &files {
+        fs::write(directory.path().join(name), text).unwrap();
+    }
+    let mut found = Diagnostics::default();
+    let config = read_gateway(&source_file(Path::new("/etc/hookward/hookward.toml"), &config), &mut found).unwrap();
+    assert!(!found.has_errors());
+    let mut policies = config.policies.unwrap();
+    assert_eq!(policies.directory.value, Path::new("/etc/hookward-policies"));
+    policies.directory.value = directory.path().to_owned();
+    let mut loaded = Loaded::default();
+    let policy = load(&policies, &NoSecrets, &Limits::new(Capacity::default()), &mut loaded);
+    assert!(policy.is_some(), "{}", loaded.diagnostics.report(&loaded.files, &Styles::plain()));
+}
+
+/// The texts of a manifest's `NAME: |`, whose lines stand four further in.
+fn keys_of_config_maps(manifest: &str) -> BTreeMap<&str, String> {
+    let mut keys = BTreeMap::new();
+    let mut lines = manifest.lines().peekable();
+    while let Some(line) = lines.next() {
+        let Some(name) = line.strip_prefix("  ").and_then(|line| line.strip_suffix(": |")) else { continue };
+        let mut text = String::new();
+        while let Some(line) = lines.next_if(|line| line.is_empty() || line.starts_with("    ")) {
+            text.push_str(line.trim_start_matches(' '));
+            text.push('\n');
+        }
+        keys.insert(name, text);
+    }
+    keys
 }
 
 #[test]
