@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 
 use hookward::admit::{Capacity, Limits};
@@ -253,6 +254,22 @@ fn every_example_is_read_without_a_finding_and_loads() {
     let mut loaded = Loaded::default();
     let policy = load(&config.policies.unwrap(), &NoSecrets, &Limits::new(Capacity::default()), &mut loaded);
     assert!(policy.is_some(), "{}", loaded.diagnostics.report(&loaded.files, &Styles::plain()));
+}
+
+#[test]
+fn what_a_new_server_is_given_is_read_without_a_finding() {
+    let operations = read("docs/operations.md");
+    let text = operations.split("hookward.toml > /dev/null <<END\n").nth(1).unwrap().split("\nEND\n").next().unwrap();
+    let mut files = Files::default();
+    let file = files.add("/etc/hookward/hookward.toml", text.replace("$NAME", "hooks.example.com"));
+    let mut found = Diagnostics::default();
+    let config = read_gateway(&file, &mut found).unwrap();
+    assert!(found.is_empty(), "{}", found.report(&files, &Styles::plain()));
+    assert!(config.listen.is_some() && config.acme.is_some(), "it can be served");
+    // What the commands change by `sed`.
+    let init = Command::new(env!("CARGO_BIN_EXE_hookward")).args(["init", "github", "--print"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&init.stdout).contains("env = \"GITHUB_WEBHOOK_SECRET\""));
+    assert!(read("deploy/hookward.service").contains("\n#LoadCredential=github:/etc/hookward/secrets/github\n"));
 }
 
 #[test]
