@@ -1,7 +1,7 @@
 //! Listening sockets at addresses: every worker has its own on the same one.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv6Addr, SocketAddr, TcpListener};
 use std::os::fd::AsFd;
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -41,7 +41,8 @@ pub(super) fn close_to_new(socket: &impl AsFd) {
 #[cfg(not(target_os = "linux"))]
 pub(super) fn close_to_new(_socket: &impl AsFd) {}
 
-/// Binds `workers` sockets to one address (`SO_REUSEPORT`). Port 0 is chosen once and shared by all.
+/// Binds `workers` sockets to one address (`SO_REUSEPORT`). Port 0 is chosen once and shared by all. At `[::]` clients of IPv4 are taken, too, whatever the system's
+/// `bindv6only` says.
 ///
 /// # Errors
 /// What the system says: the address is taken, or not allowed.
@@ -57,6 +58,9 @@ fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
+    if address.ip() == Ipv6Addr::UNSPECIFIED {
+        socket.set_only_v6(false)?;
+    }
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
@@ -67,6 +71,22 @@ mod tests {
     use super::*;
     use std::net::TcpStream;
     use std::time::Duration;
+
+    #[test]
+    fn at_the_unspecified_address_of_ipv6_clients_of_ipv4_are_taken_too() {
+        let Ok(sockets) = bind((Ipv6Addr::UNSPECIFIED, 0).into(), 2) else {
+            // A machine without IPv6.
+            assert!(TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0)).is_err());
+            return;
+        };
+        for socket in &sockets {
+            assert!(!socket2::SockRef::from(socket).only_v6().unwrap());
+        }
+        let port = sockets[0].local_addr().unwrap().port();
+        for address in [SocketAddr::from(([127, 0, 0, 1], port)), (Ipv6Addr::LOCALHOST, port).into()] {
+            TcpStream::connect(address).unwrap();
+        }
+    }
 
     #[test]
     fn what_had_begun_can_be_accepted_and_nothing_new_begins() {

@@ -9,6 +9,7 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, StatusCode};
 use rustls::CertificateError;
 
+use super::names::LookupFault;
 use super::pool::{Exchange, ExchangeFault, TooMuch};
 use crate::reason::Reason;
 use crate::rejection::Rejection;
@@ -61,9 +62,7 @@ impl Forwarded {
 impl From<ExchangeFault> for Rejection {
     fn from(fault: ExchangeFault) -> Self {
         match fault {
-            ExchangeFault::Unresolved(_) => {
-                Self::new(Reason::UpstreamConnect).fact("error", "the upstream's name cannot be looked up")
-            }
+            ExchangeFault::Unresolved(fault) => Self::new(Reason::UpstreamConnect).fact("error", unresolved(fault)),
             ExchangeFault::Connect(error) => Self::new(Reason::UpstreamConnect).fact("error", unreached(&error)),
             ExchangeFault::Unsent(_) => {
                 Self::new(Reason::UpstreamConnect).fact("error", "connections are closed before anything is sent")
@@ -76,6 +75,15 @@ impl From<ExchangeFault> for Rejection {
                 Self::new(Reason::UpstreamFailed).fact("error", "the answer's body is too long")
             }
         }
+    }
+}
+
+/// Why nobody knows where the upstream is, in words of ours.
+fn unresolved(fault: LookupFault) -> &'static str {
+    if fault.kind == io::ErrorKind::TimedOut {
+        "the upstream's name cannot be looked up in time"
+    } else {
+        "the upstream's name cannot be looked up"
     }
 }
 

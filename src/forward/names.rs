@@ -16,13 +16,15 @@ use tokio::sync::watch;
 use crate::admit::networks::Networks;
 
 /// Where the addresses of names come from. Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Names(Kind);
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 enum Kind {
+    #[default]
     System,
     Fixed(Arc<HashMap<Box<str>, Vec<SocketAddr>>>),
+    Silent,
 }
 
 /// Of more addresses than these the rest is not looked at.
@@ -34,8 +36,6 @@ const KEPT_FOR: Duration = Duration::from_secs(1);
 
 /// The same for a failure: a name server's bad moment must not be that of many deliveries.
 const FAILURE_KEPT_FOR: Duration = Duration::from_millis(100);
-
-const HTTPS: u16 = 443;
 
 /// What is nowhere on the public internet, or is only a way to something else (IANA's registries of special-purpose addresses). Of IPv6 only
 /// `2000::/3` is given out to anybody.
@@ -99,14 +99,21 @@ impl Names {
         Self(Kind::Fixed(Arc::new(names.into_iter().collect())))
     }
 
-    /// Where https is spoken for this name; never an empty list.
+    /// None, and no answer either, for tests.
+    #[must_use]
+    pub const fn silent() -> Self {
+        Self(Kind::Silent)
+    }
+
+    /// Where this host is, with this port; never an empty list.
     ///
     /// # Errors
     /// That of the system; `NotFound` where it knows no address. The caller sets the deadline.
-    pub async fn resolve(&self, host: &str) -> io::Result<Vec<SocketAddr>> {
+    pub async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         let addresses: Vec<_> = match &self.0 {
-            Kind::System => tokio::net::lookup_host((host, HTTPS)).await?.take(ADDRESSES_MAX).collect(),
+            Kind::System => tokio::net::lookup_host((host, port)).await?.take(ADDRESSES_MAX).collect(),
             Kind::Fixed(names) => names.get(host).cloned().unwrap_or_default(),
+            Kind::Silent => std::future::pending().await,
         };
         if addresses.is_empty() { Err(io::ErrorKind::NotFound.into()) } else { Ok(addresses) }
     }
@@ -115,30 +122,54 @@ impl Names {
 /// Look-ups of upstreams' names by one worker: one at a time for a name, whoever waits for it, and its answer is kept for `KEPT_FOR`.
 ///
 /// The system's resolver blocks a thread of its own, however slow it is, and cannot be stopped; so a look-up belongs to no delivery, and deliveries that stop
-/// waiting do not begin another. Clones share it.
+/// waiting do not begin another.
+///
+/// **Invariant:** of those who wait for a look-up at one time, one has its failure; so what is told of a name server grows with time, not with deliveries.
+/// Once that one has waited in vain, the next who comes has the next failure: a name server that hangs is told of again and again, though
+/// nothing ends. Beside him nobody begins to wait who would give up sooner than the look-up has taken already, so deliveries do not pile up.
+///
+/// Clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct Lookups(Arc<Mutex<HashMap<Place, Lookup>>>);
+pub struct Lookups {
+    names: Names,
+    by_place: Arc<Mutex<HashMap<Place, Lookup>>>,
+}
 
-/// Why a name led nowhere: what the system said, and to whom.
+/// Why a name led nowhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum LookupFault {
-    /// To the one who began the look-up.
-    #[error("the look-up failed: {0}")]
-    Own(io::ErrorKind),
-    /// To another one: whoever gets this has waited for it, or came shortly after, and learned nothing more.
-    #[error("a look-up that another began failed: {0}")]
-    Shared(io::ErrorKind),
+#[error("the look-up failed: {kind}")]
+pub struct LookupFault {
+    /// What the system said; `TimedOut` where it said nothing in time.
+    pub kind: io::ErrorKind,
+    /// Whether it was said before.
+    pub whose: Whose,
+}
+
+/// Whose failure a look-up's is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// That of the one who gets it.
+    Own,
+    /// That of another one: whoever gets it has waited beside that one, or came shortly after, and learned nothing more.
+    Shared,
 }
 
 type Place = (Arc<str>, u16);
 type Found = Result<Arc<[SocketAddr]>, io::ErrorKind>;
-/// [`LookupFault::Own`] or [`LookupFault::Shared`].
-type Whose = fn(io::ErrorKind) -> LookupFault;
 
 #[derive(Debug)]
 struct Lookup {
     asked: Instant,
+    /// So long its failure is that of somebody who waits for it.
+    owned_until: Instant,
     answer: watch::Receiver<Option<Found>>,
+}
+
+/// One who waits for a look-up.
+struct Waiting {
+    answer: watch::Receiver<Option<Found>>,
+    until: Instant,
+    whose: Whose,
 }
 
 impl Lookup {
@@ -151,20 +182,37 @@ impl Lookup {
             Some(Err(_)) => age < FAILURE_KEPT_FOR,
         }
     }
+
+    fn join(&mut self, now: Instant, until: Instant) -> Waiting {
+        let answer = self.answer.clone();
+        let is_answered = answer.borrow().is_some();
+        if !is_answered && self.owned_until <= now {
+            self.owned_until = until;
+            return Waiting { answer, until, whose: Whose::Own };
+        }
+        let is_late = until.duration_since(now) <= now.duration_since(self.asked);
+        Waiting { answer, until: if is_late { now } else { until }, whose: Whose::Shared }
+    }
 }
 
 impl Lookups {
-    /// Where a host is.
+    /// Look-ups of these names.
+    #[must_use]
+    pub fn new(names: Names) -> Self {
+        Self { names, by_place: Arc::default() }
+    }
+
+    /// Where a host is, if that is found in time.
     ///
     /// # Errors
-    /// That of the system; `NotFound` where it knows no address. Each look-up is `Own` to one at most. The caller sets the deadline.
-    pub async fn find(&self, host: &Arc<str>, port: u16) -> Result<Arc<[SocketAddr]>, LookupFault> {
+    /// [`LookupFault`], with the system's error; `NotFound` where it knows no address.
+    pub async fn find(&self, host: &Arc<str>, port: u16, until: Instant) -> Result<Arc<[SocketAddr]>, LookupFault> {
         if let Ok(address) = host.parse::<IpAddr>() {
             return Ok(Arc::new([SocketAddr::new(address, port)]));
         }
-        let name = Arc::clone(host);
-        let ask = async move { Ok(tokio::net::lookup_host((&*name, port)).await?.take(ADDRESSES_MAX).collect()) };
-        self.find_by(host, port, Instant::now(), ask).await
+        let (names, name) = (self.names.clone(), Arc::clone(host));
+        let ask = async move { names.resolve(&name, port).await };
+        self.find_by(host, port, Instant::now(), until, ask).await
     }
 
     async fn find_by(
@@ -172,42 +220,41 @@ impl Lookups {
         host: &Arc<str>,
         port: u16,
         now: Instant,
+        until: Instant,
         ask: impl Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static,
     ) -> Result<Arc<[SocketAddr]>, LookupFault> {
-        let (mut answer, whose) = self.lookup(host, port, now, ask);
-        let found = answer.wait_for(Option::is_some).await.ok().and_then(|found| found.clone());
-        // Its end without an answer is that of the runtime, or a defect.
-        found.unwrap_or(Err(io::ErrorKind::Interrupted)).map_err(whose)
+        let Waiting { mut answer, until, whose } = self.lookup((Arc::clone(host), port), now, until, ask);
+        let found = match tokio::time::timeout_at(until.into(), answer.wait_for(Option::is_some)).await {
+            // Its end without an answer is that of the runtime, or a defect.
+            Ok(found) => found.ok().and_then(|found| found.clone()).unwrap_or(Err(io::ErrorKind::Interrupted)),
+            Err(_elapsed) => Err(io::ErrorKind::TimedOut),
+        };
+        found.map_err(|kind| LookupFault { kind, whose })
     }
 
     fn lookup(
         &self,
-        host: &Arc<str>,
-        port: u16,
+        place: Place,
         now: Instant,
+        until: Instant,
         ask: impl Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static,
-    ) -> (watch::Receiver<Option<Found>>, Whose) {
-        let mut lookups = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = (Arc::clone(host), port);
-        if let Some(lookup) = lookups.get(&place).filter(|lookup| lookup.is_of_use(now)) {
-            return (lookup.answer.clone(), LookupFault::Shared);
+    ) -> Waiting {
+        let mut lookups = self.by_place.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lookup) = lookups.get_mut(&place).filter(|lookup| lookup.is_of_use(now)) {
+            return lookup.join(now, until);
         }
         let (tell, answer) = watch::channel(None);
         tokio::spawn(async move {
-            let found = match ask.await {
-                Ok(addresses) if addresses.is_empty() => Err(io::ErrorKind::NotFound),
-                Ok(addresses) => Ok(addresses.into()),
-                Err(error) => Err(error.kind()),
-            };
+            let found = ask.await.map(Arc::from).map_err(|error| error.kind());
             tell.send_replace(Some(found));
         });
-        lookups.insert(place, Lookup { asked: now, answer: answer.clone() });
-        (answer, LookupFault::Own)
+        lookups.insert(place, Lookup { asked: now, owned_until: until, answer: answer.clone() });
+        Waiting { answer, until, whose: Whose::Own }
     }
 
     /// Forgets answers that are too old.
     pub fn prune(&self, now: Instant) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, lookup| lookup.is_of_use(now));
+        self.by_place.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, lookup| lookup.is_of_use(now));
     }
 }
 
@@ -279,12 +326,12 @@ mod tests {
     async fn a_name_that_leads_to_a_link_local_address_leads_nowhere() {
         let lookups = Lookups::default();
         for host in ["169.254.169.254", "0xa9fea9fe", "2852039166", "169.254.43518", "fe80::1"] {
-            let found = lookups.find(&host.into(), 80).await.unwrap();
+            let found = lookups.find(&host.into(), 80, in_an_hour()).await.unwrap();
             let left = without_link_local(&found).map_err(|error| error.kind());
             assert_eq!(left, Err(io::ErrorKind::AddrNotAvailable), "{host}");
         }
         for (host, address) in [("127.0.0.1", "127.0.0.1:80"), ("::1", "[::1]:80"), ("0x7f000001", "127.0.0.1:80")] {
-            let found = lookups.find(&host.into(), 80).await.unwrap();
+            let found = lookups.find(&host.into(), 80, in_an_hour()).await.unwrap();
             assert_eq!(without_link_local(&found).unwrap(), [address.parse().unwrap()], "{host}");
         }
     }
@@ -296,6 +343,12 @@ mod tests {
         let found = of(&["169.254.169.254:80", "10.0.0.1:80", "[fe80::1]:80", "[::1]:80"]);
         assert_eq!(without_link_local(&found).unwrap(), of(&["10.0.0.1:80", "[::1]:80"]));
     }
+
+    fn in_an_hour() -> Instant {
+        Instant::now() + HOUR
+    }
+
+    const HOUR: Duration = Duration::from_secs(3_600);
 
     /// A resolver that waits for the test's word and counts who asked it.
     struct Slow {
@@ -313,15 +366,19 @@ mod tests {
             lookups: &Lookups,
             now: Instant,
         ) -> impl Future<Output = Result<Arc<[SocketAddr]>, LookupFault>> + use<> {
-            let (asked, mut word, lookups) = (Arc::clone(&self.asked), self.word.subscribe(), lookups.clone());
-            let ask = async move {
+            let (ask, lookups) = (self.ask(), lookups.clone());
+            async move { lookups.find_by(&"app".into(), 80, now, now + HOUR, ask).await }
+        }
+
+        fn ask(&self) -> impl Future<Output = io::Result<Vec<SocketAddr>>> + Send + use<> {
+            let (asked, mut word) = (Arc::clone(&self.asked), self.word.subscribe());
+            async move {
                 asked.fetch_add(1, Ordering::SeqCst);
                 match *word.wait_for(Option::is_some).await.unwrap() {
                     Some(text) if !text.is_empty() => Ok(vec![text.parse().unwrap()]),
-                    Some(_) | None => Ok(Vec::new()),
+                    Some(_) | None => Err(io::ErrorKind::NotFound.into()),
                 }
-            };
-            async move { lookups.find_by(&"app".into(), 80, now, ask).await }
+            }
         }
 
         fn asked(&self) -> usize {
@@ -347,7 +404,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_failure_is_that_of_the_one_who_began_the_look_up_and_shared_by_all_others() {
-        use LookupFault::{Own, Shared};
+        use Whose::{Own, Shared};
         let (lookups, slow, now) = (Lookups::default(), Slow::new(), Instant::now());
         let waiting: Vec<_> = (0..3).map(|_| tokio::spawn(slow.find(&lookups, now))).collect();
         tokio::task::yield_now().await;
@@ -359,8 +416,45 @@ mod tests {
         for after in [Duration::ZERO, FAILURE_KEPT_FOR, FAILURE_KEPT_FOR] {
             faults.push(slow.find(&lookups, now + after).await.unwrap_err());
         }
-        let expected = [Own, Shared, Shared, Shared, Own, Shared].map(|fault| fault(io::ErrorKind::NotFound));
+        let kind = io::ErrorKind::NotFound;
+        let expected = [Own, Shared, Shared, Shared, Own, Shared].map(|whose| LookupFault { kind, whose });
         assert_eq!((faults, slow.asked()), (expected.to_vec(), 2));
+    }
+
+    /// Each row: when somebody comes, for how long he would wait, whose failure it is and for how long he is let wait, in seconds.
+    #[tokio::test]
+    async fn of_a_look_up_that_hangs_one_at_a_time_has_the_failure_and_nobody_waits_in_vain_beside_him() {
+        use Whose::{Own, Shared};
+        // All of it is past, so that nobody waits.
+        let (lookups, slow, began) = (Lookups::default(), Slow::new(), Instant::now().checked_sub(HOUR).unwrap());
+        let rows = [
+            (0, 10, Own, 10),
+            (0, 10, Shared, 10),
+            (9, 10, Shared, 10),
+            (9, 9, Shared, 0),
+            (10, 10, Own, 10),
+            (10, 10, Shared, 0),
+            (19, 10, Shared, 0),
+            (19, 20, Shared, 20),
+            (25, 10, Own, 10),
+            (34, 10, Shared, 0),
+            (35, 1, Own, 1),
+            (36, 10, Own, 10),
+        ];
+        for (after, wait, whose, waits) in rows {
+            let [after, wait, waits] = [after, wait, waits].map(Duration::from_secs);
+            let now = began + after;
+            let waiting = lookups.lookup(("app".into(), 80), now, now + wait, slow.ask());
+            assert_eq!((waiting.whose, waiting.until), (whose, now + waits), "{after:?} {wait:?}");
+        }
+        let kind = io::ErrorKind::TimedOut;
+        for (after, whose) in [(45, Shared), (46, Own)] {
+            let now = began + Duration::from_secs(after);
+            let found = lookups.find_by(&"app".into(), 80, now, now + Duration::from_secs(1), slow.ask()).await;
+            assert_eq!(found, Err(LookupFault { kind, whose }));
+        }
+        tokio::task::yield_now().await;
+        assert_eq!(slow.asked(), 1);
     }
 
     #[tokio::test]
@@ -375,7 +469,7 @@ mod tests {
                 assert_eq!(slow.asked(), asked, "{word} {after:?}");
             }
             lookups.prune(now + 2 * kept);
-            assert!(lookups.0.lock().unwrap().is_empty(), "nothing is kept for ever");
+            assert!(lookups.by_place.lock().unwrap().is_empty(), "nothing is kept for ever");
         }
     }
 

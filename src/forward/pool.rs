@@ -34,7 +34,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tower::Service;
 
-use super::names::{self, LookupFault, Lookups};
+use super::names::{self, LookupFault, Lookups, Names, Whose};
 use super::target::{At, Target, Transport};
 use super::targets::Seen;
 use crate::tapped::Tapped;
@@ -66,8 +66,8 @@ pub struct Outbound {
     pub request: Request<Full<Bytes>>,
     /// The longest body of its answer, in bytes.
     pub answer_bytes_max: usize,
-    /// How long connecting may take; absent: as long as the whole exchange.
-    pub connect_time: Option<Duration>,
+    /// When a connection has to be there: not later than whoever waits for the exchange gives up.
+    pub connect_until: Instant,
 }
 
 /// The pool of one worker. Clones share it.
@@ -135,12 +135,16 @@ impl ExchangeFault {
         }
     }
 
-    /// What it says of the upstream. A look-up that fails is one failure, however many deliveries wait for it.
+    /// What it says of the upstream. A look-up that fails, or goes on for as long as somebody waits for it, is one failure, however many deliveries wait
+    /// beside that one: a name server's bad moment opens no circuit, and one that stays dead does.
     #[must_use]
     pub const fn seen(&self) -> Seen {
         match self {
-            Self::Unresolved(LookupFault::Shared(_)) => Seen::Unclear,
-            Self::Unresolved(LookupFault::Own(_)) | Self::Connect(_) | Self::Unsent(_) => Seen::Unreached,
+            Self::Unresolved(fault) => match fault.whose {
+                Whose::Own => Seen::Unreached,
+                Whose::Shared => Seen::Unclear,
+            },
+            Self::Connect(_) | Self::Unsent(_) => Seen::Unreached,
             Self::Broken(_) | Self::Ambiguous | Self::AnswerTooLarge => Seen::Faulty,
         }
     }
@@ -153,18 +157,24 @@ impl fmt::Debug for Upstreams {
 }
 
 impl Upstreams {
+    /// Upstreams that are where these names say.
+    #[must_use]
+    pub fn at(names: Names) -> Self {
+        Self { idle: Arc::default(), lookups: Lookups::new(names) }
+    }
+
     /// Sends a request and reads the whole answer, up to `answer_bytes_max` bytes of body.
     ///
     /// # Errors
     /// [`ExchangeFault`]; the caller sets the deadline.
     pub async fn exchange(&self, outbound: Outbound) -> Result<Exchange, ExchangeFault> {
-        let Outbound { target, mut request, answer_bytes_max, connect_time } = outbound;
+        let Outbound { target, mut request, answer_bytes_max, connect_until } = outbound;
         let mut attempts = 0;
         loop {
             attempts += 1;
             let mut link = match self.take(&target.pool_key).await {
                 Some(link) => link,
-                None => self.connect(&target.transport, connect_time).await?,
+                None => self.connect(&target.transport, connect_until).await?,
             };
             match link.exchange(request, answer_bytes_max).await {
                 Ok((head, body)) => {
@@ -181,14 +191,14 @@ impl Upstreams {
         }
     }
 
-    async fn connect(&self, transport: &Transport, connect_time: Option<Duration>) -> Result<Link, ExchangeFault> {
-        let connecting = Link::connect(transport, &self.lookups);
-        let Some(time) = connect_time else { return connecting.await };
+    async fn connect(&self, transport: &Transport, until: Instant) -> Result<Link, ExchangeFault> {
+        // Waiting for a name ends at the same moment and is asked first, so that a name that is not found in time is told as one. So it is between this
+        // and the caller's own deadline.
         let late = |elapsed| Err(ExchangeFault::Connect(io::Error::from(elapsed)));
-        tokio::time::timeout(time, connecting).await.unwrap_or_else(late)
+        tokio::time::timeout_at(until.into(), Link::connect(transport, &self.lookups, until)).await.unwrap_or_else(late)
     }
 
-    /// Closes connections that have been idle too long. Called about once a second by the worker.
+    /// Closes connections that have been idle too long. Called four times a second by the worker.
     pub fn prune(&self, now: Instant) {
         self.lock().retain(|_, links| {
             links.retain(|idle| now.duration_since(idle.since) < IDLE_FOR);
@@ -276,12 +286,12 @@ enum LinkFault {
 }
 
 impl Link {
-    async fn connect(transport: &Transport, lookups: &Lookups) -> Result<Self, ExchangeFault> {
+    async fn connect(transport: &Transport, lookups: &Lookups, until: Instant) -> Result<Self, ExchangeFault> {
         let unreached = ExchangeFault::Connect;
         match transport {
-            Transport::Tcp(at) => Self::over(tcp(at, lookups).await?).await,
+            Transport::Tcp(at) => Self::over(tcp(at, lookups, until).await?).await,
             Transport::Tls { at, name, config } => {
-                let stream = tcp(at, lookups).await?;
+                let stream = tcp(at, lookups, until).await?;
                 let stream = TlsConnector::from(Arc::clone(config)).connect(name.clone(), stream).await;
                 Self::over(stream.map_err(unreached)?).await
             }
@@ -363,19 +373,19 @@ fn is_clear(headers: &HeaderMap) -> bool {
     is_chunked && codings.next().is_none() && !headers.contains_key(CONTENT_LENGTH)
 }
 
-async fn tcp(at: &At, lookups: &Lookups) -> Result<TcpStream, ExchangeFault> {
+async fn tcp(at: &At, lookups: &Lookups, until: Instant) -> Result<TcpStream, ExchangeFault> {
     // To the very addresses that were looked at: a second look-up might answer otherwise.
-    let connected = TcpStream::connect(&*find(at, lookups).await?).await;
+    let connected = TcpStream::connect(&*find(at, lookups, until).await?).await;
     connected.and_then(|stream| stream.set_nodelay(true).map(|()| stream)).map_err(ExchangeFault::Connect)
 }
 
 /// Where a TCP connection may lead.
-async fn find(at: &At, lookups: &Lookups) -> Result<Arc<[SocketAddr]>, ExchangeFault> {
+async fn find(at: &At, lookups: &Lookups, until: Instant) -> Result<Arc<[SocketAddr]>, ExchangeFault> {
     let (host, port, link_local) = match at {
         At::Host { host, port, link_local } => (host, *port, *link_local),
         At::Addresses(addresses) => return Ok(Arc::clone(addresses)),
     };
-    let found = lookups.find(host, port).await.map_err(ExchangeFault::Unresolved)?;
+    let found = lookups.find(host, port, until).await.map_err(ExchangeFault::Unresolved)?;
     if link_local {
         return Ok(found);
     }

@@ -10,7 +10,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{CONNECTION, HOST, USER_AGENT};
@@ -44,6 +44,7 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// When a sender may try again that was one too many.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
+const HTTPS: u16 = 443;
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
 const NAME: HeaderValue = HeaderValue::from_static("hookward");
 
@@ -107,7 +108,8 @@ impl<U: Upstream> Gateway<U> {
             return overloaded.retry_after(RETRY_AFTER).into();
         };
         let deadline = source.forward.deadline.min(VISIT_TIME_MAX);
-        match tokio::time::timeout(deadline, self.visit(confirmation, rules)).await {
+        let until = Instant::now() + deadline;
+        match tokio::time::timeout_at(until.into(), self.visit(confirmation, rules, until)).await {
             Ok(Ok(())) => {
                 answer.commit(self.shared.clock.monotonic());
                 self.tell_confirmed(confirmation, source, draft);
@@ -121,11 +123,11 @@ impl<U: Upstream> Gateway<U> {
         }
     }
 
-    async fn visit(&self, confirmation: &Confirmation, rules: &ConfirmRules) -> Result<(), Rejection> {
-        let addresses = self.shared.visits.names.resolve(confirmation.host()).await.map_err(|error| {
+    async fn visit(&self, confirmation: &Confirmation, rules: &ConfirmRules, until: Instant) -> Result<(), Rejection> {
+        let addresses = self.shared.visits.names.resolve(confirmation.host(), HTTPS).await.map_err(|error| {
             failed(Rejection::new(Reason::UpstreamConnect).fact("error", error.kind().to_string()), confirmation)
         })?;
-        let outbound = outbound(confirmation, allowed(addresses, confirmation, rules)?, rules)?;
+        let outbound = outbound(confirmation, allowed(addresses, confirmation, rules)?, rules, until)?;
         let exchange = self.upstream.clone().call(outbound).await;
         let exchange = exchange.map_err(|fault| failed(fault.into(), confirmation))?;
         let status = exchange.head.status;
@@ -175,6 +177,7 @@ fn outbound(
     confirmation: &Confirmation,
     addresses: Arc<[SocketAddr]>,
     rules: &ConfirmRules,
+    connect_until: Instant,
 ) -> Result<Outbound, Rejection> {
     let host = confirmation.host();
     let unfit = || Rejection::new(Reason::HandshakeRefused).fact("expected", "a host's name");
@@ -192,7 +195,7 @@ fn outbound(
     let transport = Transport::Tls { at: At::Addresses(addresses), name, config };
     let name = Arc::from(format!("https://{host}"));
     let target = Target { transport, path: confirmation.target().clone(), host: value, name, pool_key };
-    Ok(Outbound { target: Arc::new(target), request, answer_bytes_max: ANSWER_BYTES_MAX, connect_time: None })
+    Ok(Outbound { target: Arc::new(target), request, answer_bytes_max: ANSWER_BYTES_MAX, connect_until })
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //! **Invariant:** that an upstream is left alone, or gets deliveries again, is said once, by the delivery that found out; the others are only refused.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::time::error::Elapsed;
 
@@ -55,10 +55,10 @@ impl<U: Upstream> Gateway<U> {
             now,
             duplicate: delivery.is_duplicate(),
         };
-        let (mut tried, mut attempts) = (Tried::default(), 1);
+        let (mut tried, mut attempts, until) = (Tried::default(), 1, Instant::now() + rules.deadline);
         let sent = async {
             loop {
-                let fault = match self.send(delivery, visit.target(), attestation).await {
+                let fault = match self.send(delivery, visit.target(), attestation, until).await {
                     Err(fault) if fault.is_unsent() => fault,
                     ended => return ended,
                 };
@@ -69,7 +69,7 @@ impl<U: Upstream> Gateway<U> {
                 (visit, attempts) = (next, attempts + 1);
             }
         };
-        let exchanged = tokio::time::timeout(rules.deadline, sent).await;
+        let exchanged = tokio::time::timeout_at(until.into(), sent).await;
         let ended = clock.monotonic();
         let mut facts = UpstreamFacts { status: None, attempts, elapsed: ended.saturating_sub(started) };
         if let Ok(Ok(exchange)) = &exchanged {
@@ -91,15 +91,17 @@ impl<U: Upstream> Gateway<U> {
         delivery: &Sanitized<'_>,
         target: &Arc<Target>,
         attestation: Attestation<'_>,
+        until: Instant,
     ) -> Result<Exchange, ExchangeFault> {
         let Shared { settings, .. } = &*self.shared;
         let rules = &delivery.source().forward;
         let count = u32::try_from(rules.targets.list().len()).unwrap_or(u32::MAX);
+        let time = (rules.deadline / CONNECT_PART / count).min(CONNECT_TIME_MAX);
         let outbound = Outbound {
             target: Arc::clone(target),
             request: request::request(delivery, target, attestation),
             answer_bytes_max: settings.response_bytes_max,
-            connect_time: (count > 1).then(|| (rules.deadline / CONNECT_PART / count).min(CONNECT_TIME_MAX)),
+            connect_until: if count > 1 { until.min(Instant::now() + time) } else { until },
         };
         self.upstream.clone().call(outbound).await
     }

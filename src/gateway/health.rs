@@ -111,8 +111,9 @@ async fn ask(upstreams: Upstreams, target: Arc<Target>, rules: HealthRules) -> A
     request.headers_mut().insert(HOST, target.host.clone());
     request.headers_mut().insert(USER_AGENT, NAME);
     request.headers_mut().insert(CONNECTION, CLOSE);
-    let outbound = Outbound { target, request, answer_bytes_max: ANSWER_BYTES_MAX, connect_time: None };
-    match tokio::time::timeout(rules.timeout, upstreams.exchange(outbound)).await {
+    let until = Instant::now() + rules.timeout;
+    let outbound = Outbound { target, request, answer_bytes_max: ANSWER_BYTES_MAX, connect_until: until };
+    match tokio::time::timeout_at(until.into(), upstreams.exchange(outbound)).await {
         Ok(Ok(exchange)) if exchange.head.status.is_success() => Ok(()),
         Ok(Ok(exchange)) => Err(format!("status {}", exchange.head.status.as_u16())),
         Ok(Err(fault)) => Err(Rejection::from(fault).text("error").unwrap_or_default().to_owned()),

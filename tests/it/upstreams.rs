@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hookward::forward::Upstreams;
-use hookward::forward::names::LookupFault;
+use hookward::forward::names::{LookupFault, Names, Whose};
 use hookward::forward::pool::{Exchange, ExchangeFault, Outbound};
 use hookward::gateway::health::checks_max;
 use hookward::gateway::{Detachable, Gateway};
@@ -176,21 +176,54 @@ async fn a_look_up_that_fails_counts_once_however_many_deliveries_wait_for_it() 
 async fn of_two_upstreams_one_whose_name_others_look_up_in_vain_is_still_tried() {
     let app = App::start();
     let name = format!("http://{}", app.address);
-    for (fault, open) in [(LookupFault::Shared as fn(_) -> _, 0), (LookupFault::Own, 1)] {
+    for (whose, open) in [(Whose::Shared, 0), (Whose::Own, 1)] {
         let house = House::with("github", &policy(&[Place::new().address, app.address], "")).start();
         let good = name.clone();
         let upstream = service_fn(move |outbound: Outbound| {
             let head = Response::new(()).into_parts().0;
             let is_good = *outbound.target.name == *good;
             let answer = is_good.then(|| Exchange { head, body: Bytes::new(), attempts: 1 });
-            ready(answer.ok_or_else(|| ExchangeFault::Unresolved(fault(ErrorKind::NotFound))))
+            ready(answer.ok_or(ExchangeFault::Unresolved(LookupFault { kind: ErrorKind::NotFound, whose })))
         });
         let gateway = Gateway::new(Arc::clone(house.shared()), upstream, house.server().telemetry().recorder());
         for number in 0..100 {
             let Ok(answer) = Detachable::new(Arc::clone(&gateway), request(&push(number)), local()).await;
             assert_eq!(answer.status(), 200);
         }
-        assert_eq!((is_open(&house, 0), is_open(&house, 1)), (open, 0), "{:?}", fault(ErrorKind::NotFound));
+        assert_eq!((is_open(&house, 0), is_open(&house, 1)), (open, 0), "{whose:?}");
+    }
+}
+
+/// A resolver waits for five seconds until it asks the next name server; no delivery of these has so much time.
+#[tokio::test]
+async fn a_look_up_that_hangs_counts_once_for_all_who_wait_beside_each_other_and_is_no_silence_of_the_app() {
+    let app = App::start();
+    let named = SocketAddr::from(([127, 0, 0, 1], 9));
+    let rows = [(&[named][..], 503, "deadline_ms = 100"), (&[named, app.address], 200, "deadline_ms = 1_000")];
+    for (to, status, deadline) in rows {
+        let policy = policy(to, deadline).replace(&named.to_string(), "app.internal:3000");
+        let house = House::with("github", &policy).start();
+        let upstreams = Upstreams::at(Names::silent());
+        let gateway = Gateway::new(Arc::clone(house.shared()), upstreams, house.server().telemetry().recorder());
+        let deliver = |number| Detachable::new(Arc::clone(&gateway), request(&push(number)), local());
+        let mut waiting: JoinSet<_> = (0..8 * FAILURES).map(deliver).collect();
+        while let Some(answer) = waiting.join_next().await {
+            assert_eq!(answer.unwrap().unwrap().status(), status, "{deadline}");
+        }
+        assert_eq!(is_open(&house, 0), 0, "{deadline}");
+        if status == 200 {
+            continue;
+        }
+        let record = house.record("upstream_connect");
+        assert_eq!(record.detail["error"], "the upstream's name cannot be looked up in time");
+        // The same look-up: each of these has waited for it after all others gave up.
+        for count in 2..=FAILURES {
+            assert_eq!(is_open(&house, 0), 0, "fewer than {count} waited");
+            let Ok(answer) = deliver(100 + count).await;
+            assert_eq!(answer.status(), 503);
+        }
+        assert_eq!(is_open(&house, 0), 1);
+        assert_eq!(told(&house, 1)[0]["cause"], "upstream_connect: the upstream's name cannot be looked up in time");
     }
 }
 

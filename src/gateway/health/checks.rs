@@ -2,8 +2,8 @@
 //!
 //! It stands beside all deliveries and knows neither policies in force nor the network: time is the caller's, and so is what asks an upstream.
 //!
-//! **Invariant:** an upstream has one check under way at most, and none waits for another's: one that never answers costs the others nothing. So there
-//! are never more under way than the policy has upstreams to check.
+//! **Invariant:** an upstream has one check under way at most, and none waits for another's: one that never answers costs the others nothing, as long as
+//! fewer names hang in look-ups than the runtime has threads for these (512). So there are never more under way than the policy has upstreams to check.
 
 use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
