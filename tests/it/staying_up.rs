@@ -11,7 +11,7 @@ use crate::gateway::github;
 use crate::support::app::Door;
 use crate::support::h2::Http2;
 use crate::support::served::{Reader, Serve, metric};
-use crate::support::{App, Delivery, PATIENCE, Say, eventually};
+use crate::support::{App, Delivery, Hello, PATIENCE, Say, eventually};
 
 fn push() -> Delivery {
     Delivery::github("push", "{}")
@@ -46,22 +46,28 @@ fn clients_cannot_take_the_descriptors_that_their_deliveries_need() {
     let lowered: serde_json::Value = serde_json::from_str(&served.line("connections_max is lowered")).unwrap();
     assert_eq!(lowered["to"].to_string().trim_matches('"'), CLIENTS.to_string());
 
-    let mut connections: Vec<_> = (0..CLIENTS).map(|_| served.connect()).collect();
-    assert!(served.hello().connect().is_err(), "one more is refused");
+    // The last eighth is for clients that are known.
+    let strangers = CLIENTS - CLIENTS / 8;
+    let from =
+        |client: usize| Hello { from: Some([127, 0, 1, u8::try_from(client).unwrap()].into()), ..served.hello() };
+    let mut connections: Vec<_> = (0..strangers).map(|client| from(client).connect().unwrap()).collect();
+    assert!(from(strangers).connect().is_err(), "one more is refused");
     thread::scope(|scope| {
         let sent: Vec<_> =
             connections.iter_mut().map(|connection| scope.spawn(|| connection.send(&push()).status)).collect();
         // Each with a connection of its own to the app, all at once.
-        app.wait_taken(CLIENTS);
+        app.wait_taken(strangers);
         door.open();
         for sent in sent {
             assert_eq!(sent.join().unwrap(), 200);
         }
     });
+    connections.extend((strangers..CLIENTS).map(|_| from(0).connect().expect("it is known by now")));
+    assert!(from(0).connect().is_err(), "one more is refused");
     let mut private = served.private();
     assert_eq!(metric(&mut private, "hookward_accept_errors_total"), 0);
     connections.pop().unwrap().close();
-    let mut next = eventually("a place", || served.hello().connect().ok());
+    let mut next = eventually("a place", || from(0).connect().ok());
     assert_eq!(next.send(&push()).status, 200);
 }
 
@@ -80,14 +86,16 @@ fn deliveries_of_one_connection_cannot_take_all_descriptors_either() {
     let shell = format!("ulimit -n {}", RESERVED + 2 * CLIENTS);
     let serve = Serve { shell: Some((&shell, "")), ..Serve::new(folder.path(), &github(&app, "deadline_ms = 60_000")) };
     let served = serve.start();
-    let deliveries: Vec<_> = (0..=CLIENTS).map(|number| Delivery::github("push", &number.to_string())).collect();
+    // As many as there are clients at most, and a quarter of these for one client.
+    let most = CLIENTS / 4;
+    let deliveries: Vec<_> = (0..=most).map(|number| Delivery::github("push", &number.to_string())).collect();
     let mut one_too_many = 0;
     let statuses = Http2::begin(served.hello()).send_all(&deliveries, |first| {
         one_too_many = first;
         door.open();
     });
     assert_eq!(one_too_many, 503, "it is answered while the app has all others");
-    assert_eq!((statuses, app.taken().len()), (vec![200; CLIENTS], CLIENTS));
+    assert_eq!((statuses, app.taken().len()), (vec![200; most], most));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A client that writes exactly the bytes it is told to, over real TLS or without.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,12 +9,15 @@ use std::sync::Arc;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, ProtocolVersion, RootCertStore, StreamOwned, SupportedProtocolVersion};
+use socket2::{Domain, Socket, Type};
 
 use super::{Delivery, PATIENCE, Running};
 
 /// How a connection begins.
 pub(crate) struct Hello<'h> {
     pub address: SocketAddr,
+    /// Where the client is; the system chooses, if it is nowhere.
+    pub from: Option<IpAddr>,
     /// Bytes before the handshake.
     pub first: &'h [u8],
     pub roots: RootCertStore,
@@ -54,7 +57,15 @@ impl Hello<'_> {
 
     /// The same, to a gateway elsewhere.
     pub(crate) fn at(address: SocketAddr, roots: RootCertStore) -> Self {
-        Self { address, first: &[], roots, name: "localhost", protocols: &["http/1.1"], versions: rustls::ALL_VERSIONS }
+        Self {
+            address,
+            from: None,
+            first: &[],
+            roots,
+            name: "localhost",
+            protocols: &["http/1.1"],
+            versions: rustls::ALL_VERSIONS,
+        }
     }
 
     /// The TLS configuration of this client.
@@ -72,7 +83,7 @@ impl Hello<'_> {
     pub(crate) fn connect(&self) -> io::Result<Connection> {
         let name = ServerName::try_from(self.name.to_owned()).unwrap();
         let mut session = ClientConnection::new(Arc::new(self.config()), name).unwrap();
-        let mut socket = try_socket(self.address)?;
+        let mut socket = try_socket(self.from, self.address)?;
         socket.write_all(self.first)?;
         while session.is_handshaking() {
             session.complete_io(&mut socket)?;
@@ -83,11 +94,16 @@ impl Hello<'_> {
 
 /// A socket on which nothing waits for ever.
 pub(crate) fn socket(address: SocketAddr) -> TcpStream {
-    try_socket(address).unwrap()
+    try_socket(None, address).unwrap()
 }
 
-fn try_socket(address: SocketAddr) -> io::Result<TcpStream> {
-    let socket = TcpStream::connect(address)?;
+fn try_socket(from: Option<IpAddr>, address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    if let Some(from) = from {
+        socket.bind(&SocketAddr::new(from, 0).into())?;
+    }
+    socket.connect(&address.into())?;
+    let socket = TcpStream::from(socket);
     socket.set_read_timeout(Some(PATIENCE))?;
     socket.set_write_timeout(Some(PATIENCE))?;
     socket.set_nodelay(true)?;
