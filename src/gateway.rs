@@ -194,7 +194,7 @@ impl<U: Upstream> Gateway<U> {
         let permit = draft.permitted(limits.enter(&source.limits, draft.peer(), draft.started())?);
         let routed = routed.greet(draft.began())?;
         let pace = Pace { deadline: permit.body_time(settings.pace.deadline), ..settings.pace };
-        let mut reserved = limits.buffer(draft.peer(), draft.started())?;
+        let mut reserved = limits.reserve_bytes(&source.limits, draft.peer(), draft.started())?;
         let presented = routed.present(permit, draft.began())?;
         let body_bytes_max = presented.body_bytes_max();
         let body = receive::read(body, head, body_bytes_max, pace, &mut reserved).await?;

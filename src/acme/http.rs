@@ -115,7 +115,7 @@ pub(super) async fn serve(listener: TcpListener, tokens: Arc<Tokens>) -> Infalli
         if !tokens.are_there_any() {
             continue;
         }
-        // An authority is nobody whom the gateway has met.
+        // No place is kept for anybody.
         let Ok(place) = caps.enter(peer.ip(), || true) else { continue };
         let tokens = Arc::clone(&tokens);
         tokio::spawn(async move {

@@ -2,15 +2,15 @@
 //!
 //! Bodies are read, and deliveries are under way, before anybody knows who sent them, so a few senders of large or slow
 //! ones could take all there is. Therefore no client takes more than a quarter of a budget, and strangers together leave the
-//! last eighth: it is for clients that authenticated within a day, so that no flood, from however many addresses, shuts
-//! them out.
+//! last eighth: it is for clients that authenticated within a day, or that a policy names, so that no flood, from however many
+//! addresses, shuts them out.
 //!
 //! Two counters do it: one for the process, and one of [`CELLS`] that the client's (randomly seeded) hash chooses. No
 //! table, no lock, nothing that a flood of clients could fill or push out. Two clients may meet in one cell and then share
 //! a quarter: as likely as one in [`CELLS`], unknown to an attacker, and an error only on the careful side.
 //!
 //! **Invariant:** the sum of all live [`Reserved`] is never above the budget, and that of one client never above its
-//! quarter.
+//! quarter, or one.
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -35,6 +35,15 @@ pub struct Resource {
 #[derive(Debug, Clone)]
 pub struct Budget {
     shared: Arc<Shared>,
+}
+
+/// Whom something is set aside for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// A client that authenticated within a day, or that a policy names.
+    Known,
+    /// Anybody else.
+    Stranger,
 }
 
 /// What is set aside for one delivery; dropping it gives it back.
@@ -88,26 +97,27 @@ impl Budget {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Sets `amount` aside for a delivery of this client, or nothing yet for one that will [`grow`](Reserved::grow). Whether the
-    /// client is known is asked only when there is little left.
+    /// Sets `amount` aside for a delivery of this client, or nothing yet for one that will [`grow`](Reserved::grow).
     ///
     /// # Errors
     /// [`Reason::Overloaded`](crate::reason::Reason::Overloaded) with the limit's name as `detail.limit`; nothing is set
     /// aside then.
-    pub fn reserve(
-        &self,
-        client: Client,
-        amount: usize,
-        is_known: impl FnOnce() -> bool,
-    ) -> Result<Reserved, Rejection> {
-        let max = self.shared.max;
-        let is_tight = self.used().saturating_add(amount) > max / 2;
-        let max = if is_tight && is_known() { max } else { open_to_strangers(max) };
+    pub fn reserve(&self, client: Client, amount: usize, whose: Whose) -> Result<Reserved, Rejection> {
+        let max = match whose {
+            Whose::Known => self.shared.max,
+            Whose::Stranger => open_to_strangers(self.shared.max),
+        };
         #[expect(clippy::cast_possible_truncation, reason = "the remainder is below the number of cells")]
         let cell = (self.shared.hasher.hash_one(client) % CELLS as u64) as usize;
         let mut reserved = Reserved { shared: Arc::clone(&self.shared), cell, amount: 0, max };
         reserved.grow(amount)?;
         Ok(reserved)
+    }
+
+    /// Whether more than half is set aside: from here on it may matter who asks.
+    #[must_use]
+    pub fn is_tight(&self) -> bool {
+        self.used() >= self.shared.max / 2
     }
 
     /// How much is set aside now.
@@ -181,13 +191,7 @@ mod tests {
         Budget::new(BYTES, max)
     }
 
-    fn known() -> bool {
-        true
-    }
-
-    fn stranger() -> bool {
-        false
-    }
+    use Whose::{Known, Stranger};
 
     fn client(n: u8) -> Client {
         Client::from(IpAddr::from([192, 0, 2, n]))
@@ -196,7 +200,7 @@ mod tests {
     /// Clients that do not meet in a cell, whatever the seed.
     fn clients(budget: &Budget, count: usize) -> Vec<Client> {
         let mut seen = std::collections::HashSet::new();
-        let apart = (0..=255).map(client).filter(|client| seen.insert(budget.reserve(*client, 0, known).unwrap().cell));
+        let apart = (0..=255).map(client).filter(|client| seen.insert(budget.reserve(*client, 0, Known).unwrap().cell));
         apart.take(count).collect()
     }
 
@@ -209,18 +213,18 @@ mod tests {
     #[test]
     fn a_client_holds_at_most_a_quarter() {
         for (bytes, fits) in [(0, true), (249, true), (250, true), (251, false), (usize::MAX, false)] {
-            assert_eq!(budget(1_000).reserve(client(1), bytes, known).is_ok(), fits, "{bytes} of 250 bytes");
+            assert_eq!(budget(1_000).reserve(client(1), bytes, Known).is_ok(), fits, "{bytes} of 250 bytes");
         }
         let budget = budget(1_000);
         let clients = clients(&budget, 2);
-        let mut first = budget.reserve(clients[0], 100, known).unwrap();
-        let second = budget.reserve(clients[0], 149, known).unwrap();
+        let mut first = budget.reserve(clients[0], 100, Known).unwrap();
+        let second = budget.reserve(clients[0], 149, Known).unwrap();
         assert!(first.grow(2).is_err(), "one more than the quarter");
         first.grow(1).expect("the quarter");
-        assert!(limit(budget.reserve(clients[0], 1, known)).contains("bytes_per_client"));
-        assert!(budget.reserve(clients[1], 250, known).is_ok(), "another client has its own quarter");
+        assert!(limit(budget.reserve(clients[0], 1, Known)).contains("bytes_per_client"));
+        assert!(budget.reserve(clients[1], 250, Known).is_ok(), "another client has its own quarter");
         drop(second);
-        assert!(budget.reserve(clients[0], 149, known).is_ok(), "what was dropped is free again");
+        assert!(budget.reserve(clients[0], 149, Known).is_ok(), "what was dropped is free again");
         assert_eq!(budget.used(), first.amount());
     }
 
@@ -228,13 +232,13 @@ mod tests {
     fn all_clients_together_hold_at_most_the_whole() {
         let budget = budget(1_000);
         let clients = clients(&budget, 6);
-        let mut held: Vec<_> = clients[..4].iter().map(|client| budget.reserve(*client, 240, known).unwrap()).collect();
-        assert!(limit(budget.reserve(clients[4], 41, known)).contains("bytes_max"), "max + 1");
+        let mut held: Vec<_> = clients[..4].iter().map(|client| budget.reserve(*client, 240, Known).unwrap()).collect();
+        assert!(limit(budget.reserve(clients[4], 41, Known)).contains("bytes_max"), "max + 1");
         assert_eq!(budget.used(), 960, "a refusal sets nothing aside");
-        held.push(budget.reserve(clients[4], 39, known).expect("max - 1"));
-        held.push(budget.reserve(clients[5], 1, known).expect("max"));
-        assert!(budget.reserve(clients[5], 1, known).is_err());
-        assert!(budget.reserve(clients[5], 0, known).is_ok(), "nothing always fits");
+        held.push(budget.reserve(clients[4], 39, Known).expect("max - 1"));
+        held.push(budget.reserve(clients[5], 1, Known).expect("max"));
+        assert!(budget.reserve(clients[5], 1, Known).is_err());
+        assert!(budget.reserve(clients[5], 0, Known).is_ok(), "nothing always fits");
         drop(held);
         assert_eq!(budget.used(), 0);
         assert!(budget.shared.cells.iter().all(|cell| cell.load(Ordering::Relaxed) == 0));
@@ -248,30 +252,28 @@ mod tests {
         let budget = budget(1_000);
         let clients = clients(&budget, 6);
         let mut held: Vec<_> =
-            clients[..4].iter().map(|client| budget.reserve(*client, 218, stranger).unwrap()).collect();
-        held.push(budget.reserve(clients[4], 2, stranger).expect("max - 1"));
-        held.push(budget.reserve(clients[4], 1, stranger).expect("max"));
-        assert!(limit(budget.reserve(clients[4], 1, stranger)).contains("bytes_max"), "max + 1");
-        let mut genuine = budget.reserve(clients[5], 100, known).expect("there is room for a known client");
+            clients[..4].iter().map(|client| budget.reserve(*client, 218, Stranger).unwrap()).collect();
+        held.push(budget.reserve(clients[4], 2, Stranger).expect("max - 1"));
+        held.push(budget.reserve(clients[4], 1, Stranger).expect("max"));
+        assert!(limit(budget.reserve(clients[4], 1, Stranger)).contains("bytes_max"), "max + 1");
+        let mut genuine = budget.reserve(clients[5], 100, Known).expect("there is room for a known client");
         assert!(held[0].grow(1).is_err(), "what was a stranger's stays so");
         genuine.grow(25).expect("all of it");
         assert!(genuine.grow(1).is_err());
         held.pop();
-        assert!(budget.reserve(clients[4], 1, stranger).is_err(), "what known clients hold counts as well");
+        assert!(budget.reserve(clients[4], 1, Stranger).is_err(), "what known clients hold counts as well");
         drop(genuine);
-        assert!(budget.reserve(clients[4], 1, stranger).is_ok());
+        assert!(budget.reserve(clients[4], 1, Stranger).is_ok());
     }
 
     #[test]
-    fn nobody_asks_who_somebody_is_while_there_is_plenty() {
+    fn it_is_tight_from_half_on() {
         let budget = budget(1_000);
-        let clients = clients(&budget, 3);
-        let _held = [0, 1].map(|n| budget.reserve(clients[n], 200, || unreachable!("it is known to fit")).unwrap());
-        assert!(budget.reserve(clients[2], 0, || unreachable!()).is_ok());
-        assert!(budget.reserve(clients[2], 100, || unreachable!()).is_ok(), "half of it");
-        let asked = std::cell::Cell::new(false);
-        assert!(budget.reserve(clients[2], 101, || asked.replace(true)).is_ok());
-        assert!(asked.get());
+        let clients = clients(&budget, 2);
+        let _half = [0, 1].map(|n| budget.reserve(clients[n], 249 + n, Known).unwrap());
+        assert!(!budget.is_tight());
+        let _one = budget.reserve(clients[0], 1, Known).unwrap();
+        assert!(budget.is_tight());
     }
 
     #[test]
@@ -282,7 +284,7 @@ mod tests {
                 let budget = budget.clone();
                 std::thread::spawn(move || {
                     for bytes in 0..10_000 {
-                        let reserved = budget.reserve(client(n), bytes % 400, known);
+                        let reserved = budget.reserve(client(n), bytes % 400, Known);
                         assert!(budget.used() <= 1_000);
                         drop(reserved);
                     }

@@ -1,7 +1,7 @@
 //! How much runs at the same time: a count with a maximum, left when its guard is dropped.
 //!
-//! One gauge bounds the deliveries of the whole process, one those of each source, and a small one per source what is
-//! verified for a known client over its failure budget.
+//! One gauge bounds the deliveries of each source, and a small one per source what is verified for a known client over its
+//! failure budget.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;

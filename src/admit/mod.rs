@@ -7,7 +7,7 @@
 //! ```text
 //! enter   draining → address_refused → client_blocked → rate_limited_client → overloaded (the whole process)
 //! accept  rate_limited_source → overloaded (the source's in_flight_max)
-//! beside  Limits::buffer before a body is read, Limits::claims once a signature matched,
+//! beside  Limits::reserve_bytes before a body is read, Limits::claims once a signature matched,
 //!         Limits::failed when a delivery ended in a fault of authentication, a circuit when it leaves
 //! ```
 //!
@@ -38,7 +38,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use self::budget::{Budget, Resource};
+use self::budget::{Budget, Resource, Whose};
 use self::circuit::{Circuit, Circuits};
 use self::claims::Claims;
 use self::client::Client;
@@ -58,7 +58,7 @@ pub struct Limits {
     clients: ClientBuckets,
     failures: Failures,
     deliveries: Budget,
-    buffers: Budget,
+    bytes: Budget,
     claims: Claims,
     circuits: Circuits,
 }
@@ -119,7 +119,7 @@ impl Limits {
             clients: ClientBuckets::new(capacity.clients_max),
             failures: Failures::new(capacity.failing_clients_max, capacity.known_clients_max),
             deliveries: deliveries(capacity.deliveries_max),
-            buffers: Budget::new(
+            bytes: Budget::new(
                 BUFFERED_BYTES,
                 usize::try_from(capacity.buffered_bytes_max.get()).unwrap_or(usize::MAX),
             ),
@@ -168,7 +168,8 @@ impl Limits {
         let standing = self.failures.enter(source.id, client, &source.excess, now)?;
         let taken = self.clients.take(source.id, client, source.client, now);
         let monitored = judge(source.rate_mode, taken, Reason::RateLimitedClient, source.client)?;
-        let process = self.deliveries.reserve(client, 1, || self.failures.is_known_somewhere(client, now))?;
+        let whose = if self.deliveries.is_tight() { self.whose(source, peer, now) } else { Whose::Stranger };
+        let process = self.deliveries.reserve(client, 1, whose)?;
         Ok(Permit { client: Some(client), standing, process: Some(process), monitored })
     }
 
@@ -219,16 +220,20 @@ impl Limits {
 
     /// The budget of bytes that wait in memory.
     #[must_use]
-    pub const fn buffers(&self) -> &Budget {
-        &self.buffers
+    pub const fn bytes(&self) -> &Budget {
+        &self.bytes
     }
 
     /// What the body of a delivery of this client takes of that, which is nothing yet.
     ///
     /// # Errors
     /// As [`Budget::reserve`].
-    pub fn buffer(&self, peer: IpAddr, now: Duration) -> Result<Reserved, Rejection> {
-        self.buffers.reserve(Client::from(peer), 0, || self.is_met(peer, now))
+    pub fn reserve_bytes(&self, source: &SourceLimits, peer: IpAddr, now: Duration) -> Result<Reserved, Rejection> {
+        self.bytes.reserve(Client::from(peer), 0, self.whose(source, peer, now))
+    }
+
+    fn whose(&self, source: &SourceLimits, peer: IpAddr, now: Duration) -> Whose {
+        if source.networks.names(peer) || self.is_met(peer, now) { Whose::Known } else { Whose::Stranger }
     }
 
     /// The replay claims.

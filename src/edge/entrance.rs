@@ -20,7 +20,7 @@ use super::connection::Connection;
 use super::guard::Fault;
 use super::serve::Worker;
 use super::tls::CertificateStore;
-use super::turns::{Standing, Turn, Turns};
+use super::turns::{Errand, Standing, Turn, Turns};
 use crate::delivery::HostMatch;
 use crate::forward::Upstreams;
 use crate::gateway::{Arrival, Detachable, Gateway, Peer};
@@ -197,7 +197,8 @@ impl Ending {
             Self::Close => true,
             Self::Keep => false,
             Self::KeepIfInStep { number, pipelined_max } => {
-                connection.run_ahead(number) >= pipelined_max || !connection.is_complete(number)
+                let runs_ahead = connection.run_ahead(number) >= pipelined_max;
+                runs_ahead || connection.is_retired() || !connection.is_complete(number)
             }
         }
     }
@@ -246,7 +247,7 @@ impl Future for Answering {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let standing = self.active.0.standing();
         if let Some((turns, turn)) = &mut self.waiting {
-            ready!(turn.poll(turns, standing, context));
+            ready!(turn.poll(turns, standing, Errand::Request, context));
             self.waiting = None;
         }
         let mut reply = match &mut self.answer {

@@ -49,6 +49,7 @@ where
             readable = poll_fn(|context| stream.poll_readable(context)) => if readable.is_err() { return Ok(()) },
             () = draining.heard() => {
                 if connection.is_in_line() {
+                    connection.retire();
                     continue;
                 }
                 // Nobody is left to whom it would matter that this failed.
@@ -93,15 +94,21 @@ where
             () = connection.called() => {
                 // Not as soon as it is idle: the library may hold what is left of a body that nobody read, and that must not be taken for a request.
                 // After a while of idling it has left it behind, or closed.
-                if connection.activity.should_rest() && !draining.is_heard {
+                if !connection.activity.should_rest() {
+                    // The guard may have something to say: the library is asked again.
+                    continue;
+                }
+                if !draining.is_heard {
                     break;
                 }
-                // The guard may have something to say: the library is asked again.
-                continue;
+                // What came was no request.
+                Pin::new(&mut served).graceful_shutdown();
+                served.await
             }
             () = draining.heard() => {
                 if connection.has_begun() || connection.is_in_line() {
-                    // The library has not seen the head that is on its way, and would close on it. Its answer says that the gateway drains, and closes.
+                    // The library has not seen the head that is on its way, and would close on it. The answer does.
+                    connection.retire();
                     continue;
                 }
                 Pin::new(&mut served).graceful_shutdown();

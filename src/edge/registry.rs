@@ -95,10 +95,14 @@ impl Registry {
         self.sweeps.load(Ordering::Relaxed)
     }
 
-    /// Whether no connection has a delivery under way, or an answer that its client has still to take.
+    /// Whether no connection has a delivery under way, an answer that its client has still to take, or something that waits to be read.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.lock().shares.iter().flat_map(HashMap::values).all(|(connection, _)| connection.activity.is_done())
+        self.lock()
+            .shares
+            .iter()
+            .flat_map(HashMap::values)
+            .all(|(connection, _)| connection.activity.is_done() && !connection.is_in_line())
     }
 
     /// Whether there are none.

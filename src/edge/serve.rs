@@ -177,8 +177,11 @@ impl Worker {
             return self.record(peer, &Rejection::new(Reason::AddressRefused).fact("listener", "http"), None);
         }
         let announced = self.proxy_protocol && behind_proxy && matches!(stream, Stream::Tcp(_));
-        let place =
-            if announced { self.caps.enter_unnamed() } else { self.caps.enter(peer.ip(), || self.has_met(peer)) };
+        let place = if announced {
+            self.caps.enter_unnamed()
+        } else {
+            self.caps.enter(peer.ip(), || self.may_have_the_last(peer))
+        };
         let place = match place {
             Ok(place) => place,
             Err(limit) => return self.record(peer, &overloaded(limit), None),
@@ -294,7 +297,7 @@ impl Worker {
             Header::Nobody => connection.peer().unnamed(),
         });
         let peer = connection.peer();
-        place.name(peer.ip(), || self.has_met(peer)).map_err(overloaded)
+        place.name(peer.ip(), || self.may_have_the_last(peer)).map_err(overloaded)
     }
 
     /// Whether a delivery from there was proven genuine within a day. Of a proxy that names its clients in requests nobody knows who is behind it.
@@ -302,6 +305,11 @@ impl Worker {
         let shared = self.gateway.shared();
         let client = peer.client(&shared.settings.trusted_proxies);
         client.is_some_and(|client| shared.limits.is_met(client, shared.clock.monotonic()))
+    }
+
+    /// Whether a connection from there may have one of the last places. Behind a proxy of the operator's own, or a local one, may be known clients.
+    fn may_have_the_last(&self, peer: Peer) -> bool {
+        peer.client(&self.gateway.shared().settings.trusted_proxies).is_none() || self.has_met(peer)
     }
 
     /// A fault for which there is no request. `status` is what the peer was told.

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::connection::Connection;
 use super::stream::Stream;
-use super::turns::{Turn, Turns};
+use super::turns::{Errand, Turn, Turns};
 
 /// What can be waited for without a buffer.
 pub trait Readable {
@@ -62,7 +62,7 @@ impl Socket {
         }
         // No turn is wasted on a socket that has nothing to say.
         ready!(self.stream.poll_read_ready(context))?;
-        let turn = self.turn.poll(&self.turns, self.connection.standing(), context);
+        let turn = self.turn.poll(&self.turns, self.connection.standing(), Errand::Read, context);
         self.connection.stands_in_line(turn.is_pending());
         turn.map(Ok)
     }

@@ -2,14 +2,14 @@
 //!
 //! A worker's tasks run in the order in which they woke. Were each connection read as soon as something came, a delivery would wait at each of its steps
 //! behind all that had come before: a fraction of a second, where ten thousand clients send junk. So between two looks of the runtime at its sockets
-//! only [`TURNS`] turns are taken. The others stand in two lines, those [`Known`](Standing::Known) before [`Strangers`](Standing::Stranger), who keep a
-//! quarter of the turns: somebody new must get through, too. What was begun needs no further turn, so a delivery under way waits for one round at most.
+//! only [`TURNS`] turns are taken. The others stand in line, those [`Known`](Standing::Known) before [`Strangers`](Standing::Stranger), who keep a
+//! quarter of the turns: somebody new must get through, too. What is there in whole needs no further turn, so a delivery under way waits for one round at most.
 //!
 //! It stands below TLS, where a handshake, a request and a piece of a body are all the same: something to read that will cost time. One read can bring a
-//! hundred requests of HTTP/2, so each of these takes a turn of its own, too. Turns decide who is first and refuse nobody; a line is as long as there are
-//! connections and requests.
+//! hundred requests of HTTP/2, so each of these takes a turn of its own, too, and before anything else is read for whoever stands alike: so no more of
+//! them wait than a round brings. Turns decide who is first and refuse nobody; a line is as long as there are connections.
 //!
-//! **Invariant:** within a line nobody is overtaken, and each line moves with every round.
+//! **Invariant:** within a line nobody is overtaken, and those of each standing move with every round.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,7 +17,7 @@ use std::task::{Context, Poll, Waker, ready};
 
 use tokio::sync::Notify;
 
-/// How many connections are read in one round: some tenths of a millisecond of forged deliveries. A round costs a look at the sockets, about a microsecond.
+/// How many turns there are in one round: some tenths of a millisecond of forged deliveries. A round costs a look at the sockets, about a microsecond.
 pub const TURNS: usize = 8;
 
 /// How many of them are strangers' while both lines are long.
@@ -35,8 +35,17 @@ pub enum Standing {
 /// The turns of one worker.
 #[derive(Debug)]
 pub struct Turns {
-    lines: Mutex<Lines>,
+    round: Mutex<Round>,
     used_up: Notify,
+}
+
+/// What a turn is wanted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Errand {
+    /// To begin with a request that was read with others.
+    Request,
+    /// To read from a connection.
+    Read,
 }
 
 /// One turn: waited for, and then taken.
@@ -51,15 +60,23 @@ pub enum Turn {
 /// A place in a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ticket {
-    line: Standing,
+    standing: Standing,
+    errand: Errand,
     number: u64,
 }
 
 #[derive(Debug)]
-struct Lines {
+struct Round {
     left: usize,
-    known: Line,
-    strangers: Line,
+    known: Lines,
+    strangers: Lines,
+}
+
+/// Those of one standing.
+#[derive(Debug, Default)]
+struct Lines {
+    requests: Line,
+    reads: Line,
 }
 
 #[derive(Debug, Default)]
@@ -71,28 +88,35 @@ struct Line {
 
 impl Default for Turns {
     fn default() -> Self {
-        let lines = Lines { left: TURNS, known: Line::default(), strangers: Line::default() };
-        Self { lines: Mutex::new(lines), used_up: Notify::new() }
+        let round = Round { left: TURNS, known: Lines::default(), strangers: Lines::default() };
+        Self { round: Mutex::new(round), used_up: Notify::new() }
     }
 }
 
 impl Turns {
     /// Takes a turn. While there is none, the caller's place in line is in `ticket`, and its task is woken when it is called.
-    fn poll(&self, standing: Standing, ticket: &mut Option<Ticket>, context: &mut Context<'_>) -> Poll<()> {
-        let mut lines = self.lock();
-        if let Some(Ticket { line, number }) = *ticket {
-            if !lines.line(line).still_waits(number, context.waker()) {
+    fn poll(
+        &self,
+        standing: Standing,
+        errand: Errand,
+        ticket: &mut Option<Ticket>,
+        context: &mut Context<'_>,
+    ) -> Poll<()> {
+        let mut round = self.lock();
+        if let Some(Ticket { standing, errand, number }) = *ticket {
+            if !round.line(standing, errand).still_waits(number, context.waker()) {
                 *ticket = None;
                 return Poll::Ready(());
             }
             return Poll::Pending;
         }
-        if lines.left == 0 {
-            *ticket = Some(Ticket { line: standing, number: lines.line(standing).join(context.waker()) });
+        if round.left == 0 {
+            let number = round.line(standing, errand).join(context.waker());
+            *ticket = Some(Ticket { standing, errand, number });
             return Poll::Pending;
         }
-        lines.left -= 1;
-        if lines.left == 0 {
+        round.left -= 1;
+        if round.left == 0 {
             self.used_up.notify_one();
         }
         Poll::Ready(())
@@ -108,40 +132,56 @@ impl Turns {
     }
 
     fn begin_round(&self) {
-        let mut lines = self.lock();
-        let known = lines.known.waiting.len().min(TURNS - STRANGERS.min(lines.strangers.waiting.len()));
-        let strangers = lines.strangers.waiting.len().min(TURNS - known);
-        lines.left = TURNS - known - strangers;
-        if lines.left == 0 {
+        let mut round = self.lock();
+        let known = round.known.len().min(TURNS - STRANGERS.min(round.strangers.len()));
+        let strangers = round.strangers.len().min(TURNS - known);
+        round.left = TURNS - known - strangers;
+        if round.left == 0 {
             self.used_up.notify_one();
         }
         // Woken in this order, they run in this order.
-        lines.known.call(known);
-        lines.strangers.call(strangers);
+        round.known.call(known);
+        round.strangers.call(strangers);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Lines> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Round> {
+        self.round.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Turn {
     /// Ready when it is this one's turn, and from then on.
-    pub fn poll(&mut self, turns: &Turns, standing: Standing, context: &mut Context<'_>) -> Poll<()> {
+    pub fn poll(&mut self, turns: &Turns, standing: Standing, errand: Errand, context: &mut Context<'_>) -> Poll<()> {
         if let Self::Untaken(ticket) = self {
-            ready!(turns.poll(standing, ticket, context));
+            ready!(turns.poll(standing, errand, ticket, context));
             *self = Self::Taken;
         }
         Poll::Ready(())
     }
 }
 
-impl Lines {
-    const fn line(&mut self, standing: Standing) -> &mut Line {
-        match standing {
+impl Round {
+    const fn line(&mut self, standing: Standing, errand: Errand) -> &mut Line {
+        let lines = match standing {
             Standing::Known => &mut self.known,
             Standing::Stranger => &mut self.strangers,
+        };
+        match errand {
+            Errand::Request => &mut lines.requests,
+            Errand::Read => &mut lines.reads,
         }
+    }
+}
+
+impl Lines {
+    fn len(&self) -> usize {
+        self.requests.waiting.len() + self.reads.waiting.len()
+    }
+
+    fn call(&mut self, count: usize) {
+        let requests = count.min(self.requests.waiting.len());
+        self.requests.call(requests);
+        self.reads.call(count - requests);
     }
 }
 
@@ -188,18 +228,19 @@ mod tests {
     /// A connection that wants to be read.
     struct Client {
         standing: Standing,
+        errand: Errand,
         turn: Turn,
         woken: Arc<Counter>,
     }
 
     impl Client {
         fn new(standing: Standing) -> Self {
-            Self { standing, turn: Turn::Untaken(None), woken: Arc::default() }
+            Self { standing, errand: Errand::Read, turn: Turn::Untaken(None), woken: Arc::default() }
         }
 
         fn is_read(&mut self, turns: &Turns) -> bool {
             let waker = Arc::clone(&self.woken).into();
-            self.turn.poll(turns, self.standing, &mut Context::from_waker(&waker)).is_ready()
+            self.turn.poll(turns, self.standing, self.errand, &mut Context::from_waker(&waker)).is_ready()
         }
 
         fn woken(&self) -> usize {
@@ -255,6 +296,23 @@ mod tests {
     }
 
     #[test]
+    fn requests_that_were_read_come_before_further_reads_of_those_who_stand_alike() {
+        let turns = Turns::default();
+        read(&mut clients(Standing::Stranger, TURNS), &turns);
+        let mut reads = clients(Standing::Stranger, TURNS);
+        let mut requests = clients(Standing::Stranger, TURNS + 1);
+        for request in &mut requests {
+            request.errand = Errand::Request;
+        }
+        let mut known = clients(Standing::Known, 1);
+        assert_eq!(read(&mut reads, &turns) + read(&mut requests, &turns) + read(&mut known, &turns), 0);
+        for expected in [(1, TURNS - 1, 0), (1, TURNS + 1, TURNS - 2), (1, TURNS + 1, TURNS)] {
+            turns.begin_round();
+            assert_eq!((read(&mut known, &turns), read(&mut requests, &turns), read(&mut reads, &turns)), expected);
+        }
+    }
+
+    #[test]
     fn whoever_waits_is_woken_by_its_latest_task_and_keeps_its_place_if_its_standing_changes() {
         let turns = Turns::default();
         read(&mut clients(Standing::Stranger, TURNS), &turns);
@@ -278,7 +336,7 @@ mod tests {
         tokio::spawn(async move { renewing.renew().await });
         for _ in 0..10 * TURNS {
             let mut turn = Turn::Untaken(None);
-            std::future::poll_fn(|context| turn.poll(&turns, Standing::Stranger, context)).await;
+            std::future::poll_fn(|context| turn.poll(&turns, Standing::Stranger, Errand::Read, context)).await;
         }
     }
 }

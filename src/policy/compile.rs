@@ -469,7 +469,7 @@ impl Compiler<'_, '_> {
     }
 
     fn body(&mut self, config: &SourceConfig) {
-        let (body_bytes_max, room) = (config.body_bytes_max.size(), self.context.limits.buffers().client_max());
+        let (body_bytes_max, room) = (config.body_bytes_max.size(), self.context.limits.bytes().client_max());
         let (copies, twice) =
             if config.content_encodings.is_empty() { (1, "") } else { (2, ", compressed and decoded together") };
         if body_bytes_max.saturating_mul(copies) > room {

@@ -313,7 +313,7 @@ fn a_request_without_a_credential_is_answered_although_its_body_never_comes() {
         assert_eq!(gateway.record_of(&answer).reason, "credential_missing", "{name}");
         assert!(connection.try_answer().is_none(), "{name}: the connection cannot go on");
     }
-    assert_eq!(gateway.shared().limits.buffers().used(), 0);
+    assert_eq!(gateway.shared().limits.bytes().used(), 0);
     assert_eq!(gateway.shared().limits.in_flight(), 0);
 }
 

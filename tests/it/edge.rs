@@ -543,7 +543,7 @@ fn a_sender_that_goes_away_within_the_body_leaves_a_record_and_nothing_at_the_ap
     let record = gateway.record("body_truncated");
     assert_eq!(record.source.as_deref(), Some("github"));
     eventually("its place", || (gateway.shared().limits.in_flight() == 0).then_some(()));
-    assert_eq!(gateway.shared().limits.buffers().used(), 0);
+    assert_eq!(gateway.shared().limits.bytes().used(), 0);
     assert_eq!((gateway.records().len(), app.taken().len()), (1, 0));
 }
 

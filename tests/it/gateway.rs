@@ -442,7 +442,7 @@ async fn a_panic_ends_one_delivery_and_the_same_one_sent_again_goes_through() {
     let record = house.record("panic");
     assert_eq!((record.source.as_deref(), record.blame.as_deref()), (Some("stripe"), Some("gateway")));
     assert_eq!(house.shared().limits.in_flight(), 0);
-    assert_eq!(house.shared().limits.buffers().used(), 0);
+    assert_eq!(house.shared().limits.bytes().used(), 0);
 }
 
 #[tokio::test]
