@@ -147,7 +147,7 @@ key = "localhost.key"
 [policies]
 directory = "policies"
 [rejects]
-file = "rejected.jsonl"
+file = "logs/rejected.jsonl"
 [log]
 format = "json"
 "#;
