@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use foldhash::quality::RandomState;
 
-use super::client::Client;
+use super::client::{Client, Standing};
 use super::{RETRY_SOON, overloaded};
 use crate::rejection::Rejection;
 
@@ -35,15 +35,6 @@ pub struct Resource {
 #[derive(Debug, Clone)]
 pub struct Budget {
     shared: Arc<Shared>,
-}
-
-/// Whom something is set aside for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Whose {
-    /// A client that authenticated within a day, or that a policy names.
-    Known,
-    /// Anybody else.
-    Stranger,
 }
 
 /// What is set aside for one delivery; dropping it gives it back.
@@ -102,10 +93,10 @@ impl Budget {
     /// # Errors
     /// [`Reason::Overloaded`](crate::reason::Reason::Overloaded) with the limit's name as `detail.limit`; nothing is set
     /// aside then.
-    pub fn reserve(&self, client: Client, amount: usize, whose: Whose) -> Result<Reserved, Rejection> {
-        let max = match whose {
-            Whose::Known => self.shared.max,
-            Whose::Stranger => open_to_strangers(self.shared.max),
+    pub fn reserve(&self, client: Client, amount: usize, standing: Standing) -> Result<Reserved, Rejection> {
+        let max = match standing {
+            Standing::Known => self.shared.max,
+            Standing::Stranger => open_to_strangers(self.shared.max),
         };
         #[expect(clippy::cast_possible_truncation, reason = "the remainder is below the number of cells")]
         let cell = (self.shared.hasher.hash_one(client) % CELLS as u64) as usize;
@@ -191,7 +182,7 @@ mod tests {
         Budget::new(BYTES, max)
     }
 
-    use Whose::{Known, Stranger};
+    use Standing::{Known, Stranger};
 
     fn client(n: u8) -> Client {
         Client::from(IpAddr::from([192, 0, 2, n]))

@@ -18,6 +18,15 @@ pub enum Client {
     V6([u8; 8]),
 }
 
+/// What is known of whoever sends. In a failure budget one stands in another way (`failures::Standing`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Something from there was proven genuine within a day, or an operator names it.
+    Known,
+    /// Nothing, or nothing good.
+    Stranger,
+}
+
 impl From<IpAddr> for Client {
     fn from(address: IpAddr) -> Self {
         match address.to_canonical() {

@@ -38,10 +38,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use self::budget::{Budget, Resource, Whose};
+use self::budget::{Budget, Resource};
 use self::circuit::{Circuit, Circuits};
 use self::claims::Claims;
-use self::client::Client;
+use self::client::{Client, Standing};
 use self::failures::Failures;
 use self::permit::{Permit, Slot};
 use self::rate::{ClientBuckets, Rate};
@@ -168,8 +168,8 @@ impl Limits {
         let standing = self.failures.enter(source.id, client, &source.excess, now)?;
         let taken = self.clients.take(source.id, client, source.client, now);
         let monitored = judge(source.rate_mode, taken, Reason::RateLimitedClient, source.client)?;
-        let whose = if self.deliveries.is_tight() { self.whose(source, peer, now) } else { Whose::Stranger };
-        let process = self.deliveries.reserve(client, 1, whose)?;
+        let place = if self.deliveries.is_tight() { self.standing(source, peer, now) } else { Standing::Stranger };
+        let process = self.deliveries.reserve(client, 1, place)?;
         Ok(Permit { client: Some(client), standing, process: Some(process), monitored })
     }
 
@@ -229,11 +229,11 @@ impl Limits {
     /// # Errors
     /// As [`Budget::reserve`].
     pub fn reserve_bytes(&self, source: &SourceLimits, peer: IpAddr, now: Duration) -> Result<Reserved, Rejection> {
-        self.bytes.reserve(Client::from(peer), 0, self.whose(source, peer, now))
+        self.bytes.reserve(Client::from(peer), 0, self.standing(source, peer, now))
     }
 
-    fn whose(&self, source: &SourceLimits, peer: IpAddr, now: Duration) -> Whose {
-        if source.networks.names(peer) || self.is_met(peer, now) { Whose::Known } else { Whose::Stranger }
+    fn standing(&self, source: &SourceLimits, peer: IpAddr, now: Duration) -> Standing {
+        if source.networks.names(peer) || self.is_met(peer, now) { Standing::Known } else { Standing::Stranger }
     }
 
     /// The replay claims.

@@ -307,7 +307,7 @@ pub(super) mod tests {
             activity.begin();
             activity.stall();
         };
-        let leaving: Step = |activity| {
+        let unsent: Step = |activity| {
             activity.begins_http2();
             activity.begin();
             activity.answer_waits();
@@ -318,7 +318,7 @@ pub(super) mod tests {
             ("head", |activity| activity.begins_http1(), 10, Overdue::Refused(Reason::HeadTimeout)),
             ("idle", idle, 60, Overdue::Silent),
             ("an answer that nobody takes", stalled, 15, Overdue::Silent),
-            ("an answer that nobody makes room for", leaving, 15, Overdue::Silent),
+            ("an answer that nobody makes room for", unsent, 15, Overdue::Silent),
             ("closing", |activity| activity.close(), 4, Overdue::Silent),
         ];
         for (name, step, seconds, overdue) in rows {

@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 
 use super::activity::Activity;
 use super::guard::messages::Messages;
-use super::turns::Standing;
+use crate::admit::client::Standing;
 use crate::auth::certificate::ClientChain;
 use crate::clock::Clock;
 use crate::forward::request::Protocol;

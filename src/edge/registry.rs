@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_few_connections_are_looked_at_together() {
+    async fn a_few_connections_are_swept_together() {
         let (registry, clock) = registry(AT_ONCE as u64 / 2);
         assert!(registry.sweep(&settings()).refused.is_empty());
         clock.advance(settings().handshake);
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn many_are_looked_at_in_parts_and_each_of_them_once_a_period() {
+    async fn many_are_swept_in_parts_and_each_of_them_once_a_period() {
         let connections = 20 * AT_ONCE;
         let (registry, clock) = registry(connections as u64);
         clock.advance(settings().handshake);

@@ -26,7 +26,8 @@ use super::registry::{self, Registry};
 use super::socket::Socket;
 use super::stream::{Acceptor, Listening, Owner, Stream};
 use super::tls::{self, CertificateStore};
-use super::turns::{Standing, Turns};
+use super::turns::Turns;
+use crate::admit::client::Standing;
 use crate::auth::certificate::ClientChain;
 use crate::forward::Upstreams;
 use crate::forward::request::Protocol;
@@ -94,10 +95,10 @@ impl Worker {
         }
         let turns = Arc::clone(&self.turns);
         tokio::spawn(async move { turns.renew().await });
+        tokio::spawn(Arc::clone(&self).keep_deadlines());
         let mut draining = self.draining.clone();
         let mut began: Option<Instant> = None;
         let mut was_idle = false;
-        tokio::spawn(Arc::clone(&self).keep_deadlines());
         loop {
             tokio::time::sleep(registry::PERIOD).await;
             self.upstreams.prune(Instant::now());

@@ -17,20 +17,13 @@ use std::task::{Context, Poll, Waker, ready};
 
 use tokio::sync::Notify;
 
+use crate::admit::client::Standing;
+
 /// How many turns there are in one round: some tenths of a millisecond of forged deliveries. A round costs a look at the sockets, about a microsecond.
 pub const TURNS: usize = 8;
 
 /// How many of them are strangers' while both lines are long.
 pub const STRANGERS: usize = TURNS / 4;
-
-/// What is known of whoever is at the other end of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
-    /// What came last from there was proven genuine.
-    Known,
-    /// Nothing, or nothing good.
-    Stranger,
-}
 
 /// The turns of one worker.
 #[derive(Debug)]

@@ -15,7 +15,8 @@ use crate::support::frames::{Fate, Frame, Frames, SETTINGS, WINDOW_UPDATE};
 use crate::support::h2::Http2;
 use crate::support::{App, Connection, Delivery, Hello, House, PATIENCE, Running, Say, Speaks, eventually};
 
-fn waiting(door: &Door) -> App {
+/// An app that says 200 once the door is open.
+pub(crate) fn waiting(door: &Door) -> App {
     let door = door.clone();
     App::saying(move |_| {
         door.wait();

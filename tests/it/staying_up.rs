@@ -2,16 +2,18 @@
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use rustix::process::{Resource, Signal};
 
+use crate::drain::waiting;
 use crate::gateway::github;
 use crate::support::app::Door;
 use crate::support::h2::Http2;
-use crate::support::served::{Reader, Serve, metric};
-use crate::support::{App, Delivery, Hello, PATIENCE, Say, eventually};
+use crate::support::served::{Reader, Serve, Served, metric};
+use crate::support::{App, Delivery, Hello, PATIENCE, eventually};
 
 fn push() -> Delivery {
     Delivery::github("push", "{}")
@@ -29,20 +31,18 @@ const RESERVED: usize = 128 + 4 + 1;
 /// Connections for which there are descriptors beside those.
 const CLIENTS: usize = 20;
 
+/// A gateway with descriptors for so many clients and their deliveries.
+fn with_few_descriptors(folder: &Path, app: &App) -> Served {
+    let shell = format!("ulimit -n {}", RESERVED + 2 * CLIENTS);
+    Serve { shell: Some((&shell, "")), ..Serve::new(folder, &github(app, "deadline_ms = 60_000")) }.start()
+}
+
 #[test]
 fn clients_cannot_take_the_descriptors_that_their_deliveries_need() {
     let folder = tempfile::tempdir().unwrap();
     let door = Door::default();
-    let app = {
-        let door = door.clone();
-        App::saying(move |_| {
-            door.wait();
-            Say::status(200, "ok")
-        })
-    };
-    let shell = format!("ulimit -n {}", RESERVED + 2 * CLIENTS);
-    let serve = Serve { shell: Some((&shell, "")), ..Serve::new(folder.path(), &github(&app, "deadline_ms = 60_000")) };
-    let served = serve.start();
+    let app = waiting(&door);
+    let served = with_few_descriptors(folder.path(), &app);
     let lowered: serde_json::Value = serde_json::from_str(&served.line("connections_max is lowered")).unwrap();
     assert_eq!(lowered["to"].to_string().trim_matches('"'), CLIENTS.to_string());
 
@@ -76,16 +76,8 @@ fn clients_cannot_take_the_descriptors_that_their_deliveries_need() {
 fn deliveries_of_one_connection_cannot_take_all_descriptors_either() {
     let folder = tempfile::tempdir().unwrap();
     let door = Door::default();
-    let app = {
-        let door = door.clone();
-        App::saying(move |_| {
-            door.wait();
-            Say::status(200, "ok")
-        })
-    };
-    let shell = format!("ulimit -n {}", RESERVED + 2 * CLIENTS);
-    let serve = Serve { shell: Some((&shell, "")), ..Serve::new(folder.path(), &github(&app, "deadline_ms = 60_000")) };
-    let served = serve.start();
+    let app = waiting(&door);
+    let served = with_few_descriptors(folder.path(), &app);
     // As many as there are clients at most, and a quarter of these for one client.
     let most = CLIENTS / 4;
     let deliveries: Vec<_> = (0..=most).map(|number| Delivery::github("push", &number.to_string())).collect();
@@ -223,7 +215,7 @@ pub(crate) struct Manager {
 }
 
 impl Manager {
-    pub(crate) fn new(folder: &std::path::Path) -> Self {
+    pub(crate) fn new(folder: &Path) -> Self {
         let path = folder.join("notify.sock");
         let socket = UnixDatagram::bind(&path).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -325,13 +317,7 @@ fn a_thousand_reloads_fail_no_delivery() {
 fn a_drain_loses_no_delivery_and_ends_with_0() {
     let folder = tempfile::tempdir().unwrap();
     let door = Door::default();
-    let app = {
-        let door = door.clone();
-        App::saying(move |_| {
-            door.wait();
-            Say::status(200, "ok")
-        })
-    };
+    let app = waiting(&door);
     let mut served = Serve::new(folder.path(), &github(&app, "deadline_ms = 60_000")).start();
     let mut private = served.private();
     thread::scope(|scope| {
