@@ -28,7 +28,7 @@ pub struct Pace {
     pub deadline: Duration,
     /// Before its rate counts.
     pub grace: Duration,
-    /// Bytes for each second since its beginning, from then on.
+    /// Bytes for each second from then on.
     pub bytes_per_second_min: u64,
 }
 
@@ -39,9 +39,12 @@ pub struct Misframing(pub &'static str);
 
 impl Pace {
     /// Until when, since its beginning, a body of which so many bytes are there may wait for the next.
+    ///
+    /// Nothing is asked in the grace. What comes then or later pays for the seconds after it, each of which has until its end to be paid: that a rate
+    /// per second is missed, nobody knows before a second is over.
     fn due(&self, bytes: usize) -> Duration {
         let paid = Duration::from_millis((bytes as u64).saturating_mul(1000) / self.bytes_per_second_min.max(1));
-        self.grace.max(paid).min(self.deadline)
+        self.grace.saturating_add(paid).saturating_add(Duration::from_secs(1)).min(self.deadline)
     }
 }
 
@@ -193,4 +196,36 @@ fn timeout(waited: Duration, pace: &Pace) -> Rejection {
 /// The length the sender announced, where it did; what is not a number never gets here (hyper answers it).
 fn announced(headers: &HeaderMap) -> Option<usize> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PACE: Pace =
+        Pace { deadline: Duration::from_secs(30), grace: Duration::from_secs(5), bytes_per_second_min: 1_024 };
+
+    /// The second in which a body is given up of which `count` pieces of so many bytes come, the first after `from` ms, the others a tenth of a second
+    /// apart.
+    fn given_up(from: u64, bytes: usize, count: u32) -> u64 {
+        let arrivals = (0..count).map(|number| Duration::from_millis(from) + number * Duration::from_millis(100));
+        let in_time = arrivals.zip(0..).take_while(|(at, before)| *at < PACE.due(before * bytes)).count();
+        PACE.due(in_time * bytes).as_secs()
+    }
+
+    #[test]
+    fn a_body_is_given_up_when_it_misses_its_rate_after_the_grace_and_not_before() {
+        for (name, from, bytes, count, second) in [
+            ("nothing comes", 0, 0, 0, 6),
+            ("a byte now and then", 0, 1, 1_000, 6),
+            ("it begins just before the grace ends, and keeps the rate", 4_900, 103, 1_000, 30),
+            ("it begins in the first second after, and keeps the rate", 5_900, 103, 1_000, 30),
+            ("the same, a little too slowly", 5_900, 92, 1_000, 6),
+            ("it comes at its rate from the beginning, and stops after ten seconds", 0, 103, 100, 16),
+            ("what came at once pays for later", 0, 10_240, 1, 16),
+            ("but not for more than all the time there is", 0, 1 << 20, 1, 30),
+        ] {
+            assert_eq!(given_up(from, bytes, count), second, "{name}");
+        }
+    }
 }

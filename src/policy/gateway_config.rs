@@ -214,7 +214,7 @@ pub const HEAD_SECONDS: Bound = Bound::new("head_seconds", 10, 1, 300);
 pub const BODY_SECONDS: Bound = Bound::new("body_seconds", 30, 1, 3_600);
 /// How long a body may take before its rate counts.
 pub const BODY_GRACE_SECONDS: Bound = Bound::new("body_grace_seconds", 5, 1, 3_600);
-/// Bytes of a body for each second since the end of the head, from then on.
+/// Bytes of a body for each second from then on, judged when it is over; what came before counts.
 pub const BODY_BYTES_PER_SECOND_MIN: Bound = Bound::new("body_bytes_per_second_min", 1_024, 1, 1 << 30);
 /// How long a client may take nothing of an answer.
 pub const WRITE_SECONDS: Bound = Bound::new("write_seconds", 15, 1, 3_600);
