@@ -15,7 +15,6 @@ use tokio::sync::{Semaphore, watch};
 use crate::admit::networks::Networks;
 use crate::admit::{Capacity, Limits};
 use crate::clock::Clock;
-use crate::edge::Settings;
 use crate::edge::caps::Caps;
 use crate::edge::client_certificate::InForce;
 use crate::edge::handshakes::Handshakes;
@@ -124,9 +123,9 @@ impl Server {
             None => None,
         };
         let (draining, drained) = watch::channel(false);
-        let settings = Arc::new(connection_settings(&startup.edge));
-        let caps = Caps::new(settings.connections_max, settings.connections_per_client_max);
-        let handshakes = Handshakes::new(settings.handshakes_max);
+        let config = Arc::new(startup.edge);
+        let caps = Caps::new(config.connections_max, config.connections_per_client_max);
+        let handshakes = Handshakes::new(config.handshakes_max);
         let (diagnosis, diagnostician) = Diagnosis::new();
         let diagnostician = spawn("diagnosis", move || diagnostician.run())?;
         let shares = startup.sockets.take_shares();
@@ -156,7 +155,7 @@ impl Server {
                     server.diagnosis.clone(),
                 ),
                 upstreams,
-                settings: Arc::clone(&settings),
+                config: Arc::clone(&config),
                 caps: Arc::clone(&caps),
                 handshakes: Arc::clone(&handshakes),
                 proxy_protocol: startup.proxy_protocol,
@@ -283,31 +282,4 @@ fn request_settings(
         trusted_proxies,
         forwarding_field,
     }
-}
-
-fn connection_settings(edge: &EdgeConfig) -> Settings {
-    Settings {
-        handshake: edge.handshake_time,
-        head: edge.head_time,
-        idle: edge.idle_time,
-        write: edge.write_time,
-        linger: edge.linger_time,
-        connection: edge.connection_time,
-        requests_per_connection_max: u32::try_from(edge.requests_per_connection_max).unwrap_or(u32::MAX),
-        pipelined_requests_max: size_u32(edge.pipelined_requests_max),
-        connections_max: edge.connections_max,
-        connections_per_client_max: edge.connections_per_client_max,
-        handshakes_max: edge.handshakes_max,
-        head_bytes_max: edge.head_bytes_max,
-        headers_max: edge.headers_max,
-        uri_bytes_max: edge.uri_bytes_max,
-        streams_max: size_u32(edge.streams_max),
-        unproductive_frames_max: size_u32(edge.unproductive_frames_max),
-        unproductive_bytes_max: size_u32(edge.unproductive_bytes_max),
-        drain: edge.drain_time,
-    }
-}
-
-fn size_u32(size: usize) -> u32 {
-    u32::try_from(size).unwrap_or(u32::MAX)
 }

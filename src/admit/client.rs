@@ -18,7 +18,7 @@ pub enum Client {
     V6([u8; 8]),
 }
 
-/// What is known of whoever sends. In a failure budget one stands in another way (`failures::Standing`).
+/// What is known of whoever sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
     /// Something from there was proven genuine within a day, or an operator names it.

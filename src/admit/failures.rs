@@ -38,10 +38,10 @@ pub struct FailureRule {
     pub block_time_max: Duration,
 }
 
-/// How a client that may go on stands.
+/// How a client that may go on does.
 #[must_use]
 #[derive(Debug)]
-pub enum Standing {
+pub enum Passage {
     /// Within its budget.
     Clear,
     /// Over its budget, but known. The seat under the source's small concurrency is held from before the body is read
@@ -114,23 +114,17 @@ impl Failures {
     /// # Errors
     /// [`Reason::ClientBlocked`] with the rest of the block as Retry-After; [`Reason::Overloaded`] (`failure_excess`) if
     /// the client is known but too much is being verified at the same time.
-    pub fn enter(
-        &self,
-        source: SourceId,
-        client: Client,
-        excess: &Gauge,
-        now: Duration,
-    ) -> Result<Standing, Rejection> {
+    pub fn enter(&self, source: SourceId, client: Client, excess: &Gauge, now: Duration) -> Result<Passage, Rejection> {
         let key = (source, client);
         let until = match self.tallies.get(&key, now) {
             Some(Tally::Spent { until, .. }) if now < until => until,
-            Some(Tally::Spent { .. } | Tally::Counting { .. }) | None => return Ok(Standing::Clear),
+            Some(Tally::Spent { .. } | Tally::Counting { .. }) | None => return Ok(Passage::Clear),
         };
         if self.known.get(&key, now).is_none() {
             return Err(Rejection::new(Reason::ClientBlocked).retry_after(until.saturating_sub(now)));
         }
         let seat = excess.try_enter().ok_or_else(|| overloaded("failure_excess", RETRY_SOON))?;
-        Ok(Standing::Excess(seat))
+        Ok(Passage::Excess(seat))
     }
 
     /// Counts how a delivery ended, if it is one of the faults that only somebody without the secret causes.
@@ -305,7 +299,7 @@ mod tests {
         failures.succeeded(GITHUB, who, at(0));
         for spent in [1, 91, 181, 271] {
             fail(&failures, who, 60, at(spent));
-            let narrow = |now| matches!(failures.enter(GITHUB, who, &excess, at(now)), Ok(Standing::Excess(_)));
+            let narrow = |now| matches!(failures.enter(GITHUB, who, &excess, at(now)), Ok(Passage::Excess(_)));
             assert!(narrow(spent + 89) && !narrow(spent + 90), "from {spent} on");
         }
     }
@@ -360,14 +354,14 @@ mod tests {
         let mut seats: Vec<_> =
             (0..EXCESS_MAX.get() - 1).map(|_| failures.enter(GITHUB, who, &excess, at(1)).expect("max - 1")).collect();
         seats.push(failures.enter(GITHUB, who, &excess, at(1)).expect("max"));
-        assert!(seats.iter().all(|standing| matches!(standing, Standing::Excess(_))));
+        assert!(seats.iter().all(|passage| matches!(passage, Passage::Excess(_))));
         let refused = failures.enter(GITHUB, who, &excess, at(1)).expect_err("max + 1");
         assert_eq!(refused.reason(), Reason::Overloaded);
         assert_eq!(refused.detail(), [("limit", "failure_excess".into())]);
         assert_eq!(refused.retry_after_seconds(), Some(1));
         seats.pop();
         assert!(failures.enter(GITHUB, who, &excess, at(1)).is_ok(), "a seat came back");
-        assert!(matches!(failures.enter(GITHUB, who, &excess, at(91)), Ok(Standing::Clear)), "after the block");
+        assert!(matches!(failures.enter(GITHUB, who, &excess, at(91)), Ok(Passage::Clear)), "after the block");
     }
 
     #[test]
@@ -411,6 +405,6 @@ mod tests {
         assert_eq!(failures.known.held(), 2, "of the source, and of all");
         assert_eq!((Bounded::<Key, Tally>::ENTRY_BYTES, Bounded::<Key, u64>::ENTRY_BYTES), (64, 48));
         fail(&failures, genuine, 60, at(2));
-        assert!(matches!(failures.enter(GITHUB, genuine, &excess, at(2)), Ok(Standing::Excess(_))));
+        assert!(matches!(failures.enter(GITHUB, genuine, &excess, at(2)), Ok(Passage::Excess(_))));
     }
 }

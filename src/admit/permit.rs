@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::budget::Reserved;
 use super::client::Client;
-use super::failures::{EXCESS_BODY_TIME, Standing};
+use super::failures::{EXCESS_BODY_TIME, Passage};
 use super::in_flight::Seat;
 use crate::rejection::Rejection;
 
@@ -16,7 +16,7 @@ use crate::rejection::Rejection;
 #[derive(Debug)]
 pub struct Permit {
     pub(super) client: Option<Client>,
-    pub(super) standing: Standing,
+    pub(super) standing: Passage,
     pub(super) process: Option<Reserved>,
     pub(super) monitored: Option<Rejection>,
 }
@@ -33,7 +33,7 @@ pub struct Slot {
 impl Permit {
     /// A permit that no limit was asked for, for a recorded request: rates and networks are not judged offline.
     pub const fn offline() -> Self {
-        Self { client: None, standing: Standing::Clear, process: None, monitored: None }
+        Self { client: None, standing: Passage::Clear, process: None, monitored: None }
     }
 
     /// The client it was given to; none offline.
@@ -47,8 +47,8 @@ impl Permit {
     #[must_use]
     pub fn body_time(&self, ordinary: Duration) -> Duration {
         match self.standing {
-            Standing::Clear => ordinary,
-            Standing::Excess(_) => ordinary.min(EXCESS_BODY_TIME),
+            Passage::Clear => ordinary,
+            Passage::Excess(_) => ordinary.min(EXCESS_BODY_TIME),
         }
     }
 

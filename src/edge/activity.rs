@@ -6,8 +6,8 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::Settings;
 use crate::clock::Clock;
+use crate::policy::gateway_config::EdgeConfig;
 use crate::reason::Reason;
 
 /// What a connection waits for, and since when.
@@ -218,20 +218,20 @@ impl Activity {
 
     /// Why the connection has to end now, if it has to.
     #[must_use]
-    pub fn overdue(&self, settings: &Settings) -> Option<Overdue> {
+    pub fn overdue(&self, config: &EdgeConfig) -> Option<Overdue> {
         let now = self.clock.monotonic();
         let stalled = self.stalled.load(Ordering::Relaxed);
-        if stalled != 0 && now >= Duration::from_millis(stalled - 1) + settings.write {
+        if stalled != 0 && now >= Duration::from_millis(stalled - 1) + config.write_time {
             return Some(Overdue::Silent);
         }
         let (phase, since) = unpack(self.state.load(Ordering::Relaxed));
         let waited = now.saturating_sub(since);
         match phase {
-            Phase::Handshake if waited >= settings.handshake => Some(Overdue::Refused(Reason::TlsFailed)),
-            Phase::Head if waited >= settings.head => Some(Overdue::Refused(Reason::HeadTimeout)),
-            Phase::Idle if waited >= settings.idle || self.age() >= settings.connection => Some(Overdue::Silent),
-            Phase::Closing if waited >= settings.linger => Some(Overdue::Silent),
-            Phase::Unsent if waited >= settings.write => Some(Overdue::Silent),
+            Phase::Handshake if waited >= config.handshake_time => Some(Overdue::Refused(Reason::TlsFailed)),
+            Phase::Head if waited >= config.head_time => Some(Overdue::Refused(Reason::HeadTimeout)),
+            Phase::Idle if waited >= config.idle_time || self.age() >= config.connection_time => Some(Overdue::Silent),
+            Phase::Closing if waited >= config.linger_time => Some(Overdue::Silent),
+            Phase::Unsent if waited >= config.write_time => Some(Overdue::Silent),
             Phase::Handshake | Phase::Head | Phase::Delivery | Phase::Idle | Phase::Closing | Phase::Unsent => None,
         }
     }
@@ -267,31 +267,8 @@ fn unpack(state: u64) -> (Phase, Duration) {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
-
-    pub(crate) fn settings() -> Settings {
-        Settings {
-            handshake: Duration::from_secs(5),
-            head: Duration::from_secs(10),
-            idle: Duration::from_secs(60),
-            write: Duration::from_secs(15),
-            linger: Duration::from_secs(4),
-            connection: Duration::from_secs(3600),
-            requests_per_connection_max: 10_000,
-            pipelined_requests_max: 32,
-            connections_max: 10_000,
-            connections_per_client_max: 256,
-            handshakes_max: 512,
-            head_bytes_max: 16 * 1024,
-            headers_max: 64,
-            uri_bytes_max: 2048,
-            streams_max: 100,
-            unproductive_frames_max: 1000,
-            unproductive_bytes_max: 256 * 1024,
-            drain: Duration::from_secs(30),
-        }
-    }
 
     fn idle(activity: &Activity) {
         activity.begins_http1();
@@ -319,16 +296,16 @@ pub(super) mod tests {
             ("idle", idle, 60, Overdue::Silent),
             ("an answer that nobody takes", stalled, 15, Overdue::Silent),
             ("an answer that nobody makes room for", unsent, 15, Overdue::Silent),
-            ("closing", |activity| activity.close(), 4, Overdue::Silent),
+            ("closing", |activity| activity.close(), 5, Overdue::Silent),
         ];
         for (name, step, seconds, overdue) in rows {
             let clock = Clock::manual(0);
             let activity = Activity::new(clock.clone());
             step(&activity);
             clock.advance(Duration::from_millis(seconds * 1000 - 1));
-            assert_eq!(activity.overdue(&settings()), None, "{name}");
+            assert_eq!(activity.overdue(&EdgeConfig::default()), None, "{name}");
             clock.advance(Duration::from_millis(1));
-            assert_eq!(activity.overdue(&settings()), Some(overdue), "{name}");
+            assert_eq!(activity.overdue(&EdgeConfig::default()), Some(overdue), "{name}");
         }
     }
 
@@ -339,9 +316,9 @@ pub(super) mod tests {
         activity.begins_http1();
         clock.advance(Duration::from_secs(9));
         activity.begins_http1();
-        assert_eq!(activity.overdue(&settings()), None);
+        assert_eq!(activity.overdue(&EdgeConfig::default()), None);
         clock.advance(Duration::from_secs(1));
-        assert_eq!(activity.overdue(&settings()), Some(Overdue::Refused(Reason::HeadTimeout)));
+        assert_eq!(activity.overdue(&EdgeConfig::default()), Some(Overdue::Refused(Reason::HeadTimeout)));
     }
 
     #[test]
@@ -354,9 +331,9 @@ pub(super) mod tests {
         clock.advance(Duration::from_secs(14));
         activity.stall();
         clock.advance(Duration::from_secs(1));
-        assert_eq!(activity.overdue(&settings()), Some(Overdue::Silent));
+        assert_eq!(activity.overdue(&EdgeConfig::default()), Some(Overdue::Silent));
         activity.go_on();
-        assert_eq!(activity.overdue(&settings()), None);
+        assert_eq!(activity.overdue(&EdgeConfig::default()), None);
     }
 
     #[test]
@@ -371,7 +348,7 @@ pub(super) mod tests {
         }
         let wait = |activity: &Activity| {
             clock.advance(Duration::from_secs(14));
-            assert_eq!(activity.overdue(&settings()), None);
+            assert_eq!(activity.overdue(&EdgeConfig::default()), None);
             // Whatever is written meanwhile may be an answer to a ping.
             activity.go_on();
         };
@@ -380,7 +357,7 @@ pub(super) mod tests {
         assert!(!activity.is_done() && !activity.is_idle());
         wait(&activity);
         clock.advance(Duration::from_secs(1));
-        assert_eq!(activity.overdue(&settings()), Some(Overdue::Silent));
+        assert_eq!(activity.overdue(&EdgeConfig::default()), Some(Overdue::Silent));
         activity.answer_gone();
         assert!(activity.is_done() && activity.is_idle());
         wait(&activity);
@@ -398,9 +375,9 @@ pub(super) mod tests {
         activity.answer_waits();
         activity.end();
         activity.answer_gone();
-        assert_eq!(activity.overdue(&settings()), None);
+        assert_eq!(activity.overdue(&EdgeConfig::default()), None);
         clock.advance(Duration::from_secs(1));
-        assert_eq!(activity.overdue(&settings()), Some(Overdue::Silent));
+        assert_eq!(activity.overdue(&EdgeConfig::default()), Some(Overdue::Silent));
     }
 
     #[test]
@@ -428,9 +405,9 @@ pub(super) mod tests {
         activity.begin();
         activity.end();
         clock.advance(Duration::from_secs(100_000));
-        assert_eq!(activity.overdue(&settings()), None);
+        assert_eq!(activity.overdue(&EdgeConfig::default()), None);
         activity.end();
-        assert_eq!(activity.overdue(&settings()), Some(Overdue::Silent));
+        assert_eq!(activity.overdue(&EdgeConfig::default()), Some(Overdue::Silent));
     }
 
     #[test]
@@ -440,7 +417,7 @@ pub(super) mod tests {
         idle(&activity);
         activity.bytes_arrived();
         clock.advance(Duration::from_secs(10));
-        assert_eq!(activity.overdue(&settings()), Some(Overdue::Refused(Reason::HeadTimeout)));
+        assert_eq!(activity.overdue(&EdgeConfig::default()), Some(Overdue::Refused(Reason::HeadTimeout)));
     }
 
     #[test]

@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::admit::budget::open_to_strangers;
+use crate::admit::client::Client;
 
 /// How many connections there are, in all and for each client; shared by all workers, touched only when a connection opens or closes.
 #[derive(Debug)]
 pub struct Caps {
     all_max: usize,
     client_max: usize,
-    clients: Mutex<HashMap<IpAddr, usize>>,
+    clients: Mutex<HashMap<Client, usize>>,
     all: AtomicUsize,
 }
 
@@ -20,7 +21,7 @@ pub struct Caps {
 #[derive(Debug)]
 pub struct Place {
     caps: Arc<Caps>,
-    client: Option<IpAddr>,
+    client: Option<Client>,
 }
 
 impl Caps {
@@ -31,7 +32,7 @@ impl Caps {
         Arc::new(Self { all_max, client_max, clients: Mutex::default(), all })
     }
 
-    /// A place for one more connection of this client (an IPv6 client is its /64). The last ones are for clients that are known, which is asked only then.
+    /// A place for one more connection of the client at this address. The last ones are for clients that are known, which is asked only then.
     ///
     /// # Errors
     /// The name of the limit that is reached.
@@ -59,7 +60,7 @@ impl Caps {
         self.all.load(Ordering::Relaxed)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Client, usize>> {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -82,7 +83,7 @@ impl Place {
         if self.caps.count() > open_to_strangers(self.caps.all_max) && !is_known() {
             return Err("connections_max");
         }
-        let client = network(peer);
+        let client = Client::from(peer);
         let mut clients = self.caps.lock();
         let count = clients.get(&client).copied().unwrap_or_default();
         if count >= self.caps.client_max {
@@ -102,17 +103,6 @@ impl Drop for Place {
         match clients.get_mut(&client) {
             Some(count) if *count > 1 => *count -= 1,
             Some(_) | None => drop(clients.remove(&client)),
-        }
-    }
-}
-
-/// An IPv4 address, or the /64 of an IPv6 one.
-fn network(peer: IpAddr) -> IpAddr {
-    match peer.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            IpAddr::V6(std::net::Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
         }
     }
 }

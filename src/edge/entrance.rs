@@ -15,7 +15,6 @@ use hyper_util::service::TowerToHyperService;
 use tower::{Service, ServiceBuilder};
 use tower_http::catch_panic::CatchPanicLayer;
 
-use super::Settings;
 use super::connection::Connection;
 use super::guard::Fault;
 use super::serve::Worker;
@@ -25,6 +24,7 @@ use crate::admit::client::Standing;
 use crate::delivery::HostMatch;
 use crate::forward::Upstreams;
 use crate::gateway::{Arrival, Detachable, Gateway, Peer};
+use crate::policy::gateway_config::EdgeConfig;
 use crate::record::{Delivery, DeliveryId, Outcome};
 use crate::rejection::Rejection;
 use crate::reply::{self, Reply};
@@ -37,7 +37,7 @@ type Contained = http::Response<tower_http::body::UnsyncBoxBody<Bytes, tower_htt
 #[derive(Clone)]
 struct Entrance {
     gateway: Arc<Gateway<Upstreams>>,
-    settings: Arc<Settings>,
+    config: Arc<EdgeConfig>,
     certificates: Option<Arc<CertificateStore>>,
     turns: Arc<Turns>,
     connection: Arc<Connection>,
@@ -52,7 +52,7 @@ pub(super) fn service(
 > {
     let entrance = Entrance {
         gateway: Arc::clone(&worker.gateway),
-        settings: Arc::clone(&worker.settings),
+        config: Arc::clone(&worker.config),
         certificates: worker.tls.as_ref().map(|(_, store)| Arc::clone(store)),
         turns: Arc::clone(&worker.turns),
         connection: Arc::clone(connection),
@@ -109,14 +109,14 @@ impl Service<Request<Incoming>> for Entrance {
             let answer = Answer::Refused(Some(self.refuse(&rejection)));
             return Answering { answer, active, ending: Ending::Close, waiting: None };
         }
-        let last = number + 1 >= self.settings.requests_per_connection_max || age >= self.settings.connection;
+        let last = number + 1 >= self.config.requests_per_connection_max || age >= self.config.connection_time;
         if last {
             self.connection.retire();
         }
         let ending = match (http2, last) {
             (true, _) => Ending::Keep,
             (false, true) => Ending::Close,
-            (false, false) => Ending::KeepIfInStep { number, pipelined_max: self.settings.pipelined_requests_max },
+            (false, false) => Ending::KeepIfInStep { number, pipelined_max: self.config.pipelined_requests_max },
         };
         let arrival = Arrival {
             peer: self.connection.peer(),
@@ -137,8 +137,9 @@ impl Entrance {
     /// What the guard refused in this request's place. A request that the guard never saw is none either: then it and the library disagree about where
     /// one ends.
     fn refused(&self, number: u32) -> Option<Rejection> {
-        let unseen =
-            || (!self.connection.has_passed(number)).then(|| Fault::framing("not where a request begins").into());
+        let unseen = || {
+            (!self.connection.progress.has_passed(number)).then(|| Fault::framing("not where a request begins").into())
+        };
         self.connection.refusal(number).or_else(unseen)
     }
 
@@ -198,8 +199,8 @@ impl Ending {
             Self::Close => true,
             Self::Keep => false,
             Self::KeepIfInStep { number, pipelined_max } => {
-                let runs_ahead = connection.run_ahead(number) >= pipelined_max;
-                runs_ahead || connection.is_retired() || !connection.is_complete(number)
+                let runs_ahead = connection.progress.count_pipelined(number) >= pipelined_max;
+                runs_ahead || connection.is_retired() || !connection.progress.is_complete(number)
             }
         }
     }
@@ -255,18 +256,18 @@ impl Future for Answering {
             Answer::Delivery(delivery) => {
                 let Ok(reply) = ready!(Pin::new(&mut *delivery).poll(context));
                 let standing = if delivery.is_proven() { Standing::Known } else { Standing::Stranger };
-                self.active.0.stands(standing);
+                self.active.0.set_standing(standing);
                 reply
             }
             Answer::Refused(reply) => reply.take().unwrap_or_else(reply::panicked),
         };
         let connection = &self.active.0;
-        connection.answered();
+        connection.count_answer();
         if connection.activity.is_http2() {
             reply = reply::with_body(reply, |body| UnsentBody::of(body, connection));
         }
         if self.ending.closes(connection) {
-            connection.closes();
+            connection.progress.mark_closing();
             reply::close(&mut reply);
         }
         Poll::Ready(Ok(reply))

@@ -82,7 +82,7 @@ mod tests {
         let connections: Vec<_> = (0..7)
             .map(|port| Arc::new(Connection::new(([192, 0, 2, 1], port).into(), Protocol::Https, Clock::manual(0))))
             .collect();
-        let ended = || connections.iter().map(|connection| connection.gives_way()).collect::<Vec<_>>();
+        let ended = || connections.iter().map(|connection| connection.has_to_give_way()).collect::<Vec<_>>();
         let handshakes = Handshakes::new(2);
         let enter = |number: usize, now| handshakes.enter(&connections[number], now);
         let start = Duration::from_secs(100);

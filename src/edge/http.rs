@@ -78,12 +78,12 @@ async fn requests<S>(
 where
     S: Readable + AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let head_bytes_max = worker.settings.head_bytes_max;
+    let head_bytes_max = worker.config.head_bytes_max;
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
         .header_read_timeout(None)
-        .max_headers(worker.settings.headers_max)
+        .max_headers(worker.config.headers_max)
         .max_header_size(head_bytes_max)
         .max_buf_size(head_bytes_max.max(BUFFER_BYTES_MIN));
     let mut served = builder.serve_connection(TokioIo::new(stream), service(worker, connection));
@@ -106,7 +106,7 @@ where
                 served.await
             }
             () = draining.heard() => {
-                if connection.has_begun() || connection.is_in_line() {
+                if connection.progress.has_begun() || connection.is_in_line() {
                     // The library has not seen the head that is on its way, and would close on it. The answer does.
                     connection.retire();
                     continue;
@@ -124,11 +124,11 @@ where
 }
 
 fn head_limits(worker: &Worker) -> head::Limits {
-    let settings = &worker.settings;
+    let config = &worker.config;
     head::Limits {
-        head_bytes_max: settings.head_bytes_max,
-        headers_max: settings.headers_max,
-        uri_bytes_max: settings.uri_bytes_max,
+        head_bytes_max: config.head_bytes_max,
+        headers_max: config.headers_max,
+        uri_bytes_max: config.uri_bytes_max,
     }
 }
 
@@ -141,19 +141,19 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     connection.activity.begins_http2();
-    let settings = &worker.settings;
+    let config = &worker.config;
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())
-        .max_concurrent_streams(settings.streams_max)
+        .max_concurrent_streams(config.streams_max)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         // Up to four times the limit, so that the gateway itself can refuse and record what is over it.
-        .max_header_list_size(u32::try_from(settings.head_bytes_max).unwrap_or(u32::MAX).saturating_mul(4))
+        .max_header_list_size(u32::try_from(config.head_bytes_max).unwrap_or(u32::MAX).saturating_mul(4))
         .max_local_error_reset_streams(LOCAL_RESETS_MAX)
         .max_pending_accept_reset_streams(PENDING_RESETS_MAX);
     let limits =
-        frames::Limits { frames_max: settings.unproductive_frames_max, bytes_max: settings.unproductive_bytes_max };
+        frames::Limits { frames_max: config.unproductive_frames_max, bytes_max: config.unproductive_bytes_max };
     let stream = TokioIo::new(Tapped::new(stream, Http2Guard::new(Arc::clone(connection), limits)));
     let mut served = pin!(builder.serve_connection(stream, service(worker, connection)));
     let mut draining = pin!(drained(worker.draining.clone()));

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use tokio::task::AbortHandle;
 
-use super::Settings;
 use super::activity::Overdue;
 use super::connection::Connection;
+use crate::policy::gateway_config::EdgeConfig;
 use crate::reason::Reason;
 
 /// Between two sweeps at the same connection.
@@ -67,7 +67,7 @@ impl Registry {
     /// Ends what is overdue among the next connections: all of them, where they are few.
     ///
     /// An HTTP/1 client whose head is overdue gets its answer through the guard, which also records it.
-    pub fn sweep(&self, settings: &Settings) -> Swept {
+    pub fn sweep(&self, config: &EdgeConfig) -> Swept {
         self.sweeps.fetch_add(1, Ordering::Relaxed);
         let mut entries = self.lock();
         let (mut refused, mut seen, mut shares) = (Vec::new(), 0, 0);
@@ -75,7 +75,7 @@ impl Registry {
             let share = entries.next_share();
             seen += share.len();
             shares += 1;
-            share.retain(|_, (connection, task)| match attend(connection, settings) {
+            share.retain(|_, (connection, task)| match attend(connection, config) {
                 None => true,
                 Some(overdue) => {
                     task.abort();
@@ -129,15 +129,15 @@ impl Entries {
 }
 
 /// Tells a connection what it is time for. Why it has to end now, if it has to.
-fn attend(connection: &Connection, settings: &Settings) -> Option<Overdue> {
+fn attend(connection: &Connection, config: &EdgeConfig) -> Option<Overdue> {
     let activity = &connection.activity;
-    if activity.age() >= settings.connection {
+    if activity.age() >= config.connection_time {
         connection.retire();
     }
     if activity.should_rest() {
         connection.call();
     }
-    let overdue = activity.overdue(settings).filter(|_| !(activity.is_idle() && connection.is_in_line()))?;
+    let overdue = activity.overdue(config).filter(|_| !(activity.is_idle() && connection.is_in_line()))?;
     let answered =
         overdue == Overdue::Refused(Reason::HeadTimeout) && !activity.is_http2() && connection.run_out_of_time();
     (!answered).then_some(overdue)
@@ -147,7 +147,6 @@ fn attend(connection: &Connection, settings: &Settings) -> Option<Overdue> {
 mod tests {
     use super::*;
     use crate::clock::Clock;
-    use crate::edge::activity::tests::settings;
     use crate::forward::request::Protocol;
     use crate::gateway::Peer;
 
@@ -165,9 +164,9 @@ mod tests {
     #[tokio::test]
     async fn a_few_connections_are_swept_together() {
         let (registry, clock) = registry(AT_ONCE as u64 / 2);
-        assert!(registry.sweep(&settings()).refused.is_empty());
-        clock.advance(settings().handshake);
-        let Swept { refused, pause } = registry.sweep(&settings());
+        assert!(registry.sweep(&EdgeConfig::default()).refused.is_empty());
+        clock.advance(EdgeConfig::default().handshake_time);
+        let Swept { refused, pause } = registry.sweep(&EdgeConfig::default());
         assert_eq!((refused.len(), pause), (AT_ONCE / 2, PERIOD));
         assert!(registry.is_empty());
     }
@@ -176,10 +175,10 @@ mod tests {
     async fn many_are_swept_in_parts_and_each_of_them_once_a_period() {
         let connections = 20 * AT_ONCE;
         let (registry, clock) = registry(connections as u64);
-        clock.advance(settings().handshake);
+        clock.advance(EdgeConfig::default().handshake_time);
         let (mut refused, mut passed) = (0, Duration::ZERO);
         while passed < PERIOD {
-            let swept = registry.sweep(&settings());
+            let swept = registry.sweep(&EdgeConfig::default());
             assert!((1..2 * AT_ONCE).contains(&swept.refused.len()), "{} at once", swept.refused.len());
             refused += swept.refused.len();
             passed += swept.pause;

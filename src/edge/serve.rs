@@ -13,7 +13,6 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::Settings;
 use super::caps::{Caps, Place};
 use super::connection::Connection;
 use super::entrance::record;
@@ -32,6 +31,7 @@ use crate::auth::certificate::ClientChain;
 use crate::forward::Upstreams;
 use crate::forward::request::Protocol;
 use crate::gateway::{Gateway, Peer};
+use crate::policy::gateway_config::EdgeConfig;
 use crate::reason::Reason;
 use crate::rejection::Rejection;
 
@@ -52,7 +52,7 @@ pub struct Worker {
     /// Its connections to upstreams.
     pub upstreams: Upstreams,
     /// The edge's limits.
-    pub settings: Arc<Settings>,
+    pub config: Arc<EdgeConfig>,
     /// Caps of the whole process.
     pub caps: Arc<Caps>,
     /// Handshakes under way, in the whole process.
@@ -115,7 +115,7 @@ impl Worker {
                 // its socket yet, so one look is not enough.
                 let idle = quiet && waited >= DRAIN_GRACE && self.registry.is_idle();
                 let done = quiet && self.registry.is_empty() || idle && was_idle;
-                if done || waited >= self.settings.drain {
+                if done || waited >= self.config.drain_time {
                     return Ok(());
                 }
                 was_idle = idle;
@@ -128,7 +128,7 @@ impl Worker {
         let mut pause = registry::PERIOD;
         loop {
             tokio::time::sleep(pause).await;
-            let swept = self.registry.sweep(&self.settings);
+            let swept = self.registry.sweep(&self.config);
             pause = swept.pause;
             for (connection, reason) in swept.refused {
                 self.record(connection.peer(), &Rejection::new(reason), None);
@@ -211,7 +211,7 @@ impl Worker {
             return self.record(connection.peer(), &rejection, None);
         }
         if self.has_met(connection.peer()) {
-            connection.stands(Standing::Known);
+            connection.set_standing(Standing::Known);
         }
         let socket = Socket::new(stream, Arc::clone(&connection), Arc::clone(&self.turns));
         let served = match (connection.protocol, &self.tls) {
@@ -247,16 +247,16 @@ impl Worker {
             tokio::select! {
                 biased;
                 shaken = handshake.as_mut() => break shaken,
-                () = connection.called() => if connection.gives_way() {
+                () = connection.called() => if connection.has_to_give_way() {
                     return Err(overloaded("handshakes_max"));
                 }
             }
         };
         drop((handshake, place));
         let (stream, name) = shaken.map_err(|error| tls_failed(&error))?;
-        connection.handshaken(name);
+        connection.set_name(name);
         if let Some(certificates) = stream.peer_certificates() {
-            connection.belongs_to(ClientChain::new(certificates));
+            connection.set_client(ClientChain::new(certificates));
         }
         match stream.alpn_protocol() {
             Some(tls::challenge::PROTOCOL) => {
@@ -286,14 +286,14 @@ impl Worker {
             tokio::select! {
                 biased;
                 header = header.as_mut() => break header?,
-                () = connection.called() => if connection.gives_way() {
+                () = connection.called() => if connection.has_to_give_way() {
                     return Err(overloaded("handshakes_max"));
                 } else if connection.is_out_of_time() {
                     return Err(Reason::HeadTimeout.into());
                 }
             }
         };
-        connection.stands_for(match header {
+        connection.set_peer_behind(match header {
             Header::Client(address) => Peer::Network(address),
             Header::Nobody => connection.peer().unnamed(),
         });

@@ -63,7 +63,7 @@ impl Socket {
         // No turn is wasted on a socket that has nothing to say.
         ready!(self.stream.poll_read_ready(context))?;
         let turn = self.turn.poll(&self.turns, self.connection.standing(), Errand::Read, context);
-        self.connection.stands_in_line(turn.is_pending());
+        self.connection.set_in_line(turn.is_pending());
         turn.map(Ok)
     }
 

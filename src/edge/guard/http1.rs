@@ -90,7 +90,7 @@ impl Http1Guard {
                 self.kept.truncate(followed.good);
             }
         }
-        self.connection.follow(&self.messages);
+        self.connection.progress.follow(&self.messages);
         match followed.fault {
             None => {}
             Some(Misframed::Head(fault)) => self.refuse(fault),
