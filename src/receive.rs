@@ -2,7 +2,8 @@
 //!
 //! On a delivery's way this comes after the credential was found well formed, and before it is compared.
 //!
-//! A body that arrived in one piece with its head is used where it lies; else it is joined in a buffer sized by Content-Length.
+//! A body that arrived in one piece with its head is used where it lies; else it is joined in a buffer that grows with what is there, up to
+//! Content-Length: what a sender announces costs it nothing, so it must not cost the others theirs.
 
 use std::error::Error;
 use std::io;
@@ -48,7 +49,7 @@ impl Pace {
     }
 }
 
-/// Reads the whole body. `reserved` is what it takes of the process's buffers; it grows with a body of unknown length.
+/// Reads the whole body. `reserved` is what it takes of the process's buffers: at first [`ROOM_AT_FIRST`], or its length, and then at most twice what came.
 ///
 /// # Errors
 /// `body_too_large`, `body_timeout`, `body_truncated`; `framing_refused` where its framing is broken or it has trailers in HTTP/2, `overloaded` if the
@@ -68,10 +69,8 @@ where
     if announced.is_some_and(|length| length > bytes_max) {
         return Err(too_large().fact("content_length", announced.unwrap_or_default()));
     }
-    if let Some(length) = announced {
-        reserved.grow(length)?;
-    }
-    let mut pieces = Pieces::new(announced);
+    let mut pieces = Pieces::of(announced.unwrap_or(bytes_max));
+    reserved.grow(announced.map_or(0, |_| pieces.room))?;
     let begun = Instant::now();
     let mut overdue = pin!(tokio::time::sleep_until(begun + pace.due(0)));
     while !body.is_end_stream() {
@@ -98,9 +97,8 @@ where
         if pieces.length() + piece.len() > bytes_max {
             return Err(too_large());
         }
-        if announced.is_none() {
-            reserved.grow(piece.len())?;
-        }
+        pieces.make_room(piece.len());
+        reserved.grow(pieces.room.saturating_sub(reserved.amount()))?;
         pieces.push(piece);
     }
     let whole = pieces.join();
@@ -138,20 +136,33 @@ const DISCARDED_BYTES_MAX: usize = 64 * 1024;
 /// How long an answer waits for an unread body.
 const DISCARD_TIME: Duration = Duration::from_millis(250);
 
+/// How much room is set aside for a body before the first of it is there, where its length is known: most are not longer.
+const ROOM_AT_FIRST: usize = 16 * 1024;
+
 /// A body as far as it is there: where it lies, if it is one piece, else joined.
 struct Pieces {
-    announced: Option<usize>,
+    length_max: usize,
+    /// For so many bytes there is room, or will be when they are joined.
+    room: usize,
     first: Bytes,
     joined: BytesMut,
 }
 
 impl Pieces {
-    fn new(announced: Option<usize>) -> Self {
-        Self { announced, first: Bytes::new(), joined: BytesMut::new() }
+    fn of(length_max: usize) -> Self {
+        Self { length_max, room: length_max.min(ROOM_AT_FIRST), first: Bytes::new(), joined: BytesMut::new() }
     }
 
     fn length(&self) -> usize {
         self.first.len() + self.joined.len()
+    }
+
+    /// Sees to room for so many more bytes, and for what may follow them.
+    fn make_room(&mut self, more: usize) {
+        let length = self.length() + more;
+        if length > self.room {
+            self.room = length.saturating_mul(2).min(self.length_max).max(length);
+        }
     }
 
     fn push(&mut self, piece: Bytes) {
@@ -159,10 +170,10 @@ impl Pieces {
             self.first = piece;
             return;
         }
-        if self.joined.is_empty() {
-            self.joined.reserve(self.announced.unwrap_or(2 * (self.first.len() + piece.len())));
-            self.joined.extend_from_slice(&std::mem::take(&mut self.first));
+        if self.joined.capacity() < self.room {
+            self.joined.reserve(self.room - self.joined.len());
         }
+        self.joined.extend_from_slice(&std::mem::take(&mut self.first));
         self.joined.extend_from_slice(&piece);
     }
 

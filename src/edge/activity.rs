@@ -371,7 +371,7 @@ mod tests {
         activity.begins_http2();
         activity.begin();
         activity.close();
-        clock.advance(Duration::from_secs(3));
+        clock.advance(Duration::from_secs(4));
         activity.answer_waits();
         activity.end();
         activity.answer_gone();

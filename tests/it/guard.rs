@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::gateway::github;
+use crate::support::house::capacity;
 use crate::support::{Answer, App, Connection, Delivery, House, Running, Say, eventually};
 
 fn start(app: &App) -> Running {
@@ -276,6 +277,24 @@ fn a_body_has_to_come_at_its_rate_once_its_grace_is_over() {
         connection.write(b"}");
         assert_eq!(connection.answer().status, status);
     }
+}
+
+#[test]
+fn bodies_that_are_announced_take_no_room_from_others_before_they_come() {
+    let gateway = House::with("github", &github(&App::start(), "")).start();
+    // One client may hold a quarter of all; they announce half of it.
+    let announced = capacity().buffered_bytes_max.get() / 2;
+    let announcing: Vec<_> = std::iter::repeat_with(|| {
+        let mut connection = gateway.connect();
+        connection.write(&push().head(1 << 20));
+        connection
+    })
+    .take(usize::try_from(announced >> 20).unwrap())
+    .collect();
+    let count = i64::try_from(announcing.len()).unwrap();
+    eventually("their heads", || (gateway.metric("hookward_in_flight") == count).then_some(()));
+    assert_eq!(gateway.connect().send(&push()).status, 200);
+    assert!(gateway.records().is_empty(), "{:?}", gateway.records());
 }
 
 #[test]
