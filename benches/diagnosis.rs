@@ -126,7 +126,12 @@ fn forged(body: &Bytes) -> Request<Full<Bytes>> {
 
 fn flood(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let arrival = Arrival { peer: ([127, 0, 0, 1], 1).into(), protocol: Protocol::Https, host: HostMatch::Served };
+    let arrival = Arrival {
+        peer: ([127, 0, 0, 1], 1).into(),
+        protocol: Protocol::Https,
+        host: HostMatch::Served,
+        is_whole: true,
+    };
     let (diagnosis, diagnostician) = Diagnosis::new();
     let thread = std::thread::spawn(move || diagnostician.run());
     let body = body(7_000);

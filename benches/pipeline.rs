@@ -168,7 +168,12 @@ fn request(headers: &HeaderMap, body: &Bytes) -> Request<Full<Bytes>> {
 fn pipeline(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let gateway = gateway();
-    let arrival = Arrival { peer: ([127, 0, 0, 1], 1).into(), protocol: Protocol::Https, host: HostMatch::Served };
+    let arrival = Arrival {
+        peer: ([127, 0, 0, 1], 1).into(),
+        protocol: Protocol::Https,
+        host: HostMatch::Served,
+        is_whole: true,
+    };
     let body = push();
     let good = headers(&body);
     let mut bad = good.clone();

@@ -40,7 +40,7 @@ use crate::policy::Policy;
 use crate::policy::gateway_config::ForwardingField;
 use crate::policy::reload::Reload;
 use crate::reason::Reason;
-use crate::receive::{self, Pace};
+use crate::receive::{self, Arriving, Pace};
 use crate::record::Recorder;
 use crate::rejection::Rejection;
 use crate::reply::Reply;
@@ -106,7 +106,13 @@ pub struct Arrival {
     pub protocol: Protocol,
     /// Whether the connection's certificate is the one that serves the request's Host.
     pub host: HostMatch,
+    /// HTTP/1: whether all of the request is there, so that nothing has to be waited for to take it.
+    pub is_whole: bool,
 }
+
+/// Stands in the extensions of an answer that leaves something of its request unread: of HTTP/1 no other request can follow on the connection.
+#[derive(Debug, Clone, Copy)]
+pub struct Unread;
 
 /// A worker's gateway.
 pub struct Gateway<U> {
@@ -147,20 +153,26 @@ impl<U: Upstream> Gateway<U> {
     where
         B: Body<Data = Bytes, Error: std::error::Error + 'static> + Unpin,
     {
-        let (head, mut body) = request.into_parts();
-        let version = head.version;
+        let (head, body) = request.into_parts();
+        let mut body = Arriving::new(body);
+        // HTTP/2 resets a stream whose body was not taken, and several clients then lose the answer that came before the reset. Of HTTP/1 the library
+        // takes what it has of a body, but does not see that one in chunks was whole, and closes. Who expects to be asked for a body is not asked.
+        let takes_rest = head.version == Version::HTTP_2 || arrival.is_whole && !head.headers.contains_key(EXPECT);
         let policy = self.shared.policy.load_full();
         let mut draft = Draft::new(self, &head, arrival);
         let ended = match self.judge(&policy, &head, &mut body, arrival, commitment, &mut draft).await {
             Err(Ended::Answered(answer)) => Err(self.fulfil(answer, &draft, commitment).await),
             ended => ended,
         };
-        let (reply, refused) = draft.finish(ended);
+        let (mut reply, refused) = draft.finish(ended);
         if let (Some(refused), Some(diagnosis)) = (refused, &self.diagnosis) {
             diagnosis.submit(Job { recorder: self.recorder.clone(), policy, head, refused });
         }
-        if version == Version::HTTP_2 {
-            receive::discard(body).await;
+        if takes_rest {
+            body.discard().await;
+        }
+        if !body.is_over() {
+            reply.extensions_mut().insert(Unread);
         }
         reply
     }
@@ -179,7 +191,7 @@ impl<U: Upstream> Gateway<U> {
         &self,
         policy: &'d Policy,
         head: &'d Parts,
-        body: &mut B,
+        body: &mut Arriving<B>,
         arrival: &Arrival,
         commitment: &Commitment,
         draft: &mut Draft<'d, U>,

@@ -14,7 +14,7 @@ use bytes::{Bytes, BytesMut};
 use http::header::CONTENT_LENGTH;
 use http::request::Parts;
 use http::{HeaderMap, Version};
-use http_body::Body;
+use http_body::{Body, Frame};
 use http_body_util::BodyExt as _;
 use tokio::time::Instant;
 
@@ -33,10 +33,59 @@ pub struct Pace {
     pub bytes_per_second_min: u64,
 }
 
+/// A request's body on its way.
+#[derive(Debug)]
+pub struct Arriving<B> {
+    body: B,
+    is_over: bool,
+}
+
 /// A body whose framing is broken, as the edge tells it through the HTTP library: the rule that was broken, in words of ours.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Misframing(pub &'static str);
+
+impl<B> Arriving<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    /// The body of a request whose head is there.
+    pub fn new(body: B) -> Self {
+        let is_over = body.is_end_stream();
+        Self { body, is_over }
+    }
+
+    /// Whether its end was seen, or that it has none.
+    pub const fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// What comes next; nothing after the end.
+    async fn next(&mut self) -> Option<Result<Frame<Bytes>, B::Error>> {
+        if self.is_over {
+            return None;
+        }
+        let frame = self.body.frame().await;
+        self.is_over = !matches!(frame, Some(Ok(_))) || self.body.is_end_stream();
+        frame
+    }
+
+    /// Takes what is left of it, within small bounds, and forgets it.
+    pub async fn discard(&mut self) {
+        let taken = async {
+            let mut left = DISCARDED_BYTES_MAX;
+            while let Some(Ok(frame)) = self.next().await {
+                let length = frame.data_ref().map_or(0, Bytes::len);
+                match left.checked_sub(length) {
+                    Some(rest) => left = rest,
+                    None => return,
+                }
+            }
+        };
+        // What does not come in time does not come: the answer must not wait for it.
+        let _ = tokio::time::timeout(DISCARD_TIME, taken).await;
+    }
+}
 
 impl Pace {
     /// Until when, since its beginning, a body of which so many bytes are there may wait for the next.
@@ -55,7 +104,7 @@ impl Pace {
 /// `body_too_large`, `body_timeout`, `body_truncated`; `framing_refused` where its framing is broken or it has trailers in HTTP/2, `overloaded` if the
 /// process's buffers are full.
 pub async fn read<B>(
-    body: &mut B,
+    body: &mut Arriving<B>,
     head: &Parts,
     bytes_max: usize,
     pace: Pace,
@@ -73,10 +122,10 @@ where
     reserved.grow(announced.map_or(0, |_| pieces.room))?;
     let begun = Instant::now();
     let mut overdue = pin!(tokio::time::sleep_until(begun + pace.due(0)));
-    while !body.is_end_stream() {
+    loop {
         let frame = tokio::select! {
             biased;
-            frame = body.frame() => frame,
+            frame = body.next() => frame,
             () = overdue.as_mut() => {
                 let due = begun + pace.due(pieces.length());
                 if due <= overdue.deadline() {
@@ -106,28 +155,6 @@ where
         return Err(Reason::BodyTruncated.into());
     }
     Ok(whole)
-}
-
-/// Takes what is left of a refused request's body, within small bounds, and forgets it.
-///
-/// HTTP/2 resets a stream whose body was not taken, and several clients then lose the answer that came before the reset.
-pub async fn discard<B>(mut body: B)
-where
-    B: Body<Data = Bytes> + Unpin,
-{
-    let taken = async {
-        let mut left = DISCARDED_BYTES_MAX;
-        while !body.is_end_stream() {
-            let Some(Ok(frame)) = body.frame().await else { return };
-            let length = frame.data_ref().map_or(0, Bytes::len);
-            match left.checked_sub(length) {
-                Some(rest) => left = rest,
-                None => return,
-            }
-        }
-    };
-    // What does not come in time does not come: the answer must not wait for it.
-    let _ = tokio::time::timeout(DISCARD_TIME, taken).await;
 }
 
 /// The most of an unread body that is taken before the answer.

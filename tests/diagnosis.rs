@@ -512,8 +512,12 @@ impl House {
     fn send(&mut self, sent: &Sent) -> (String, Bytes) {
         self.clients += 1;
         let [_, _, high, low] = self.clients.to_be_bytes();
-        let arrival =
-            Arrival { peer: ([10, high, low, 1], 1).into(), protocol: Protocol::Https, host: HostMatch::Served };
+        let arrival = Arrival {
+            peer: ([10, high, low, 1], 1).into(),
+            protocol: Protocol::Https,
+            host: HostMatch::Served,
+            is_whole: true,
+        };
         let request = Request::from_parts(sent.parts(), Full::new(Bytes::from(sent.body.clone())));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {

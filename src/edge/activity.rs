@@ -175,6 +175,12 @@ impl Activity {
         self.phase() == Phase::Idle && self.is_done()
     }
 
+    /// Whether it is for the client to say something: to go on with what it began, or to begin.
+    #[must_use]
+    pub fn is_expectant(&self) -> bool {
+        matches!(self.phase(), Phase::Handshake | Phase::Head) || self.is_idle()
+    }
+
     /// Whether the connection has been idle for a while and still holds what only requests need.
     #[must_use]
     pub fn should_rest(&self) -> bool {

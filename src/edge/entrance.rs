@@ -19,11 +19,11 @@ use super::connection::Connection;
 use super::guard::Fault;
 use super::serve::Worker;
 use super::tls::CertificateStore;
-use super::turns::{Errand, Turn, Turns};
+use super::turns::{Errand, Requests, Turn, Turns};
 use crate::admit::client::Standing;
 use crate::delivery::HostMatch;
 use crate::forward::Upstreams;
-use crate::gateway::{Arrival, Detachable, Gateway, Peer};
+use crate::gateway::{Arrival, Detachable, Gateway, Peer, Unread};
 use crate::policy::gateway_config::EdgeConfig;
 use crate::record::{Delivery, DeliveryId, Outcome};
 use crate::rejection::Rejection;
@@ -40,6 +40,8 @@ struct Entrance {
     config: Arc<EdgeConfig>,
     certificates: Option<Arc<CertificateStore>>,
     turns: Arc<Turns>,
+    /// HTTP/2: those of this connection that wait for theirs.
+    requests: Arc<Requests>,
     connection: Arc<Connection>,
 }
 
@@ -55,6 +57,7 @@ pub(super) fn service(
         config: Arc::clone(&worker.config),
         certificates: worker.tls.as_ref().map(|(_, store)| Arc::clone(store)),
         turns: Arc::clone(&worker.turns),
+        requests: Arc::default(),
         connection: Arc::clone(connection),
     };
     let contained = CatchPanicLayer::custom(|_cause| reply::panicked());
@@ -122,13 +125,18 @@ impl Service<Request<Incoming>> for Entrance {
             peer: self.connection.peer(),
             protocol: self.connection.protocol,
             host: self.host_match(&request),
+            is_whole: self.connection.progress.is_complete(number),
         };
         if let Some(client) = self.connection.client() {
             request.extensions_mut().insert(Arc::clone(client));
         }
         let delivery = Detachable::new(Arc::clone(&self.gateway), request, arrival);
         // Of HTTP/1 the read was the turn.
-        let waiting = http2.then(|| (Arc::clone(&self.turns), Turn::Untaken(None)));
+        let waiting = http2.then(|| Waiting {
+            turns: Arc::clone(&self.turns),
+            requests: Arc::clone(&self.requests),
+            turn: Turn::Untaken(None),
+        });
         Answering { answer: Answer::Delivery(delivery), active, ending, waiting }
     }
 }
@@ -171,7 +179,14 @@ struct Answering {
     active: Active,
     ending: Ending,
     /// Where it waits for a turn before it begins.
-    waiting: Option<(Arc<Turns>, Turn)>,
+    waiting: Option<Waiting>,
+}
+
+/// HTTP/2: a request's turn.
+struct Waiting {
+    turns: Arc<Turns>,
+    requests: Arc<Requests>,
+    turn: Turn,
 }
 
 enum Answer {
@@ -194,13 +209,13 @@ enum Ending {
 }
 
 impl Ending {
-    fn closes(self, connection: &Connection) -> bool {
+    fn closes(self, connection: &Connection, leaves: Option<&Unread>) -> bool {
         match self {
             Self::Close => true,
             Self::Keep => false,
             Self::KeepIfInStep { number, pipelined_max } => {
                 let runs_ahead = connection.progress.count_pipelined(number) >= pipelined_max;
-                runs_ahead || connection.is_retired() || !connection.progress.is_complete(number)
+                runs_ahead || connection.is_retired() || !connection.progress.is_complete(number) || leaves.is_some()
             }
         }
     }
@@ -212,6 +227,10 @@ struct Active(Arc<Connection>);
 impl Drop for Active {
     fn drop(&mut self) {
         self.0.activity.end();
+        if self.0.progress.has_begun() {
+            // The next head began while this delivery was under way.
+            self.0.activity.bytes_arrived();
+        }
     }
 }
 
@@ -248,8 +267,8 @@ impl Future for Answering {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let standing = self.active.0.standing();
-        if let Some((turns, turn)) = &mut self.waiting {
-            ready!(turn.poll(turns, standing, Errand::Request, context));
+        if let Some(Waiting { turns, requests, turn }) = &mut self.waiting {
+            ready!(turn.poll(turns, standing, Errand::Request(requests), context));
             self.waiting = None;
         }
         let mut reply = match &mut self.answer {
@@ -266,7 +285,7 @@ impl Future for Answering {
         if connection.activity.is_http2() {
             reply = reply::with_body(reply, |body| UnsentBody::of(body, connection));
         }
-        if self.ending.closes(connection) {
+        if self.ending.closes(connection, reply.extensions().get()) {
             connection.progress.mark_closing();
             reply::close(&mut reply);
         }

@@ -137,7 +137,9 @@ fn attend(connection: &Connection, config: &EdgeConfig) -> Option<Overdue> {
     if activity.should_rest() {
         connection.call();
     }
-    let overdue = activity.overdue(config).filter(|_| !(activity.is_idle() && connection.is_in_line()))?;
+    // What it was waited for may be there, and wait to be read.
+    let is_said = activity.is_expectant() && connection.is_in_line();
+    let overdue = activity.overdue(config).filter(|_| !is_said)?;
     let answered =
         overdue == Overdue::Refused(Reason::HeadTimeout) && !activity.is_http2() && connection.run_out_of_time();
     (!answered).then_some(overdue)
@@ -169,6 +171,17 @@ mod tests {
         let Swept { refused, pause } = registry.sweep(&EdgeConfig::default());
         assert_eq!((refused.len(), pause), (AT_ONCE / 2, PERIOD));
         assert!(registry.is_empty());
+    }
+
+    #[tokio::test]
+    async fn who_said_something_that_waits_to_be_read_is_not_late() {
+        let (registry, clock) = registry(2);
+        let connection = Arc::clone(&registry.lock().share(1)[&1].0);
+        connection.set_in_line(true);
+        clock.advance(EdgeConfig::default().handshake_time);
+        assert_eq!(registry.sweep(&EdgeConfig::default()).refused.len(), 1, "the other one");
+        connection.set_in_line(false);
+        assert_eq!(registry.sweep(&EdgeConfig::default()).refused.len(), 1, "read, and no end of it");
     }
 
     #[tokio::test]

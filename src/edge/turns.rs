@@ -6,13 +6,14 @@
 //! quarter of the turns: somebody new must get through, too. What is there in whole needs no further turn, so a delivery under way waits for one round at most.
 //!
 //! It stands below TLS, where a handshake, a request and a piece of a body are all the same: something to read that will cost time. One read can bring a
-//! hundred requests of HTTP/2, so each of these takes a turn of its own, too, and before anything else is read for whoever stands alike: so no more of
-//! them wait than a round brings. Turns decide who is first and refuse nobody; a line is as long as there are connections.
+//! hundred requests of HTTP/2, so each of these takes a turn of its own, too; but those of one connection have one place in line together, and go to its
+//! end with every turn, so whoever stands behind waits for connections, not for all that they bring. Turns decide who is first and refuse nobody; a line is
+//! as long as there are connections, twice.
 //!
 //! **Invariant:** within a line nobody is overtaken, and those of each standing move with every round.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
 use tokio::sync::Notify;
@@ -33,13 +34,17 @@ pub struct Turns {
 }
 
 /// What a turn is wanted for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Errand {
-    /// To begin with a request that was read with others.
-    Request,
+#[derive(Debug, Clone, Copy)]
+pub enum Errand<'c> {
     /// To read from a connection.
     Read,
+    /// To begin with a request that was read with others of its connection.
+    Request(&'c Arc<Requests>),
 }
+
+/// The requests of one connection that wait for their turns.
+#[derive(Debug, Default)]
+pub struct Requests(Mutex<Line<Waker>>);
 
 /// One turn: waited for, and then taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,39 +55,51 @@ pub enum Turn {
     Taken,
 }
 
-/// A place in a line.
+/// A place in a line: of reads in that of their standing, of requests in their connection's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ticket {
     standing: Standing,
-    errand: Errand,
     number: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Round {
     left: usize,
-    known: Lines,
-    strangers: Lines,
+    known: Crowd,
+    strangers: Crowd,
 }
 
 /// Those of one standing.
 #[derive(Debug, Default)]
-struct Lines {
-    requests: Line,
-    reads: Line,
+struct Crowd {
+    line: Line<Place>,
+    /// How many turns they wait for.
+    turns: usize,
 }
 
-#[derive(Debug, Default)]
-struct Line {
+#[derive(Debug)]
+enum Place {
+    Read(Waker),
+    /// As long as some wait.
+    Requests(Arc<Requests>),
+}
+
+#[derive(Debug)]
+struct Line<T> {
     /// The number of the first that still waits: whoever has a lower one may go on.
     first: u64,
-    waiting: VecDeque<Waker>,
+    waiting: VecDeque<T>,
+}
+
+impl<T> Default for Line<T> {
+    fn default() -> Self {
+        Self { first: 0, waiting: VecDeque::new() }
+    }
 }
 
 impl Default for Turns {
     fn default() -> Self {
-        let round = Round { left: TURNS, known: Lines::default(), strangers: Lines::default() };
-        Self { round: Mutex::new(round), used_up: Notify::new() }
+        Self { round: Mutex::new(Round { left: TURNS, ..Round::default() }), used_up: Notify::new() }
     }
 }
 
@@ -91,21 +108,21 @@ impl Turns {
     fn poll(
         &self,
         standing: Standing,
-        errand: Errand,
+        errand: Errand<'_>,
         ticket: &mut Option<Ticket>,
         context: &mut Context<'_>,
     ) -> Poll<()> {
         let mut round = self.lock();
-        if let Some(Ticket { standing, errand, number }) = *ticket {
-            if !round.line(standing, errand).still_waits(number, context.waker()) {
-                *ticket = None;
-                return Poll::Ready(());
+        if let Some(Ticket { standing, number }) = *ticket {
+            if round.crowd(standing).still_waits(errand, number, context.waker()) {
+                return Poll::Pending;
             }
-            return Poll::Pending;
+            *ticket = None;
+            return Poll::Ready(());
         }
         if round.left == 0 {
-            let number = round.line(standing, errand).join(context.waker());
-            *ticket = Some(Ticket { standing, errand, number });
+            let number = round.crowd(standing).join(errand, context.waker());
+            *ticket = Some(Ticket { standing, number });
             return Poll::Pending;
         }
         round.left -= 1;
@@ -126,8 +143,8 @@ impl Turns {
 
     fn begin_round(&self) {
         let mut round = self.lock();
-        let known = round.known.len().min(TURNS - STRANGERS.min(round.strangers.len()));
-        let strangers = round.strangers.len().min(TURNS - known);
+        let known = round.known.turns.min(TURNS - STRANGERS.min(round.strangers.turns));
+        let strangers = round.strangers.turns.min(TURNS - known);
         round.left = TURNS - known - strangers;
         if round.left == 0 {
             self.used_up.notify_one();
@@ -144,7 +161,13 @@ impl Turns {
 
 impl Turn {
     /// Ready when it is this one's turn, and from then on.
-    pub fn poll(&mut self, turns: &Turns, standing: Standing, errand: Errand, context: &mut Context<'_>) -> Poll<()> {
+    pub fn poll(
+        &mut self,
+        turns: &Turns,
+        standing: Standing,
+        errand: Errand<'_>,
+        context: &mut Context<'_>,
+    ) -> Poll<()> {
         if let Self::Untaken(ticket) = self {
             ready!(turns.poll(standing, errand, ticket, context));
             *self = Self::Taken;
@@ -153,59 +176,97 @@ impl Turn {
     }
 }
 
+impl Requests {
+    fn lock(&self) -> MutexGuard<'_, Line<Waker>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Round {
-    const fn line(&mut self, standing: Standing, errand: Errand) -> &mut Line {
-        let lines = match standing {
+    const fn crowd(&mut self, standing: Standing) -> &mut Crowd {
+        match standing {
             Standing::Known => &mut self.known,
             Standing::Stranger => &mut self.strangers,
-        };
-        match errand {
-            Errand::Request => &mut lines.requests,
-            Errand::Read => &mut lines.reads,
         }
     }
 }
 
-impl Lines {
-    fn len(&self) -> usize {
-        self.requests.waiting.len() + self.reads.waiting.len()
+impl Crowd {
+    fn join(&mut self, errand: Errand<'_>, waker: &Waker) -> u64 {
+        self.turns += 1;
+        match errand {
+            Errand::Read => self.line.join(Place::Read(waker.clone())),
+            Errand::Request(requests) => {
+                let mut line = requests.lock();
+                if line.waiting.is_empty() {
+                    self.line.join(Place::Requests(Arc::clone(requests)));
+                }
+                line.join(waker.clone())
+            }
+        }
     }
 
-    fn call(&mut self, count: usize) {
-        let requests = count.min(self.requests.waiting.len());
-        self.requests.call(requests);
-        self.reads.call(count - requests);
+    /// Whether who has this number was not called yet; then this is whom to wake.
+    fn still_waits(&mut self, errand: Errand<'_>, number: u64, waker: &Waker) -> bool {
+        match errand {
+            Errand::Read => match self.line.find(number) {
+                Some(Place::Read(waiting)) => {
+                    waiting.clone_from(waker);
+                    true
+                }
+                Some(Place::Requests(_)) | None => false,
+            },
+            Errand::Request(requests) => match requests.lock().find(number) {
+                Some(waiting) => {
+                    waiting.clone_from(waker);
+                    true
+                }
+                None => false,
+            },
+        }
+    }
+
+    fn call(&mut self, turns: usize) {
+        self.turns -= turns;
+        for _ in 0..turns {
+            match self.line.call() {
+                Some(Place::Read(waker)) => waker.wake(),
+                Some(Place::Requests(requests)) => {
+                    let mut line = requests.lock();
+                    line.call().into_iter().for_each(Waker::wake);
+                    let is_done = line.waiting.is_empty();
+                    drop(line);
+                    if !is_done {
+                        self.line.join(Place::Requests(requests));
+                    }
+                }
+                None => return,
+            }
+        }
     }
 }
 
-impl Line {
-    fn join(&mut self, waker: &Waker) -> u64 {
-        self.waiting.push_back(waker.clone());
+impl<T> Line<T> {
+    fn join(&mut self, one: T) -> u64 {
+        self.waiting.push_back(one);
         self.first + self.waiting.len() as u64 - 1
     }
 
-    /// Whether `number` was not called yet; then this is whom to wake.
-    fn still_waits(&mut self, number: u64, waker: &Waker) -> bool {
-        let place = number.checked_sub(self.first).and_then(|place| usize::try_from(place).ok());
-        match place.and_then(|place| self.waiting.get_mut(place)) {
-            Some(waiting) => {
-                waiting.clone_from(waker);
-                true
-            }
-            None => false,
-        }
+    fn find(&mut self, number: u64) -> Option<&mut T> {
+        let place = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        self.waiting.get_mut(place)
     }
 
-    fn call(&mut self, count: usize) {
-        self.first += count as u64;
-        self.waiting.drain(..count).for_each(Waker::wake);
+    fn call(&mut self) -> Option<T> {
+        let called = self.waiting.pop_front()?;
+        self.first += 1;
+        Some(called)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::Wake;
 
@@ -221,19 +282,21 @@ mod tests {
     /// A connection that wants to be read.
     struct Client {
         standing: Standing,
-        errand: Errand,
+        /// For one that wants a request begun: those of its connection.
+        requests: Option<Arc<Requests>>,
         turn: Turn,
         woken: Arc<Counter>,
     }
 
     impl Client {
         fn new(standing: Standing) -> Self {
-            Self { standing, errand: Errand::Read, turn: Turn::Untaken(None), woken: Arc::default() }
+            Self { standing, requests: None, turn: Turn::Untaken(None), woken: Arc::default() }
         }
 
         fn is_read(&mut self, turns: &Turns) -> bool {
             let waker = Arc::clone(&self.woken).into();
-            self.turn.poll(turns, self.standing, self.errand, &mut Context::from_waker(&waker)).is_ready()
+            let errand = self.requests.as_ref().map_or(Errand::Read, Errand::Request);
+            self.turn.poll(turns, self.standing, errand, &mut Context::from_waker(&waker)).is_ready()
         }
 
         fn woken(&self) -> usize {
@@ -289,19 +352,47 @@ mod tests {
     }
 
     #[test]
-    fn requests_that_were_read_come_before_further_reads_of_those_who_stand_alike() {
+    fn a_connection_s_requests_have_one_place_in_line_and_go_to_its_end_with_every_turn() {
         let turns = Turns::default();
         read(&mut clients(Standing::Stranger, TURNS), &turns);
-        let mut reads = clients(Standing::Stranger, TURNS);
-        let mut requests = clients(Standing::Stranger, TURNS + 1);
-        for request in &mut requests {
-            request.errand = Errand::Request;
+        let mut connections: [_; 3] = std::array::from_fn(|_| {
+            let requests = Arc::default();
+            let mut clients = clients(Standing::Stranger, 2 * TURNS);
+            for client in &mut clients {
+                client.requests = Some(Arc::clone(&requests));
+            }
+            clients
+        });
+        for connection in &mut connections {
+            assert_eq!(read(connection, &turns), 0);
         }
-        let mut known = clients(Standing::Known, 1);
-        assert_eq!(read(&mut reads, &turns) + read(&mut requests, &turns) + read(&mut known, &turns), 0);
-        for expected in [(1, TURNS - 1, 0), (1, TURNS + 1, TURNS - 2), (1, TURNS + 1, TURNS)] {
+        let mut late = Client::new(Standing::Stranger);
+        assert!(!late.is_read(&turns));
+        turns.begin_round();
+        assert!(late.is_read(&turns), "it waited for three turns, not for those of all requests");
+        assert_eq!(connections.each_mut().map(|connection| read(connection, &turns)), [3, 2, 2]);
+        assert!(connections.iter().all(|connection| connection[0].woken() == 1), "the first of each came first");
+        for _ in 0..5 {
             turns.begin_round();
-            assert_eq!((read(&mut known, &turns), read(&mut requests, &turns), read(&mut reads, &turns)), expected);
+        }
+        assert_eq!(connections.each_mut().map(|connection| read(connection, &turns)), [16, 16, 15]);
+        turns.begin_round();
+        assert_eq!(read(&mut connections[2], &turns), 16);
+        assert!(Client::new(Standing::Stranger).is_read(&turns), "the line is empty, and turns are left");
+    }
+
+    #[test]
+    fn requests_of_one_connection_take_whole_rounds_where_nobody_else_waits() {
+        let turns = Turns::default();
+        read(&mut clients(Standing::Stranger, TURNS), &turns);
+        let mut requests = clients(Standing::Stranger, 2 * TURNS + 1);
+        let connection = Arc::default();
+        for client in &mut requests {
+            client.requests = Some(Arc::clone(&connection));
+        }
+        for called in [0, TURNS, 2 * TURNS, 2 * TURNS + 1] {
+            assert_eq!(read(&mut requests, &turns), called);
+            turns.begin_round();
         }
     }
 

@@ -216,7 +216,7 @@ mod tests {
         for field in fields {
             headers.append(X_FORWARDED_FOR, HeaderValue::from_str(field).unwrap());
         }
-        let arrival = Arrival { peer, protocol: Protocol::Http, host: HostMatch::Served };
+        let arrival = Arrival { peer, protocol: Protocol::Http, host: HostMatch::Served, is_whole: true };
         Client::of(&headers, &arrival, trusted, ForwardingField::XForwardedFor).address
     }
 
@@ -257,7 +257,7 @@ mod tests {
             }
             let of = |peer: &str, field| {
                 let peer = (peer.parse::<IpAddr>().unwrap(), 1).into();
-                let arrival = Arrival { peer, protocol: Protocol::Http, host: HostMatch::Served };
+                let arrival = Arrival { peer, protocol: Protocol::Http, host: HostMatch::Served, is_whole: true };
                 Client::of(&headers, &arrival, &trusted, field)
             };
             let expected = Client { address: address.parse().unwrap(), protocol };
@@ -276,7 +276,7 @@ mod tests {
             headers.append(&name, HeaderValue::from_bytes(line).unwrap());
         }
         let proxy = Peer::from(([10, 0, 0, 1], 1));
-        let arrival = Arrival { peer: proxy, protocol: Protocol::Http, host: HostMatch::Served };
+        let arrival = Arrival { peer: proxy, protocol: Protocol::Http, host: HostMatch::Served, is_whole: true };
         let found = Client::of(&headers, &arrival, &Networks::new(["10.0.0.0/8".parse().unwrap()]), field).address;
         (found != proxy.ip()).then(|| found.to_string())
     }
@@ -394,7 +394,8 @@ mod tests {
             for line in lines {
                 headers.append(X_FORWARDED_PROTO, HeaderValue::from_static(line));
             }
-            let arrival = Arrival { peer: Peer::Local, protocol: Protocol::Http, host: HostMatch::Served };
+            let arrival =
+                Arrival { peer: Peer::Local, protocol: Protocol::Http, host: HostMatch::Served, is_whole: true };
             let found = Client::of(&headers, &arrival, &Networks::default(), ForwardingField::XForwardedFor).protocol;
             assert_eq!(found, expected, "{lines:?}");
         }

@@ -331,7 +331,7 @@ pub(crate) fn request(delivery: &Delivery) -> Request<Full<Bytes>> {
 
 /// From this machine.
 pub(crate) fn local() -> Arrival {
-    Arrival { peer: ([127, 0, 0, 1], 1).into(), protocol: Protocol::Https, host: HostMatch::Served }
+    Arrival { peer: ([127, 0, 0, 1], 1).into(), protocol: Protocol::Https, host: HostMatch::Served, is_whole: true }
 }
 
 /// An app on the same machine is woken once for all of it, not for each.

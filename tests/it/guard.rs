@@ -171,13 +171,16 @@ fn what_came_before_a_refused_head_is_answered_first_and_what_comes_after_it_is_
 fn a_body_that_nobody_reads_is_not_taken_for_a_request() {
     let inside = push().bytes();
     let length = inside.len();
-    let head = format!(
-        "POST /unknown HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\ncontent-length: {length}\r\n\r\n"
-    );
-    let bytes = [head.as_bytes(), &inside].concat();
+    let bytes = |fields: &str| {
+        let head = format!("POST /unknown HTTP/1.1\r\nhost: localhost\r\n{fields}content-length: {length}\r\n\r\n");
+        [head.as_bytes(), &inside].concat()
+    };
+    let expecting = bytes("expect: 100-continue\r\n");
+    let behind = |bytes: &[u8]| [bytes, &edited("content-type:", "content-type :")].concat();
     let rows = [
-        ("the last of its connection", 1, bytes.clone(), 0),
-        ("a refused head behind it", 9, [&bytes[..], &edited("content-type:", "content-type :")].concat(), 1),
+        ("the last of its connection", 1, expecting.clone(), 0),
+        ("a refused head behind one that did not wait to be asked", 9, behind(&expecting), 0),
+        ("a refused head behind it", 9, behind(&bytes("")), 1),
     ];
     for (name, requests_max, bytes, refused) in rows {
         let app = App::start();
@@ -193,14 +196,56 @@ fn a_body_that_nobody_reads_is_not_taken_for_a_request() {
     }
 }
 
+#[test]
+fn a_connection_goes_on_after_a_refusal_whose_request_was_there_in_whole_and_says_so_where_it_ends() {
+    let app = App::start();
+    let gateway = start(&app);
+    let unknown = |fields: &str| format!("POST /unknown HTTP/1.1\r\nhost: localhost\r\n{fields}\r\n").into_bytes();
+    let whole = "transfer-encoding: chunked\r\n";
+    let large = format!("{:x}\r\n{}\r\n0\r\n\r\n", 100_000, "x".repeat(100_000));
+    let rows: [(&str, Vec<Vec<u8>>, bool); 6] = [
+        ("a length", vec![[&unknown("content-length: 2\r\n")[..], b"{}"].concat()], true),
+        ("chunks", vec![[&unknown(whole)[..], b"2\r\n{}\r\n0\r\n\r\n"].concat()], true),
+        ("no body", vec![unknown("")], true),
+        ("a head in two pieces", pieces(&[&unknown("content-length: 2\r\n")[..], b"{}"].concat(), 30), true),
+        ("half of its chunks", vec![[&unknown(whole)[..], b"2\r\n{}\r\n"].concat()], false),
+        ("chunks that are too many", vec![[&unknown(whole)[..], large.as_bytes()].concat()], false),
+    ];
+    for (name, pieces, goes_on) in rows {
+        let mut connection = gateway.connect();
+        for piece in &pieces {
+            connection.write(piece);
+        }
+        let answer = connection.answer();
+        assert_eq!((answer.status, answer.header("connection")), (404, (!goes_on).then_some("close")), "{name}");
+        if goes_on {
+            assert_eq!(connection.send(&push()).status, 200, "{name}");
+        } else {
+            connection.wait_closed();
+        }
+    }
+    assert!(gateway.records().iter().all(|record| record.reason == "unknown_source"), "{:?}", gateway.records());
+}
+
+/// A request as two pieces.
+fn pieces(request: &[u8], first: usize) -> Vec<Vec<u8>> {
+    vec![request[..first].to_vec(), request[first..].to_vec()]
+}
+
 /// How a client begins that is then silent.
 type Begin = fn(&Running) -> Connection;
 
 #[test]
 fn a_head_that_is_late_is_answered_with_408() {
     let gateway = start(&App::start());
-    let rows: [(&str, Begin); 3] = [
+    let rows: [(&str, Begin); 4] = [
         ("nothing", Running::connect),
+        ("half a second head, sent with the first request", |gateway| {
+            let mut connection = gateway.connect();
+            connection.write(&[&push().bytes()[..], &push().head(2)[..40]].concat());
+            assert_eq!(connection.answer().status, 200);
+            connection
+        }),
         ("half a head", |gateway| {
             let mut connection = gateway.connect();
             connection.write(&push().head(2)[..40]);
