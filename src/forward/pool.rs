@@ -35,6 +35,7 @@ use tokio_rustls::TlsConnector;
 use tower::Service;
 
 use super::names::{self, LookupFault, Lookups, Names, Whose};
+use super::request::UpstreamRequest;
 use super::target::{At, Target, Transport};
 use super::targets::Seen;
 use crate::tapped::Tapped;
@@ -63,7 +64,7 @@ pub struct Outbound {
     /// Which upstream.
     pub target: Arc<Target>,
     /// What is sent.
-    pub request: Request<Full<Bytes>>,
+    pub request: UpstreamRequest,
     /// The longest body of its answer, in bytes.
     pub answer_bytes_max: usize,
     /// When a connection has to be there: not later than whoever waits for the exchange gives up.
@@ -168,8 +169,8 @@ impl Upstreams {
     /// # Errors
     /// [`ExchangeFault`]; the caller sets the deadline.
     pub async fn exchange(&self, outbound: Outbound) -> Result<Exchange, ExchangeFault> {
-        let Outbound { target, mut request, answer_bytes_max, connect_until } = outbound;
-        let mut attempts = 0;
+        let Outbound { target, request, answer_bytes_max, connect_until } = outbound;
+        let (mut request, mut attempts) = (request.into_http(), 0);
         loop {
             attempts += 1;
             let mut link = match self.take(&target.pool_key).await {
