@@ -9,7 +9,7 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, StatusCode};
 use rustls::CertificateError;
 
-use super::names::LookupFault;
+use super::lookups::LookupFault;
 use super::pool::{Exchange, ExchangeFault, TooMuch};
 use crate::reason::Reason;
 use crate::rejection::Rejection;

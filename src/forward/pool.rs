@@ -34,10 +34,12 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tower::Service;
 
-use super::names::{self, LookupFault, Lookups, Names, Whose};
+use super::lookups::{Counted, LookupFault, Lookups};
+use super::names::Names;
 use super::request::UpstreamRequest;
 use super::target::{At, Target, Transport};
 use super::targets::Seen;
+use crate::admit::reach;
 use crate::tapped::Tapped;
 use drive::Driver;
 use meter::Meter;
@@ -141,9 +143,9 @@ impl ExchangeFault {
     #[must_use]
     pub const fn seen(&self) -> Seen {
         match self {
-            Self::Unresolved(fault) => match fault.whose {
-                Whose::Own => Seen::Unreached,
-                Whose::Shared => Seen::Unclear,
+            Self::Unresolved(fault) => match fault.counted {
+                Counted::Here => Seen::Unreached,
+                Counted::Elsewhere => Seen::Unclear,
             },
             Self::Connect(_) | Self::Unsent(_) => Seen::Unreached,
             Self::Broken(_) | Self::Ambiguous | Self::AnswerTooLarge => Seen::Faulty,
@@ -390,5 +392,5 @@ async fn find(at: &At, lookups: &Lookups, until: Instant) -> Result<Arc<[SocketA
     if link_local {
         return Ok(found);
     }
-    names::without_link_local(&found).map(Arc::from).map_err(ExchangeFault::Connect)
+    reach::without_link_local(&found).map(Arc::from).map_err(ExchangeFault::Connect)
 }

@@ -45,13 +45,13 @@ pub enum Transport {
 /// Where a TCP connection leads.
 #[derive(Clone)]
 pub enum At {
-    /// To a name or an address, which the system looks up: see [`Lookups`](super::names::Lookups).
+    /// To a name or an address, which the system looks up: see [`Lookups`](super::lookups::Lookups).
     Host {
         /// Name or address.
         host: Arc<str>,
         /// Port.
         port: u16,
-        /// Whether it may be a link-local address: see [`is_link_local`](super::names::is_link_local).
+        /// Whether it may be a link-local address: see [`is_link_local`](crate::admit::reach::is_link_local).
         link_local: bool,
     },
     /// To the first of these that can be reached.

@@ -17,10 +17,11 @@ use rustls::pki_types::ServerName;
 
 use super::draft::Draft;
 use super::{Gateway, Upstream};
+use crate::admit::reach::is_public;
 use crate::admit::source::SourceId;
 use crate::auth::confirmation::Confirmation;
 use crate::delivery::{Answer, Ended};
-use crate::forward::names::{Names, is_public};
+use crate::forward::names::Names;
 use crate::forward::pool::Outbound;
 use crate::forward::request::{OWN_ANSWER_BYTES_MAX, UpstreamRequest};
 use crate::forward::target::{At, Target, Transport};

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hookward::forward::Upstreams;
-use hookward::forward::names::{LookupFault, Names, Whose};
+use hookward::forward::lookups::{Counted, LookupFault};
+use hookward::forward::names::Names;
 use hookward::forward::pool::{Exchange, ExchangeFault, Outbound};
 use hookward::gateway::health::checks_max;
 use hookward::gateway::{Detachable, Gateway};
@@ -176,21 +177,21 @@ async fn a_look_up_that_fails_counts_once_however_many_deliveries_wait_for_it() 
 async fn of_two_upstreams_one_whose_name_others_look_up_in_vain_is_still_tried() {
     let app = App::start();
     let name = format!("http://{}", app.address);
-    for (whose, open) in [(Whose::Shared, 0), (Whose::Own, 1)] {
+    for (counted, open) in [(Counted::Elsewhere, 0), (Counted::Here, 1)] {
         let house = House::with("github", &policy(&[Place::new().address, app.address], "")).start();
         let good = name.clone();
         let upstream = service_fn(move |outbound: Outbound| {
             let head = Response::new(()).into_parts().0;
             let is_good = *outbound.target.name == *good;
             let answer = is_good.then(|| Exchange { head, body: Bytes::new(), attempts: 1 });
-            ready(answer.ok_or(ExchangeFault::Unresolved(LookupFault { kind: ErrorKind::NotFound, whose })))
+            ready(answer.ok_or(ExchangeFault::Unresolved(LookupFault { kind: ErrorKind::NotFound, counted })))
         });
         let gateway = Gateway::new(Arc::clone(house.shared()), upstream, house.server().telemetry().recorder());
         for number in 0..100 {
             let Ok(answer) = Detachable::new(Arc::clone(&gateway), request(&push(number)), local()).await;
             assert_eq!(answer.status(), 200);
         }
-        assert_eq!((is_open(&house, 0), is_open(&house, 1)), (open, 0), "{whose:?}");
+        assert_eq!((is_open(&house, 0), is_open(&house, 1)), (open, 0), "{counted:?}");
     }
 }
 
