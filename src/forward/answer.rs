@@ -23,8 +23,6 @@ pub struct Forwarded {
     pub headers: HeaderMap,
     /// Its body, capped.
     pub body: Bytes,
-    /// How many connections were tried.
-    pub attempts: u32,
 }
 
 /// The longest Retry-After of an upstream that is passed on, in seconds.
@@ -55,7 +53,7 @@ impl Forwarded {
                 headers.insert(name.clone(), value.clone());
             }
         }
-        Ok(Self { status, headers, body: exchange.body, attempts: exchange.attempts })
+        Ok(Self { status, headers, body: exchange.body })
     }
 }
 

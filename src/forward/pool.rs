@@ -8,6 +8,7 @@
 //! **Invariant:** a request is sent again only if not one byte of it was sent before.
 
 mod drive;
+mod lone;
 mod meter;
 
 use std::collections::HashMap;
@@ -42,6 +43,8 @@ use super::targets::Seen;
 use crate::admit::reach;
 use crate::tapped::Tapped;
 use drive::Driver;
+#[doc(hidden)]
+pub use lone::Lone;
 use meter::Meter;
 pub(super) use meter::TooMuch;
 
@@ -252,34 +255,6 @@ impl Service<Outbound> for Upstreams {
     fn call(&mut self, outbound: Outbound) -> Self::Future {
         let upstreams = self.clone();
         Box::pin(async move { upstreams.exchange(outbound).await })
-    }
-}
-
-/// One exchange over a stream of the caller's, as a delivery would have it on a connection to an upstream.
-pub struct Lone {
-    /// What came back.
-    pub answer: Result<(Parts, Bytes), ExchangeFault>,
-    /// Whether another delivery would get the connection then.
-    pub is_reusable: bool,
-}
-
-impl Lone {
-    /// Makes it.
-    pub async fn exchange(
-        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        request: Request<Full<Bytes>>,
-        answer_bytes_max: usize,
-    ) -> Self {
-        let mut link = match Link::over(stream).await {
-            Ok(link) => link,
-            Err(fault) => return Self { answer: Err(fault), is_reusable: false },
-        };
-        let answer = link.exchange(request, answer_bytes_max).await.map_err(|fault| match fault {
-            LinkFault::Unsent(_, fault) => ExchangeFault::Unsent(fault),
-            LinkFault::Sent(fault) => fault,
-        });
-        let is_reusable = answer.is_ok() && !link.driver.has_ended() && link.is_open().await;
-        Self { answer, is_reusable }
     }
 }
 
