@@ -62,6 +62,9 @@ impl From<ExchangeFault> for Rejection {
         match fault {
             ExchangeFault::Unresolved(fault) => Self::new(Reason::UpstreamConnect).fact("error", unresolved(fault)),
             ExchangeFault::Connect(error) => Self::new(Reason::UpstreamConnect).fact("error", unreached(&error)),
+            ExchangeFault::Starved(shortage) => Self::new(Reason::UpstreamConnect)
+                .fact("error", shortage.to_string())
+                .hint("the upstream is not to blame, and its circuit stays as it is: give the gateway's process or machine more of what is named"),
             ExchangeFault::Unsent(_) => {
                 Self::new(Reason::UpstreamConnect).fact("error", "connections are closed before anything is sent")
             }

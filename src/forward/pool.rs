@@ -8,6 +8,7 @@
 //! **Invariant:** a request is sent again only if not one byte of it was sent before.
 
 mod drive;
+mod fault;
 mod lone;
 mod meter;
 
@@ -35,14 +36,14 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tower::Service;
 
-use super::lookups::{Counted, LookupFault, Lookups};
+use super::lookups::Lookups;
 use super::names::Names;
 use super::request::UpstreamRequest;
 use super::target::{At, Target, Transport};
-use super::targets::Seen;
 use crate::admit::reach;
 use crate::tapped::Tapped;
 use drive::Driver;
+pub use fault::{ExchangeFault, Shortage};
 #[doc(hidden)]
 pub use lone::Lone;
 use meter::Meter;
@@ -106,54 +107,6 @@ pub struct Exchange {
     pub body: Bytes,
     /// How many connections were tried.
     pub attempts: u32,
-}
-
-/// Why there is no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum ExchangeFault {
-    /// The upstream's name leads nowhere; nothing was sent.
-    #[error("cannot look up the name")]
-    Unresolved(#[source] LookupFault),
-    /// No connection could be made; nothing was sent.
-    #[error("cannot connect")]
-    Connect(#[source] io::Error),
-    /// Each connection ended before anything was sent on it.
-    #[error("connections end at once")]
-    Unsent(#[source] hyper::Error),
-    /// The exchange broke off after something was sent, or the answer is not HTTP.
-    #[error("the exchange broke off")]
-    Broken(#[source] hyper::Error),
-    /// The answer does not say clearly where it ends.
-    #[error("the answer's end is ambiguous")]
-    Ambiguous,
-    /// The answer's body is longer than the limit.
-    #[error("the answer's body is too long")]
-    AnswerTooLarge,
-}
-
-impl ExchangeFault {
-    /// Whether nothing of the request was sent, so that another upstream may have it.
-    #[must_use]
-    pub const fn is_unsent(&self) -> bool {
-        match self {
-            Self::Unresolved(_) | Self::Connect(_) | Self::Unsent(_) => true,
-            Self::Broken(_) | Self::Ambiguous | Self::AnswerTooLarge => false,
-        }
-    }
-
-    /// What it says of the upstream. A look-up that fails, or goes on for as long as somebody waits for it, is one failure, however many deliveries wait
-    /// beside that one: a name server's bad moment opens no circuit, and one that stays dead does.
-    #[must_use]
-    pub const fn seen(&self) -> Seen {
-        match self {
-            Self::Unresolved(fault) => match fault.counted {
-                Counted::Here => Seen::Unreached,
-                Counted::Elsewhere => Seen::Unclear,
-            },
-            Self::Connect(_) | Self::Unsent(_) => Seen::Unreached,
-            Self::Broken(_) | Self::Ambiguous | Self::AnswerTooLarge => Seen::Faulty,
-        }
-    }
 }
 
 impl fmt::Debug for Upstreams {
@@ -265,15 +218,15 @@ enum LinkFault {
 
 impl Link {
     async fn connect(transport: &Transport, lookups: &Lookups, until: Instant) -> Result<Self, ExchangeFault> {
-        let unreached = ExchangeFault::Connect;
+        let unconnected = |error| ExchangeFault::unconnected([error]);
         match transport {
             Transport::Tcp(at) => Self::over(tcp(at, lookups, until).await?).await,
             Transport::Tls { at, name, config } => {
                 let stream = tcp(at, lookups, until).await?;
                 let stream = TlsConnector::from(Arc::clone(config)).connect(name.clone(), stream).await;
-                Self::over(stream.map_err(unreached)?).await
+                Self::over(stream.map_err(unconnected)?).await
             }
-            Transport::Unix(path) => Self::over(UnixStream::connect(path).await.map_err(unreached)?).await,
+            Transport::Unix(path) => Self::over(UnixStream::connect(path).await.map_err(unconnected)?).await,
         }
     }
 
@@ -352,9 +305,16 @@ fn is_clear(headers: &HeaderMap) -> bool {
 }
 
 async fn tcp(at: &At, lookups: &Lookups, until: Instant) -> Result<TcpStream, ExchangeFault> {
+    let mut errors = Vec::new();
     // To the very addresses that were looked at: a second look-up might answer otherwise.
-    let connected = TcpStream::connect(&*find(at, lookups, until).await?).await;
-    connected.and_then(|stream| stream.set_nodelay(true).map(|()| stream)).map_err(ExchangeFault::Connect)
+    for address in &*find(at, lookups, until).await? {
+        let connected = TcpStream::connect(address).await;
+        match connected.and_then(|stream| stream.set_nodelay(true).map(|()| stream)) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => errors.push(error),
+        }
+    }
+    Err(ExchangeFault::unconnected(errors))
 }
 
 /// Where a TCP connection may lead.

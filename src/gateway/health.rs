@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::time::MissedTickBehavior;
 
 use super::{Shared, forward};
-use crate::forward::pool::Outbound;
+use crate::forward::pool::{ExchangeFault, Outbound};
 use crate::forward::request::{OWN_ANSWER_BYTES_MAX, UpstreamRequest};
 use crate::forward::targets::HealthRules;
 use crate::forward::{Target, Upstreams};
@@ -95,15 +95,16 @@ pub fn checks_max(policy: &Policy) -> usize {
     targets.filter(|targets| targets.health().is_some()).map(|targets| targets.list().len()).sum()
 }
 
-/// One check; what is wrong, in words of ours.
+/// One check.
 async fn ask(upstreams: Upstreams, target: Arc<Target>, rules: HealthRules) -> Answer {
     let request = UpstreamRequest::health_check(&rules, &target);
     let until = Instant::now() + rules.timeout;
     let outbound = Outbound { target, request, answer_bytes_max: OWN_ANSWER_BYTES_MAX, connect_until: until };
     match tokio::time::timeout_at(until.into(), upstreams.exchange(outbound)).await {
-        Ok(Ok(exchange)) if exchange.head.status.is_success() => Ok(()),
-        Ok(Ok(exchange)) => Err(format!("status {}", exchange.head.status.as_u16())),
-        Ok(Err(fault)) => Err(Rejection::from(fault).text("error").unwrap_or_default().to_owned()),
-        Err(_elapsed) => Err(format!("no answer within {} ms", rules.timeout.as_millis())),
+        Ok(Ok(exchange)) if exchange.head.status.is_success() => Answer::Well,
+        Ok(Ok(exchange)) => Answer::Unwell(format!("status {}", exchange.head.status.as_u16())),
+        Ok(Err(ExchangeFault::Starved(_))) => Answer::Unclear,
+        Ok(Err(fault)) => Answer::Unwell(Rejection::from(fault).text("error").unwrap_or_default().to_owned()),
+        Err(_elapsed) => Answer::Unwell(format!("no answer within {} ms", rules.timeout.as_millis())),
     }
 }
