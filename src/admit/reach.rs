@@ -1,12 +1,12 @@
 //! Which addresses a host's name may lead to.
 //!
 //! Upstreams are the operator's, and are where he says, with one exception: nobody's app is where clouds hand out credentials, so a name that leads there is
-//! followed only where the policy says so ([`is_link_local`]). For a host that a request had a say in, the answer of a name server must not lead
+//! followed only where the policy says so ([`Reach`]). For a host that a request had a say in, the answer of a name server must not lead
 //! into any of the gateway's own networks ([`is_public`]).
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use super::networks::Networks;
 
@@ -59,13 +59,31 @@ fn networks(list: &[&str]) -> Networks {
     Networks::new(list.iter().filter_map(|network| network.parse().ok()))
 }
 
-/// Those of the addresses that are not link-local.
-///
-/// # Errors
-/// `AddrNotAvailable` where nothing is left.
-pub fn without_link_local(found: &[SocketAddr]) -> io::Result<Vec<SocketAddr>> {
-    let addresses: Vec<_> = found.iter().filter(|address| !is_link_local(address.ip())).copied().collect();
-    if addresses.is_empty() { Err(io::ErrorKind::AddrNotAvailable.into()) } else { Ok(addresses) }
+/// How far an upstream's name may lead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Anywhere but to link-local addresses: see [`is_link_local`].
+    Ordinary,
+    /// To these as well.
+    LinkLocal,
+}
+
+impl Reach {
+    /// Those of the addresses that are within it.
+    ///
+    /// # Errors
+    /// `AddrNotAvailable` where nothing is left.
+    pub fn within(self, found: Arc<[SocketAddr]>) -> io::Result<Arc<[SocketAddr]>> {
+        let is_within = |address: &SocketAddr| match self {
+            Self::Ordinary => !is_link_local(address.ip()),
+            Self::LinkLocal => true,
+        };
+        if found.iter().all(is_within) {
+            return Ok(found);
+        }
+        let left: Arc<[_]> = found.iter().copied().filter(is_within).collect();
+        if left.is_empty() { Err(io::ErrorKind::AddrNotAvailable.into()) } else { Ok(left) }
+    }
 }
 
 /// Whether an address is link-local, or one at which a cloud tells a machine its credentials.
@@ -124,9 +142,14 @@ mod tests {
     /// A name server may answer the second question otherwise than the first.
     #[test]
     fn of_good_and_bad_addresses_the_good_ones_are_left() {
-        let of = |list: &[&str]| list.iter().map(|text| text.parse().unwrap()).collect::<Vec<SocketAddr>>();
-        let found = of(&["169.254.169.254:80", "10.0.0.1:80", "[fe80::1]:80", "[::1]:80"]);
-        assert_eq!(without_link_local(&found).unwrap(), of(&["10.0.0.1:80", "[::1]:80"]));
+        let of = |list: &[&str]| list.iter().map(|text| text.parse().unwrap()).collect::<Arc<[SocketAddr]>>();
+        let (mixed, good) =
+            (["169.254.169.254:80", "10.0.0.1:80", "[fe80::1]:80", "[::1]:80"], ["10.0.0.1:80", "[::1]:80"]);
+        assert_eq!(Reach::Ordinary.within(of(&mixed)).unwrap(), of(&good));
+        assert_eq!(Reach::Ordinary.within(of(&good)).unwrap(), of(&good));
+        assert_eq!(Reach::LinkLocal.within(of(&mixed)).unwrap(), of(&mixed));
+        let nowhere = Reach::Ordinary.within(of(&mixed[..1])).map_err(|error| error.kind());
+        assert_eq!(nowhere, Err(io::ErrorKind::AddrNotAvailable));
     }
 
     #[test]

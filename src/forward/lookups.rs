@@ -158,7 +158,7 @@ impl Lookups {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admit::reach::without_link_local;
+    use crate::admit::reach::Reach;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     /// Spellings of 169.254.169.254 that are no address to a URL, and are one to the system.
@@ -167,12 +167,12 @@ mod tests {
         let lookups = Lookups::default();
         for host in ["169.254.169.254", "0xa9fea9fe", "2852039166", "169.254.43518", "fe80::1"] {
             let found = lookups.find(&host.into(), 80, in_an_hour()).await.unwrap();
-            let left = without_link_local(&found).map_err(|error| error.kind());
+            let left = Reach::Ordinary.within(found).map_err(|error| error.kind());
             assert_eq!(left, Err(io::ErrorKind::AddrNotAvailable), "{host}");
         }
         for (host, address) in [("127.0.0.1", "127.0.0.1:80"), ("::1", "[::1]:80"), ("0x7f000001", "127.0.0.1:80")] {
             let found = lookups.find(&host.into(), 80, in_an_hour()).await.unwrap();
-            assert_eq!(without_link_local(&found).unwrap(), [address.parse().unwrap()], "{host}");
+            assert_eq!(*Reach::Ordinary.within(found).unwrap(), [address.parse().unwrap()], "{host}");
         }
     }
 

@@ -40,7 +40,6 @@ use super::lookups::Lookups;
 use super::names::Names;
 use super::request::UpstreamRequest;
 use super::target::{At, Target, Transport};
-use crate::admit::reach;
 use crate::tapped::Tapped;
 use drive::Driver;
 pub use fault::{ExchangeFault, Shortage};
@@ -319,13 +318,10 @@ async fn tcp(at: &At, lookups: &Lookups, until: Instant) -> Result<TcpStream, Ex
 
 /// Where a TCP connection may lead.
 async fn find(at: &At, lookups: &Lookups, until: Instant) -> Result<Arc<[SocketAddr]>, ExchangeFault> {
-    let (host, port, link_local) = match at {
-        At::Host { host, port, link_local } => (host, *port, *link_local),
+    let (host, port, reach) = match at {
+        At::Host { host, port, reach } => (host, *port, *reach),
         At::Addresses(addresses) => return Ok(Arc::clone(addresses)),
     };
     let found = lookups.find(host, port, until).await.map_err(ExchangeFault::Unresolved)?;
-    if link_local {
-        return Ok(found);
-    }
-    reach::without_link_local(&found).map(Arc::from).map_err(ExchangeFault::Connect)
+    reach.within(found).map_err(ExchangeFault::Connect)
 }

@@ -9,6 +9,8 @@ use http::{HeaderValue, Uri};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
+use crate::admit::reach::Reach;
+
 /// An upstream and the path on it. The request's Host never chooses it.
 #[derive(Clone)]
 pub struct Target {
@@ -51,8 +53,8 @@ pub enum At {
         host: Arc<str>,
         /// Port.
         port: u16,
-        /// Whether it may be a link-local address: see [`is_link_local`](crate::admit::reach::is_link_local).
-        link_local: bool,
+        /// How far its name may lead.
+        reach: Reach,
     },
     /// To the first of these that can be reached.
     Addresses(Arc<[SocketAddr]>),
