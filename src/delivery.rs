@@ -2,7 +2,7 @@
 //! [`Accepted`] → [`Validated`] → [`Sanitized`].
 //!
 //! Each step takes `self` and hands out the next stage or the reason why there is none. Fields are private, nothing is `Clone`, and only the step
-//! before can make a stage: skipping a check does not compile. `forward` sends nothing but a [`Sanitized`].
+//! before can make a stage: skipping a check does not compile. `forward` sends no delivery but a [`Sanitized`] one.
 //!
 //! All of it is plain synchronous code on borrowed data. Waiting (for the body, for the upstream) happens between the steps, in `gateway`.
 //!
@@ -53,9 +53,9 @@
 //! ```
 //! an upstream request of something that was not sanitized:
 //! ```compile_fail,E0308
-//! # use hookward::{delivery::Validated, forward::request::{Attestation, request}};
-//! fn send(validated: &Validated<'_>, attestation: Attestation<'_>) {
-//!     let _ = request(validated, attestation);
+//! # use hookward::{delivery::Validated, forward::{Target, request::{Attestation, UpstreamRequest}}};
+//! fn send(validated: &Validated<'_>, target: &Target, attestation: Attestation<'_>) -> UpstreamRequest {
+//!     UpstreamRequest::delivery(validated, target, attestation)
 //! }
 //! ```
 //! a proof out of nothing:

@@ -26,7 +26,7 @@
 //!
 //! Ground floor ([`reason`], [`rejection`], [`secret`], [`clock`], [`header`], [`bounded`], [`request_record`], [`whole_file`]) ← [`payload`] ← [`auth`], [`sanitize`] ←
 //! [`policy`] and [`admit`] ← [`delivery`] ← [`forward`], [`record`], [`receive`], [`reply`], [`tapped`] ← [`gateway`], [`offline`], [`schema_tools`] ← [`edge`], [`admin`] ← [`acme`], [`server`] ← [`cli`].
-//! Nobody imports from the right, but for `policy`, which compiles what `forward` follows ([`forward::headers`], [`forward::names`], [`forward::sign`], [`forward::target`]).
+//! Nobody imports from the right, but for `policy`, which compiles what `forward` follows ([`forward::headers`], [`forward::sign`], [`forward::target`], [`forward::targets`]).
 
 pub mod bounded;
 pub mod clock;

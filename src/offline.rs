@@ -18,7 +18,7 @@ use crate::auth::facts;
 use crate::auth::place::{Body, Head, View};
 use crate::clock::UnixSeconds;
 use crate::delivery::{self, Answer, Ended, HostMatch, Routed, Sanitized};
-use crate::forward::request::{Attestation, Protocol, request};
+use crate::forward::request::{Attestation, Protocol, UpstreamRequest};
 use crate::payload::{Document, Format, Payload};
 use crate::policy::{Policy, Source};
 use crate::reason::Reason;
@@ -231,7 +231,7 @@ fn forwardable(sanitized: &Sanitized<'_>, now: UnixSeconds) -> Forwardable {
         duplicate: sanitized.is_duplicate(),
     };
     let first = &sanitized.source().forward.targets.first().target;
-    let (head, _body) = request(sanitized, first, attestation).into_parts();
+    let (head, _body) = UpstreamRequest::delivery(sanitized, first, attestation).into_http().into_parts();
     Forwardable {
         method: head.method,
         target: head.uri.to_string(),

@@ -225,23 +225,26 @@ fn millis(time: Duration) -> u64 {
 /// Locked when policies are loaded, never on a delivery's way.
 #[derive(Debug, Default)]
 pub(super) struct Circuits {
-    by_source: Mutex<HashMap<Box<str>, Known>>,
+    by_names: Mutex<HashMap<Names, Weak<Circuit>>>,
 }
 
-/// The circuits of one source by the names of its upstreams.
-type Known = Vec<(Box<str>, Weak<Circuit>)>;
+/// That of a source, and that of one of its upstreams.
+type Names = (Box<str>, Box<str>);
 
 impl Circuits {
     pub(super) fn circuit(&self, source: &str, upstream: &str) -> Arc<Circuit> {
-        let mut by_source = self.by_source.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = by_source.entry(source.into()).or_default();
-        known.retain(|(_, circuit)| circuit.strong_count() > 0);
-        let found = known.iter().find(|(name, _)| **name == *upstream).and_then(|(_, circuit)| circuit.upgrade());
-        found.unwrap_or_else(|| {
-            let circuit = Arc::new(Circuit::default());
-            known.push((upstream.into(), Arc::downgrade(&circuit)));
-            circuit
-        })
+        let mut by_names = self.by_names.lock().unwrap_or_else(PoisonError::into_inner);
+        let names = (source.into(), upstream.into());
+        if let Some(circuit) = by_names.get(&names).and_then(Weak::upgrade) {
+            return circuit;
+        }
+        // Before the table grows, those that no policy has any more make way.
+        if by_names.len() == by_names.capacity() {
+            by_names.retain(|_, circuit| circuit.strong_count() > 0);
+        }
+        let circuit = Arc::new(Circuit::default());
+        by_names.insert(names, Arc::downgrade(&circuit));
+        circuit
     }
 }
 
@@ -404,5 +407,19 @@ mod tests {
         assert!(!circuits.circuit("github", "http://a").is_closed());
         drop(first);
         assert!(circuits.circuit("github", "http://a").is_closed(), "nobody had it any more");
+    }
+
+    #[test]
+    fn of_sources_and_upstreams_that_come_and_go_nothing_is_kept_for_ever() {
+        let circuits = Circuits::default();
+        let kept: Vec<_> = (0..10).map(|number| circuits.circuit("github", &number.to_string())).collect();
+        for number in 0..10_000 {
+            let _ = circuits.circuit(&number.to_string(), "http://a");
+            let _ = circuits.circuit("github", &format!("http://{number}"));
+        }
+        assert!(circuits.by_names.lock().unwrap().len() < 100);
+        for (number, circuit) in kept.iter().enumerate() {
+            assert!(Arc::ptr_eq(circuit, &circuits.circuit("github", &number.to_string())), "{number}");
+        }
     }
 }

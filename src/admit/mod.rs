@@ -26,6 +26,7 @@ pub mod in_flight;
 pub mod networks;
 pub mod permit;
 pub mod rate;
+pub mod reach;
 pub mod source;
 pub mod trickle;
 

@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use http::HeaderMap;
 
 use super::{Accepted, Answer, Ended, Event, Held, Reading, Routed, Sanitized, Validated, clean};
@@ -107,7 +108,7 @@ fn unlisted(source: &Source, event: Option<&str>) -> Result<(), Ended> {
     match (source.event.unlisted, event) {
         (Unlisted::Accept, _) => Ok(()),
         (Unlisted::Acknowledge, _) => {
-            let (headers, body) = (HeaderMap::new(), source.forward.acknowledgement.clone());
+            let (headers, body) = (HeaderMap::new(), Bytes::new());
             Err(Answer { headers, body, why: "event_unlisted", duty: None, held: None }.into())
         }
         (Unlisted::Refuse, None) => Err(Reason::EventMissing.into()),

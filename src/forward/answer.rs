@@ -9,7 +9,7 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, StatusCode};
 use rustls::CertificateError;
 
-use super::names::LookupFault;
+use super::lookups::LookupFault;
 use super::pool::{Exchange, ExchangeFault, TooMuch};
 use crate::reason::Reason;
 use crate::rejection::Rejection;
@@ -23,8 +23,6 @@ pub struct Forwarded {
     pub headers: HeaderMap,
     /// Its body, capped.
     pub body: Bytes,
-    /// How many connections were tried.
-    pub attempts: u32,
 }
 
 /// The longest Retry-After of an upstream that is passed on, in seconds.
@@ -55,7 +53,7 @@ impl Forwarded {
                 headers.insert(name.clone(), value.clone());
             }
         }
-        Ok(Self { status, headers, body: exchange.body, attempts: exchange.attempts })
+        Ok(Self { status, headers, body: exchange.body })
     }
 }
 
@@ -64,6 +62,9 @@ impl From<ExchangeFault> for Rejection {
         match fault {
             ExchangeFault::Unresolved(fault) => Self::new(Reason::UpstreamConnect).fact("error", unresolved(fault)),
             ExchangeFault::Connect(error) => Self::new(Reason::UpstreamConnect).fact("error", unreached(&error)),
+            ExchangeFault::Starved(shortage) => Self::new(Reason::UpstreamConnect)
+                .fact("error", shortage.to_string())
+                .hint("the upstream is not to blame, and its circuit stays as it is: give the gateway's process or machine more of what is named"),
             ExchangeFault::Unsent(_) => {
                 Self::new(Reason::UpstreamConnect).fact("error", "connections are closed before anything is sent")
             }

@@ -8,6 +8,8 @@
 //! **Invariant:** a request is sent again only if not one byte of it was sent before.
 
 mod drive;
+mod fault;
+mod lone;
 mod meter;
 
 use std::collections::HashMap;
@@ -34,11 +36,15 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tower::Service;
 
-use super::names::{self, LookupFault, Lookups, Names, Whose};
+use super::lookups::Lookups;
+use super::names::Names;
+use super::request::UpstreamRequest;
 use super::target::{At, Target, Transport};
-use super::targets::Seen;
 use crate::tapped::Tapped;
 use drive::Driver;
+pub use fault::{ExchangeFault, Shortage};
+#[doc(hidden)]
+pub use lone::Lone;
 use meter::Meter;
 pub(super) use meter::TooMuch;
 
@@ -63,7 +69,7 @@ pub struct Outbound {
     /// Which upstream.
     pub target: Arc<Target>,
     /// What is sent.
-    pub request: Request<Full<Bytes>>,
+    pub request: UpstreamRequest,
     /// The longest body of its answer, in bytes.
     pub answer_bytes_max: usize,
     /// When a connection has to be there: not later than whoever waits for the exchange gives up.
@@ -102,54 +108,6 @@ pub struct Exchange {
     pub attempts: u32,
 }
 
-/// Why there is no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum ExchangeFault {
-    /// The upstream's name leads nowhere; nothing was sent.
-    #[error("cannot look up the name")]
-    Unresolved(#[source] LookupFault),
-    /// No connection could be made; nothing was sent.
-    #[error("cannot connect")]
-    Connect(#[source] io::Error),
-    /// Each connection ended before anything was sent on it.
-    #[error("connections end at once")]
-    Unsent(#[source] hyper::Error),
-    /// The exchange broke off after something was sent, or the answer is not HTTP.
-    #[error("the exchange broke off")]
-    Broken(#[source] hyper::Error),
-    /// The answer does not say clearly where it ends.
-    #[error("the answer's end is ambiguous")]
-    Ambiguous,
-    /// The answer's body is longer than the limit.
-    #[error("the answer's body is too long")]
-    AnswerTooLarge,
-}
-
-impl ExchangeFault {
-    /// Whether nothing of the request was sent, so that another upstream may have it.
-    #[must_use]
-    pub const fn is_unsent(&self) -> bool {
-        match self {
-            Self::Unresolved(_) | Self::Connect(_) | Self::Unsent(_) => true,
-            Self::Broken(_) | Self::Ambiguous | Self::AnswerTooLarge => false,
-        }
-    }
-
-    /// What it says of the upstream. A look-up that fails, or goes on for as long as somebody waits for it, is one failure, however many deliveries wait
-    /// beside that one: a name server's bad moment opens no circuit, and one that stays dead does.
-    #[must_use]
-    pub const fn seen(&self) -> Seen {
-        match self {
-            Self::Unresolved(fault) => match fault.whose {
-                Whose::Own => Seen::Unreached,
-                Whose::Shared => Seen::Unclear,
-            },
-            Self::Connect(_) | Self::Unsent(_) => Seen::Unreached,
-            Self::Broken(_) | Self::Ambiguous | Self::AnswerTooLarge => Seen::Faulty,
-        }
-    }
-}
-
 impl fmt::Debug for Upstreams {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Upstreams").finish_non_exhaustive()
@@ -168,8 +126,8 @@ impl Upstreams {
     /// # Errors
     /// [`ExchangeFault`]; the caller sets the deadline.
     pub async fn exchange(&self, outbound: Outbound) -> Result<Exchange, ExchangeFault> {
-        let Outbound { target, mut request, answer_bytes_max, connect_until } = outbound;
-        let mut attempts = 0;
+        let Outbound { target, request, answer_bytes_max, connect_until } = outbound;
+        let (mut request, mut attempts) = (request.into_http(), 0);
         loop {
             attempts += 1;
             let mut link = match self.take(&target.pool_key).await {
@@ -252,34 +210,6 @@ impl Service<Outbound> for Upstreams {
     }
 }
 
-/// One exchange over a stream of the caller's, as a delivery would have it on a connection to an upstream.
-pub struct Lone {
-    /// What came back.
-    pub answer: Result<(Parts, Bytes), ExchangeFault>,
-    /// Whether another delivery would get the connection then.
-    pub is_reusable: bool,
-}
-
-impl Lone {
-    /// Makes it.
-    pub async fn exchange(
-        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        request: Request<Full<Bytes>>,
-        answer_bytes_max: usize,
-    ) -> Self {
-        let mut link = match Link::over(stream).await {
-            Ok(link) => link,
-            Err(fault) => return Self { answer: Err(fault), is_reusable: false },
-        };
-        let answer = link.exchange(request, answer_bytes_max).await.map_err(|fault| match fault {
-            LinkFault::Unsent(_, fault) => ExchangeFault::Unsent(fault),
-            LinkFault::Sent(fault) => fault,
-        });
-        let is_reusable = answer.is_ok() && !link.driver.has_ended() && link.is_open().await;
-        Self { answer, is_reusable }
-    }
-}
-
 enum LinkFault {
     Unsent(Box<Request<Full<Bytes>>>, hyper::Error),
     Sent(ExchangeFault),
@@ -287,15 +217,15 @@ enum LinkFault {
 
 impl Link {
     async fn connect(transport: &Transport, lookups: &Lookups, until: Instant) -> Result<Self, ExchangeFault> {
-        let unreached = ExchangeFault::Connect;
+        let unconnected = |error| ExchangeFault::unconnected([error]);
         match transport {
             Transport::Tcp(at) => Self::over(tcp(at, lookups, until).await?).await,
             Transport::Tls { at, name, config } => {
                 let stream = tcp(at, lookups, until).await?;
                 let stream = TlsConnector::from(Arc::clone(config)).connect(name.clone(), stream).await;
-                Self::over(stream.map_err(unreached)?).await
+                Self::over(stream.map_err(unconnected)?).await
             }
-            Transport::Unix(path) => Self::over(UnixStream::connect(path).await.map_err(unreached)?).await,
+            Transport::Unix(path) => Self::over(UnixStream::connect(path).await.map_err(unconnected)?).await,
         }
     }
 
@@ -374,20 +304,24 @@ fn is_clear(headers: &HeaderMap) -> bool {
 }
 
 async fn tcp(at: &At, lookups: &Lookups, until: Instant) -> Result<TcpStream, ExchangeFault> {
+    let mut errors = Vec::new();
     // To the very addresses that were looked at: a second look-up might answer otherwise.
-    let connected = TcpStream::connect(&*find(at, lookups, until).await?).await;
-    connected.and_then(|stream| stream.set_nodelay(true).map(|()| stream)).map_err(ExchangeFault::Connect)
+    for address in &*find(at, lookups, until).await? {
+        let connected = TcpStream::connect(address).await;
+        match connected.and_then(|stream| stream.set_nodelay(true).map(|()| stream)) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => errors.push(error),
+        }
+    }
+    Err(ExchangeFault::unconnected(errors))
 }
 
 /// Where a TCP connection may lead.
 async fn find(at: &At, lookups: &Lookups, until: Instant) -> Result<Arc<[SocketAddr]>, ExchangeFault> {
-    let (host, port, link_local) = match at {
-        At::Host { host, port, link_local } => (host, *port, *link_local),
+    let (host, port, reach) = match at {
+        At::Host { host, port, reach } => (host, *port, *reach),
         At::Addresses(addresses) => return Ok(Arc::clone(addresses)),
     };
     let found = lookups.find(host, port, until).await.map_err(ExchangeFault::Unresolved)?;
-    if link_local {
-        return Ok(found);
-    }
-    names::without_link_local(&found).map(Arc::from).map_err(ExchangeFault::Connect)
+    reach.within(found).map_err(ExchangeFault::Connect)
 }

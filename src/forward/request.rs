@@ -1,15 +1,35 @@
-//! The request that leaves: written anew from the route, the allow-list and what the gateway attests.
+//! The requests that leave. A delivery's is written anew from the route, the allow-list and what the gateway attests; the gateway's own two ask for a path and say nothing else.
+//!
+//! **Invariant:** a connection to an upstream takes an [`UpstreamRequest`] and nothing else, and this file alone makes one: [of a clean delivery](UpstreamRequest::delivery),
+//! [of a health check](UpstreamRequest::health_check), [of a visit that confirms a subscription](UpstreamRequest::visit).
+//!
+//! A request that somebody else wrote is none:
+//! ```compile_fail,E0423
+//! # use {bytes::Bytes, hookward::forward::request::UpstreamRequest, http::Request, http_body_util::Full};
+//! fn forge(received: Request<Full<Bytes>>) -> UpstreamRequest {
+//!     UpstreamRequest(received)
+//! }
+//! ```
+//! and does not leave:
+//! ```compile_fail,E0308
+//! # use {bytes::Bytes, hookward::forward::{Target, pool::Outbound}, http::Request, http_body_util::Full, std::sync::Arc, std::time::Instant};
+//! fn pass_on(received: Request<Full<Bytes>>, target: Arc<Target>) -> Outbound {
+//!     Outbound { target, request: received, answer_bytes_max: 0, connect_until: Instant::now() }
+//! }
+//! ```
 
 use std::net::IpAddr;
 
 use bytes::Bytes;
-use http::header::{FORWARDED, HOST};
+use http::header::{CONNECTION, FORWARDED, HOST, USER_AGENT};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
 use http_body_util::Full;
 
 use super::headers::Edited;
 use super::target::Target;
+use super::targets::HealthRules;
+use crate::auth::confirmation::Confirmation;
 use crate::auth::facts::Covered;
 use crate::clock::UnixSeconds;
 use crate::delivery::Sanitized;
@@ -26,6 +46,16 @@ const UNAUTHENTICATED: HeaderName = HeaderName::from_static("x-hookward-unauthen
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
+const NAME: HeaderValue = HeaderValue::from_static("hookward");
+
+/// The longest body of an answer to a request of the gateway's own, in bytes. It is read and thrown away.
+pub const OWN_ANSWER_BYTES_MAX: usize = 64 * 1024;
+
+/// A request that may go to an upstream.
+#[derive(Debug)]
+pub struct UpstreamRequest(Request<Full<Bytes>>);
 
 /// What the gateway knows of a delivery besides what the sender sent.
 #[derive(Debug, Clone, Copy)]
@@ -62,24 +92,51 @@ impl Protocol {
     }
 }
 
-/// The upstream request of a clean delivery, for one of its source's upstreams.
-#[must_use]
-pub fn request(delivery: &Sanitized<'_>, target: &Target, attestation: Attestation<'_>) -> Request<Full<Bytes>> {
-    let rules = &delivery.source().forward;
-    let mut headers = HeaderMap::with_capacity(24);
-    headers.insert(HOST, target.host.clone());
-    let edited = if delivery.is_as_signed() { Edited::No } else { Edited::Yes };
-    rules.headers.pass(&delivery.head().headers, &mut headers, edited);
-    attest(delivery, attestation, &mut headers);
-    // An app that looks at our signature alone must not take a stranger's words for a sender's.
-    if let Some(signer) = rules.signer.as_ref().filter(|_| !delivery.is_unproven()) {
-        signer.sign(attestation.delivery, attestation.now, delivery.body(), &mut headers);
+impl UpstreamRequest {
+    /// That of a clean delivery, for one of its source's upstreams.
+    #[must_use]
+    pub fn delivery(delivery: &Sanitized<'_>, target: &Target, attestation: Attestation<'_>) -> Self {
+        let rules = &delivery.source().forward;
+        let mut headers = HeaderMap::with_capacity(24);
+        headers.insert(HOST, target.host.clone());
+        let edited = if delivery.is_as_signed() { Edited::No } else { Edited::Yes };
+        rules.headers.pass(&delivery.head().headers, &mut headers, edited);
+        attest(delivery, attestation, &mut headers);
+        // An app that looks at our signature alone must not take a stranger's words for a sender's.
+        if let Some(signer) = rules.signer.as_ref().filter(|_| !delivery.is_unproven()) {
+            signer.sign(attestation.delivery, attestation.now, delivery.body(), &mut headers);
+        }
+        let mut request = Request::new(Full::new(delivery.body().clone()));
+        *request.method_mut() = delivery.head().method.clone();
+        *request.uri_mut() = target_uri(delivery, &target.path);
+        *request.headers_mut() = headers;
+        Self(request)
     }
-    let mut request = Request::new(Full::new(delivery.body().clone()));
-    *request.method_mut() = delivery.head().method.clone();
-    *request.uri_mut() = target_uri(delivery, &target.path);
-    *request.headers_mut() = headers;
-    request
+
+    /// That of a health check: the policy's path at this upstream.
+    #[must_use]
+    pub fn health_check(rules: &HealthRules, target: &Target) -> Self {
+        Self::own(rules.path.clone(), target.host.clone())
+    }
+
+    /// That of a visit which an authentic message asks for.
+    #[must_use]
+    pub fn visit(confirmation: &Confirmation, target: &Target) -> Self {
+        Self::own(confirmation.target().clone(), target.host.clone())
+    }
+
+    /// One of the gateway's own: GET, without a body, and the only one on its connection.
+    fn own(path: Uri, host: HeaderValue) -> Self {
+        let mut request = Request::new(Full::new(Bytes::new()));
+        *request.uri_mut() = path;
+        request.headers_mut().extend([(HOST, host), (USER_AGENT, NAME), (CONNECTION, CLOSE)]);
+        Self(request)
+    }
+
+    /// The request itself, to be sent or to be shown. There is no way back.
+    pub(crate) fn into_http(self) -> Request<Full<Bytes>> {
+        self.0
+    }
 }
 
 fn attest(delivery: &Sanitized<'_>, attestation: Attestation<'_>, headers: &mut HeaderMap) {

@@ -9,6 +9,8 @@ use http::{HeaderValue, Uri};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
+use crate::admit::reach::Reach;
+
 /// An upstream and the path on it. The request's Host never chooses it.
 #[derive(Clone)]
 pub struct Target {
@@ -45,14 +47,14 @@ pub enum Transport {
 /// Where a TCP connection leads.
 #[derive(Clone)]
 pub enum At {
-    /// To a name or an address, which the system looks up: see [`Lookups`](super::names::Lookups).
+    /// To a name or an address, which the system looks up: see [`Lookups`](super::lookups::Lookups).
     Host {
         /// Name or address.
         host: Arc<str>,
         /// Port.
         port: u16,
-        /// Whether it may be a link-local address: see [`is_link_local`](super::names::is_link_local).
-        link_local: bool,
+        /// How far its name may lead.
+        reach: Reach,
     },
     /// To the first of these that can be reached.
     Addresses(Arc<[SocketAddr]>),

@@ -12,19 +12,18 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http::header::{CONNECTION, HOST, USER_AGENT};
-use http::{HeaderValue, Request};
-use http_body_util::Full;
+use http::HeaderValue;
 use rustls::pki_types::ServerName;
 
 use super::draft::Draft;
 use super::{Gateway, Upstream};
+use crate::admit::reach::is_public;
 use crate::admit::source::SourceId;
 use crate::auth::confirmation::Confirmation;
 use crate::delivery::{Answer, Ended};
-use crate::forward::names::{Names, is_public};
+use crate::forward::names::Names;
 use crate::forward::pool::Outbound;
+use crate::forward::request::{OWN_ANSWER_BYTES_MAX, UpstreamRequest};
 use crate::forward::target::{At, Target, Transport};
 use crate::policy::Source;
 use crate::policy::source::ConfirmRules;
@@ -38,15 +37,10 @@ const UNDER_WAY_MAX: usize = 4;
 /// How long a sender waits for a visit at most: Amazon SNS gives up on an answer after 15 seconds.
 const VISIT_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// What a visit may be answered, in bytes; it is read and forgotten.
-const ANSWER_BYTES_MAX: usize = 64 * 1024;
-
 /// When a sender may try again that was one too many.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 const HTTPS: u16 = 443;
-const CLOSE: HeaderValue = HeaderValue::from_static("close");
-const NAME: HeaderValue = HeaderValue::from_static("hookward");
 
 /// What visits need, shared by all workers.
 pub struct Visits {
@@ -183,19 +177,14 @@ fn outbound(
     let unfit = || Rejection::new(Reason::HandshakeRefused).fact("expected", "a host's name");
     let name = ServerName::try_from(host.to_owned()).map_err(|_| unfit())?;
     let value = HeaderValue::from_str(host).map_err(|_| unfit())?;
-    let mut request = Request::new(Full::new(Bytes::new()));
-    *request.uri_mut() = confirmation.target().clone();
-    request.headers_mut().insert(HOST, value.clone());
-    request.headers_mut().insert(USER_AGENT, NAME);
-    // One visit is all there is: nobody waits for the connection.
-    request.headers_mut().insert(CONNECTION, CLOSE);
     let config = Arc::clone(&rules.client);
     // Two sources may trust different roots for one host.
     let pool_key = format!("confirm {host} {:p}", Arc::as_ptr(&config)).into();
     let transport = Transport::Tls { at: At::Addresses(addresses), name, config };
     let name = Arc::from(format!("https://{host}"));
     let target = Target { transport, path: confirmation.target().clone(), host: value, name, pool_key };
-    Ok(Outbound { target: Arc::new(target), request, answer_bytes_max: ANSWER_BYTES_MAX, connect_until })
+    let request = UpstreamRequest::visit(confirmation, &target);
+    Ok(Outbound { target: Arc::new(target), request, answer_bytes_max: OWN_ANSWER_BYTES_MAX, connect_until })
 }
 
 #[cfg(test)]

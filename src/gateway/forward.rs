@@ -15,7 +15,7 @@ use crate::admit::circuit::Change;
 use crate::clock::UnixSeconds;
 use crate::delivery::Sanitized;
 use crate::forward::pool::{Exchange, ExchangeFault, Outbound};
-use crate::forward::request::{self, Attestation};
+use crate::forward::request::{Attestation, UpstreamRequest};
 use crate::forward::targets::{Seen, Targets, Tried, Visit};
 use crate::forward::{Forwarded, Target};
 use crate::policy::source::ForwardRules;
@@ -99,7 +99,7 @@ impl<U: Upstream> Gateway<U> {
         let time = (rules.deadline / CONNECT_PART / count).min(CONNECT_TIME_MAX);
         let outbound = Outbound {
             target: Arc::clone(target),
-            request: request::request(delivery, target, attestation),
+            request: UpstreamRequest::delivery(delivery, target, attestation),
             answer_bytes_max: settings.response_bytes_max,
             connect_until: if count > 1 { until.min(Instant::now() + time) } else { until },
         };

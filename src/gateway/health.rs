@@ -10,14 +10,11 @@ mod checks;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http::header::{CONNECTION, HOST, USER_AGENT};
-use http::{HeaderValue, Request};
-use http_body_util::Full;
 use tokio::time::MissedTickBehavior;
 
 use super::{Shared, forward};
-use crate::forward::pool::Outbound;
+use crate::forward::pool::{ExchangeFault, Outbound};
+use crate::forward::request::{OWN_ANSWER_BYTES_MAX, UpstreamRequest};
 use crate::forward::targets::HealthRules;
 use crate::forward::{Target, Upstreams};
 use crate::policy::Policy;
@@ -30,12 +27,6 @@ const TICK: Duration = Duration::from_millis(250);
 
 /// So many checks begin without a pause, each with a connection to be made: deliveries wait meanwhile.
 const AT_ONCE: usize = 16;
-
-/// The longest body of an answer, in bytes; it is read and thrown away.
-const ANSWER_BYTES_MAX: usize = 64 * 1024;
-
-const CLOSE: HeaderValue = HeaderValue::from_static("close");
-const NAME: HeaderValue = HeaderValue::from_static("hookward");
 
 /// What checks the health of all upstreams.
 pub struct Health {
@@ -104,19 +95,16 @@ pub fn checks_max(policy: &Policy) -> usize {
     targets.filter(|targets| targets.health().is_some()).map(|targets| targets.list().len()).sum()
 }
 
-/// One check; what is wrong, in words of ours.
+/// One check.
 async fn ask(upstreams: Upstreams, target: Arc<Target>, rules: HealthRules) -> Answer {
-    let mut request = Request::new(Full::new(Bytes::new()));
-    *request.uri_mut() = rules.path;
-    request.headers_mut().insert(HOST, target.host.clone());
-    request.headers_mut().insert(USER_AGENT, NAME);
-    request.headers_mut().insert(CONNECTION, CLOSE);
+    let request = UpstreamRequest::health_check(&rules, &target);
     let until = Instant::now() + rules.timeout;
-    let outbound = Outbound { target, request, answer_bytes_max: ANSWER_BYTES_MAX, connect_until: until };
+    let outbound = Outbound { target, request, answer_bytes_max: OWN_ANSWER_BYTES_MAX, connect_until: until };
     match tokio::time::timeout_at(until.into(), upstreams.exchange(outbound)).await {
-        Ok(Ok(exchange)) if exchange.head.status.is_success() => Ok(()),
-        Ok(Ok(exchange)) => Err(format!("status {}", exchange.head.status.as_u16())),
-        Ok(Err(fault)) => Err(Rejection::from(fault).text("error").unwrap_or_default().to_owned()),
-        Err(_elapsed) => Err(format!("no answer within {} ms", rules.timeout.as_millis())),
+        Ok(Ok(exchange)) if exchange.head.status.is_success() => Answer::Well,
+        Ok(Ok(exchange)) => Answer::Unwell(format!("status {}", exchange.head.status.as_u16())),
+        Ok(Err(ExchangeFault::Starved(_))) => Answer::Unclear,
+        Ok(Err(fault)) => Answer::Unwell(Rejection::from(fault).text("error").unwrap_or_default().to_owned()),
+        Err(_elapsed) => Answer::Unwell(format!("no answer within {} ms", rules.timeout.as_millis())),
     }
 }

@@ -11,7 +11,6 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::HeaderName;
 use sha2::{Digest as _, Sha256};
 
@@ -135,7 +134,6 @@ pub(super) fn compile(
             credential_parameters,
             signer: signer?,
             answer_headers,
-            acknowledgement: Bytes::new(),
         },
     })
 }

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{HeaderName, Method};
 use rustls::ClientConfig;
 
@@ -279,8 +278,6 @@ pub struct ForwardRules {
     pub signer: Option<Signer>,
     /// Fields of the upstream's answer that are relayed besides Content-Type and Retry-After.
     pub answer_headers: Vec<HeaderName>,
-    /// The answer's body to `unlisted = "acknowledge"` and acknowledged duplicates.
-    pub acknowledgement: Bytes,
 }
 
 /// How many refused deliveries of a source are diagnosed at once, and after how long one more is.

@@ -11,6 +11,7 @@ use super::source_config::{ForwardConfig, HealthConfig, Upstream};
 use super::table::Spanned;
 use super::tls::TrustCache;
 use crate::admit::Limits;
+use crate::admit::reach::Reach;
 use crate::forward::target::{At, Transport};
 use crate::forward::targets::{HealthRules, Member};
 use crate::forward::{Target, Targets};
@@ -45,18 +46,18 @@ fn health(config: &HealthConfig) -> HealthRules {
 
 fn target(to: &Spanned<Upstream>, config: &ForwardConfig, trust: &mut TrustCache) -> Result<Target, Fault> {
     let fault = |message: String| (Some(to.span.clone()), message);
-    let link_local = config.link_local;
+    let reach = if config.link_local { Reach::LinkLocal } else { Reach::Ordinary };
     match &to.value {
         Upstream::Http(url) => {
             let (host, port) = place(url, 80);
-            over(url, "http", link_local, Transport::Tcp(At::Host { host, port, link_local })).map_err(fault)
+            over(url, "http", reach, Transport::Tcp(At::Host { host, port, reach })).map_err(fault)
         }
         Upstream::Https(url) => {
             let (host, port) = place(url, 443);
             let name = ServerName::try_from(host.to_string());
             let name = name.map_err(|_| fault(format!("{host:?} is not a name a certificate can have")))?;
             let config = trust.client_config(&config.trust_roots)?;
-            over(url, "https", link_local, Transport::Tls { at: At::Host { host, port, link_local }, name, config })
+            over(url, "https", reach, Transport::Tls { at: At::Host { host, port, reach }, name, config })
                 .map_err(fault)
         }
         Upstream::Unix { socket, path } => {
@@ -73,7 +74,7 @@ fn target(to: &Spanned<Upstream>, config: &ForwardConfig, trust: &mut TrustCache
     }
 }
 
-fn over(url: &Uri, scheme: &str, link_local: bool, transport: Transport) -> Result<Target, String> {
+fn over(url: &Uri, scheme: &str, reach: Reach, transport: Transport) -> Result<Target, String> {
     let authority = url.authority().map(Authority::as_str).unwrap_or_default();
     let path = url.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
     let host = HeaderValue::from_str(authority).map_err(|_| format!("{authority:?} is not a host"))?;
@@ -83,7 +84,10 @@ fn over(url: &Uri, scheme: &str, link_local: bool, transport: Transport) -> Resu
         Transport::Tcp(_) | Transport::Unix(_) => String::new(),
     };
     // Nor does the one that may not go somewhere use the connection of the one that may.
-    let reach = if link_local { " link-local" } else { "" };
+    let reach = match reach {
+        Reach::Ordinary => "",
+        Reach::LinkLocal => " link-local",
+    };
     Ok(Target {
         transport,
         path: Uri::from(path),

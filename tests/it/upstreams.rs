@@ -9,16 +9,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hookward::forward::Upstreams;
-use hookward::forward::names::{LookupFault, Names, Whose};
+use hookward::forward::lookups::{Counted, LookupFault};
+use hookward::forward::names::Names;
 use hookward::forward::pool::{Exchange, ExchangeFault, Outbound};
 use hookward::gateway::health::checks_max;
 use hookward::gateway::{Detachable, Gateway};
 use http::Response;
+use rustix::process::{Resource, Signal};
 use tokio::task::JoinSet;
 use tower::service_fn;
 
 use crate::gateway::{local, request};
 use crate::support::app::{Door, Place};
+use crate::support::served::Serve;
 use crate::support::{App, Connection, Delivery, House, Running, Say, eventually};
 
 /// So many failures in a row open a circuit.
@@ -176,21 +179,21 @@ async fn a_look_up_that_fails_counts_once_however_many_deliveries_wait_for_it() 
 async fn of_two_upstreams_one_whose_name_others_look_up_in_vain_is_still_tried() {
     let app = App::start();
     let name = format!("http://{}", app.address);
-    for (whose, open) in [(Whose::Shared, 0), (Whose::Own, 1)] {
+    for (counted, open) in [(Counted::Elsewhere, 0), (Counted::Here, 1)] {
         let house = House::with("github", &policy(&[Place::new().address, app.address], "")).start();
         let good = name.clone();
         let upstream = service_fn(move |outbound: Outbound| {
             let head = Response::new(()).into_parts().0;
             let is_good = *outbound.target.name == *good;
             let answer = is_good.then(|| Exchange { head, body: Bytes::new(), attempts: 1 });
-            ready(answer.ok_or(ExchangeFault::Unresolved(LookupFault { kind: ErrorKind::NotFound, whose })))
+            ready(answer.ok_or(ExchangeFault::Unresolved(LookupFault { kind: ErrorKind::NotFound, counted })))
         });
         let gateway = Gateway::new(Arc::clone(house.shared()), upstream, house.server().telemetry().recorder());
         for number in 0..100 {
             let Ok(answer) = Detachable::new(Arc::clone(&gateway), request(&push(number)), local()).await;
             assert_eq!(answer.status(), 200);
         }
-        assert_eq!((is_open(&house, 0), is_open(&house, 1)), (open, 0), "{whose:?}");
+        assert_eq!((is_open(&house, 0), is_open(&house, 1)), (open, 0), "{counted:?}");
     }
 }
 
@@ -225,6 +228,26 @@ async fn a_look_up_that_hangs_counts_once_for_all_who_wait_beside_each_other_and
         assert_eq!(is_open(&house, 0), 1);
         assert_eq!(told(&house, 1)[0]["cause"], "upstream_connect: the upstream's name cannot be looked up in time");
     }
+}
+
+/// The connection of the sender is there already; it is those to the app that there is nothing left for.
+#[test]
+fn a_gateway_without_descriptors_refuses_and_blames_no_upstream() {
+    let folder = tempfile::tempdir().unwrap();
+    let app = App::start();
+    let mut served = Serve::new(folder.path(), &policy(&[app.address], "")).start();
+    let mut connection = served.connect();
+    served.limit(Resource::Nofile, Some(3), Some(1_000));
+    assert_eq!(send(&mut connection, 0..2 * FAILURES), [503; 2 * FAILURES]);
+    served.limit(Resource::Nofile, Some(1_000), Some(1_000));
+    assert_eq!(send(&mut connection, 0..1), [200], "at once, as nothing was held against it");
+    served.signal(Signal::TERM);
+    assert!(served.ended().success());
+    let records = std::fs::read_to_string(folder.path().join("rejected.jsonl")).unwrap();
+    let record: serde_json::Value = serde_json::from_str(records.lines().next().unwrap()).unwrap();
+    let told = ["reason", "detail"].map(|field| record[field].clone());
+    assert_eq!(told[0], "upstream_connect");
+    assert_eq!(told[1]["error"], "the gateway has no file descriptor left for a connection");
 }
 
 #[test]

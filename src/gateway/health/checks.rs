@@ -33,13 +33,21 @@ pub(super) struct Checks {
 /// The address of a circuit that its check holds.
 type Key = usize;
 
-/// What came of a check: whether it was answered well, or what is wrong, in words of ours.
-pub(super) type Answer = Result<(), String>;
+/// What came of a check.
+#[derive(Debug, Clone)]
+pub(super) enum Answer {
+    /// It was answered as it should be.
+    Well,
+    /// Something is wrong, in words of ours.
+    Unwell(String),
+    /// Nothing that says anything of the upstream: the gateway lacked what a connection takes, or has a defect.
+    Unclear,
+}
 
-/// A check that came to its end. One that panicked has no answer: a defect of ours says nothing of the upstream.
+/// A check that came to its end.
 pub(super) struct Ended {
     id: Id,
-    answer: Option<Answer>,
+    answer: Answer,
 }
 
 /// One upstream of one source.
@@ -106,8 +114,9 @@ impl Checks {
     pub(super) async fn ended(&mut self) -> Option<Ended> {
         let ended = self.under_way.join_next_with_id().await?;
         Some(match ended {
-            Ok((id, answer)) => Ended { id, answer: Some(answer) },
-            Err(fault) => Ended { id: fault.id(), answer: None },
+            Ok((id, answer)) => Ended { id, answer },
+            // It panicked.
+            Err(fault) => Ended { id: fault.id(), answer: Answer::Unclear },
         })
     }
 
@@ -117,20 +126,25 @@ impl Checks {
         let check = self.by_key.get_mut(&key)?;
         // From nine tenths to eleven, so that checks that began together do not stay so.
         self.due.insert((now + check.rules.every * (9 * PARTS + 2 * random_part()) / (10 * PARTS), key));
-        let answer = ended.answer?;
-        let change = check.note(&answer, now)?;
-        Some((check, change, answer.err().unwrap_or_default()))
+        let change = check.note(&ended.answer, now)?;
+        let cause = if let Answer::Unwell(cause) = ended.answer { cause } else { String::new() };
+        Some((check, change, cause))
     }
 }
 
 impl Check {
     fn note(&mut self, answer: &Answer, now: Duration) -> Option<Change> {
-        if answer.is_ok() {
-            (self.good, self.bad) = (self.good.saturating_add(1), 0);
-            return (self.good >= self.rules.healthy).then(|| self.circuit.healthy()).flatten();
+        match answer {
+            Answer::Well => {
+                (self.good, self.bad) = (self.good.saturating_add(1), 0);
+                (self.good >= self.rules.healthy).then(|| self.circuit.healthy()).flatten()
+            }
+            Answer::Unwell(_) => {
+                (self.good, self.bad) = (0, self.bad.saturating_add(1));
+                (self.bad >= self.rules.unhealthy).then(|| self.circuit.unhealthy(now, random())).flatten()
+            }
+            Answer::Unclear => None,
         }
-        (self.good, self.bad) = (0, self.bad.saturating_add(1));
-        (self.bad >= self.rules.unhealthy).then(|| self.circuit.unhealthy(now, random())).flatten()
     }
 }
 
@@ -181,6 +195,10 @@ mod tests {
         }
     }
 
+    fn unwell(cause: &str) -> Answer {
+        Answer::Unwell(cause.to_owned())
+    }
+
     /// Checks of these alone, from now on.
     fn of(targets: &Targets) -> Checks {
         let mut checks = Checks::default();
@@ -197,22 +215,23 @@ mod tests {
         let targets = targets(1);
         let mut checks = of(&targets);
         let rows = [
-            (Ok(()), None),
-            (Err("status 503"), Some(("opened", "status 503".to_owned()))),
-            (Err("status 500"), None),
-            (Ok(()), Some(("closed", String::new()))),
+            (Answer::Well, None),
+            (Answer::Unclear, None),
+            (unwell("status 503"), Some(("opened", "status 503"))),
+            (unwell("status 500"), None),
+            (Answer::Unclear, None),
+            (Answer::Well, Some(("closed", ""))),
         ];
         let mut now = EVERY;
         for (answer, told) in rows {
-            let answer = answer.map_err(str::to_owned);
             assert_eq!(checks.begin(9, now, |_| ready(answer.clone())), 1, "{answer:?}");
             assert_eq!(checks.begin(9, now + LATER, |_| ready(answer.clone())), 0, "{answer:?}: it is under way");
             let ended = checks.ended().await.unwrap();
             let name = |change| if change == Change::Closed { "closed" } else { "opened" };
             let found = checks.note(ended, now).map(|(_, change, cause)| (name(change), cause));
-            assert_eq!(found, told, "{answer:?}");
+            assert_eq!(found.as_ref().map(|(name, cause)| (*name, &**cause)), told, "{answer:?}");
             let nearly = now + EVERY * 89 / 100;
-            assert_eq!(checks.begin(9, nearly, |_| ready(Ok(()))), 0, "{answer:?}: not due yet");
+            assert_eq!(checks.begin(9, nearly, |_| ready(Answer::Well)), 0, "{answer:?}: not due yet");
             now += EVERY * 11 / 10;
         }
         assert!(targets.first().circuit.is_closed());
@@ -224,7 +243,7 @@ mod tests {
         let mut checks = of(&targets);
         assert_eq!(checks.begin(99, LATER, |_| pending()), 99);
         for _ in 0..3 {
-            assert_eq!(checks.begin(9, 2 * LATER, |_| ready(Ok(()))), 1);
+            assert_eq!(checks.begin(9, 2 * LATER, |_| ready(Answer::Well)), 1);
             let ended = checks.ended().await.unwrap();
             assert!(checks.note(ended, LATER).is_none());
         }
@@ -241,7 +260,7 @@ mod tests {
             assert!(checks.note(ended, LATER * round).is_none(), "round {round}");
         }
         assert!(targets.first().circuit.is_closed());
-        assert_eq!(checks.begin(9, 4 * LATER, |_| ready(Err("status 503".to_owned()))), 1);
+        assert_eq!(checks.begin(9, 4 * LATER, |_| ready(unwell("status 503"))), 1);
         let ended = checks.ended().await.unwrap();
         assert!(checks.note(ended, 4 * LATER).is_some(), "the next answer counts");
     }
@@ -251,7 +270,7 @@ mod tests {
         let (hour, second) = (Duration::from_secs(3_600), Duration::from_secs(1));
         let targets = targets(1);
         let mut checks = of(&at_intervals_of(hour, &targets));
-        assert_eq!(checks.begin(9, hour, |_| ready(Ok(()))), 1);
+        assert_eq!(checks.begin(9, hour, |_| ready(Answer::Well)), 1);
         let ended = checks.ended().await.unwrap();
         assert!(checks.note(ended, hour).is_none());
         follow(&mut checks, &at_intervals_of(2 * hour, &targets), hour);

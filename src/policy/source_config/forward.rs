@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use http::Uri;
 
 use super::auth::{SecretPlace, read_place, read_trust_roots};
+use crate::admit::reach;
+use crate::forward::HeaderRules;
 use crate::forward::targets::TARGETS_MAX;
-use crate::forward::{HeaderRules, names};
 use crate::policy::table::parse::{Fault, parse_path, parse_url};
 use crate::policy::table::{Bound, Reader, Setting, Spanned};
 
@@ -162,7 +163,7 @@ fn is_link_local(upstream: &Upstream) -> bool {
     match upstream {
         Upstream::Http(url) | Upstream::Https(url) => {
             let host = url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-            host.parse().is_ok_and(names::is_link_local)
+            host.parse().is_ok_and(reach::is_link_local)
         }
         Upstream::Unix { .. } => false,
     }
