@@ -22,7 +22,7 @@ use sandbox::Sandbox;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::setup::{Setup, Trouble, certificate_files};
-use super::written::{rejected_log, written};
+use super::written::written;
 use crate::acme::{self, Acme};
 use crate::admin::{self, Admin};
 use crate::admit::Limits;
@@ -259,11 +259,12 @@ fn trusted_proxies(listen: &ListenConfig) -> Networks {
 }
 
 fn telemetry(config: &GatewayConfig) -> Result<Telemetry, Trouble> {
-    let (rejects, target) = (config.rejects.as_ref(), rejected_log(config));
+    let rejects = &config.rejects;
+    let target = rejects.target.value.path();
     let options = record::Options {
-        rejects: target.clone(),
-        file_bytes_max: rejects.map_or(104_857_600, |rejects| rejects.file_bytes_max),
-        files_max: rejects.map_or(10, |rejects| rejects.files_max),
+        rejects: target.to_owned(),
+        file_bytes_max: rejects.file_bytes_max,
+        files_max: rejects.files_max,
         format: match config.log.format {
             LogFormat::Auto => Format::auto(),
             LogFormat::Text => Format::Text,
@@ -277,7 +278,7 @@ fn telemetry(config: &GatewayConfig) -> Result<Telemetry, Trouble> {
         },
         clock: Arc::new(|| Clock::system().unix_micros()),
     };
-    Telemetry::start(options).map_err(|source| Trouble::File { path: target, source })
+    Telemetry::start(options).map_err(|source| Trouble::File { path: target.to_owned(), source })
 }
 
 /// Reloads on SIGHUP and on changes, until SIGTERM or SIGINT; answers on the private listener meanwhile.

@@ -7,8 +7,8 @@ use super::written::{self, Written};
 use crate::admit::Limits;
 use crate::edge::tls::{CertificateFiles, Certificates};
 use crate::policy::Policy;
-use crate::policy::diagnostic::{Diagnostic, Styles};
-use crate::policy::gateway_config::{GatewayConfig, RejectsTarget, read_gateway};
+use crate::policy::diagnostic::{Diagnostic, Diagnostics, Files, Styles};
+use crate::policy::gateway_config::{GatewayConfig, read_gateway};
 use crate::policy::load::{self, Loaded};
 use crate::policy::secrets::Resolver;
 use crate::policy::tls::client_config;
@@ -57,8 +57,7 @@ impl Setup {
     #[must_use]
     pub fn read(config: &Path, resolver: &dyn Resolver) -> Self {
         let mut loaded = Loaded::default();
-        let file = loaded.files.read(config, &mut loaded.diagnostics);
-        let config = file.and_then(|file| read_gateway(&file, &mut loaded.diagnostics));
+        let config = read(config, &mut loaded);
         let limits = Limits::new(config.as_ref().map(|config| server::capacity(&config.edge)).unwrap_or_default());
         let policies = config.as_ref().and_then(|config| config.policies.as_ref());
         let policy = policies.and_then(|policies| load::load(policies, resolver, &limits, &mut loaded));
@@ -128,6 +127,29 @@ impl Setup {
     }
 }
 
+/// The configuration alone, if it is good; else says what is wrong with it, on standard error.
+///
+/// # Errors
+/// [`Trouble::Said`].
+pub fn configuration(config: &Path) -> Result<GatewayConfig, Trouble> {
+    let mut loaded = Loaded::default();
+    match read(config, &mut loaded) {
+        Some(config) if !loaded.diagnostics.has_errors() => Ok(config),
+        Some(_) | None => Err(said(&loaded.diagnostics, &loaded.files)),
+    }
+}
+
+fn read(config: &Path, loaded: &mut Loaded) -> Option<GatewayConfig> {
+    let file = loaded.files.read(config, &mut loaded.diagnostics);
+    file.and_then(|file| read_gateway(&file, &mut loaded.diagnostics))
+}
+
+/// Says what is wrong, on standard error.
+pub(super) fn said(found: &Diagnostics, files: &Files) -> Trouble {
+    let told = write!(anstream::stderr(), "{}", found.report(files, &Styles::coloured()));
+    told.map_or_else(Trouble::Output, |()| Trouble::Said)
+}
+
 /// The certificate files of a configuration.
 #[must_use]
 pub fn certificate_files(config: &GatewayConfig) -> Vec<CertificateFiles> {
@@ -137,22 +159,4 @@ pub fn certificate_files(config: &GatewayConfig) -> Vec<CertificateFiles> {
         names: table.names.as_ref().map(|names| names.iter().map(|name| name.value.clone()).collect()),
     });
     files.collect()
-}
-
-/// Where the configuration's rejected log is.
-///
-/// # Errors
-/// [`Trouble`] if the configuration cannot be read or has no `[rejects]`.
-pub fn rejected_log(config: &Path) -> Result<PathBuf, Trouble> {
-    let mut loaded = Loaded::default();
-    let file = loaded.files.read(config, &mut loaded.diagnostics);
-    let read = file.and_then(|file| read_gateway(&file, &mut loaded.diagnostics));
-    let Some(rejects) = read.and_then(|config| config.rejects) else {
-        let message = format!("{} names no rejected log; say which with --file", config.display());
-        return Err(Trouble::Other(message));
-    };
-    Ok(match rejects.target.value {
-        RejectsTarget::StandardOutput => PathBuf::from("-"),
-        RejectsTarget::File(path) => path,
-    })
 }
