@@ -1,10 +1,14 @@
 //! `hookward schema`, as it is built: from recorded requests to schemas that the gateway takes.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::json;
 
 use crate::support::command::{Ran, run};
 
@@ -13,11 +17,15 @@ const POLICY: &str = "path = \"/hooks/github\"\n[auth]\nprovider = \"github\"\ns
 
 /// A request record of one event.
 fn record(path: &str, event: &str, body: &str) -> String {
-    let body = STANDARD.encode(body);
-    format!(
-        "{{\"id\":\"1\",\"method\":\"POST\",\"url\":\"https://hooks.example{path}\",\
-         \"headers\":[[\"x-github-event\",\"{event}\"],[\"content-type\",\"application/json\"]],\"body_b64\":\"{body}\"}}\n"
-    )
+    record_of(path, event, &[("content-type", "application/json")], body.as_bytes())
+}
+
+fn record_of(path: &str, event: &str, fields: &[(&str, &str)], body: &[u8]) -> String {
+    let headers = [&[("x-github-event", event)], fields].concat();
+    let record = json!({
+        "id": "1", "method": "POST", "url": format!("https://hooks.example{path}"), "headers": headers, "body_b64": STANDARD.encode(body)
+    });
+    format!("{record}\n")
 }
 
 /// A folder with a configuration, a policy, and these records.
@@ -228,4 +236,68 @@ fn drift_says_by_its_exit_code_whether_there_is_any() {
     let folder = folder(&[push("{}")]);
     let ran = schema(folder.path(), &["drift", "records.jsonl"]);
     assert!(ran.err.contains("source \"github\" has no [event.schema]"), "{}", ran.err);
+}
+
+#[test]
+fn bodies_are_read_as_the_gateway_reads_them_whatever_they_are_spelled_in() {
+    let gzip = |body: &str| {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(body.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    };
+    let plain = |body: &str| body.as_bytes().to_vec();
+    let in_lines = format!(r#"{{"items":{SCHEMA}}}"#);
+    let multipart = |name: &str, value: &str| {
+        plain(&format!("--b\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n--b--\r\n"))
+    };
+    const TYPE: &str = "content-type";
+    const FORM: (&str, &str) = (TYPE, "application/x-www-form-urlencoded");
+    const MULTIPART: (&str, &str) = (TYPE, "multipart/form-data; boundary=b");
+    const JSON: (&str, &str) = (TYPE, "application/json");
+    // (how it is spelled, what says so, the schema, a body that fits, one that does not)
+    let rows: [(&str, &[(&str, &str)], &str, Vec<u8>, Vec<u8>); 7] = [
+        ("json", &[JSON], SCHEMA, plain(r#"{"ref":"main"}"#), plain(r#"{"ref":"longer"}"#)),
+        (
+            "json lines",
+            &[(TYPE, "application/x-ndjson")],
+            &in_lines,
+            plain("{\"ref\":\"a\"}\n{\"ref\":\"b\"}\n"),
+            plain("{\"ref\":\"a\"}\n{}\n"),
+        ),
+        ("a form", &[FORM], SCHEMA, plain("ref=main"), plain("ref=longer")),
+        (
+            "json in a field",
+            &[FORM],
+            SCHEMA,
+            plain("payload=%7B%22ref%22:%22main%22%7D"),
+            plain("payload={%22ref%22:1}"),
+        ),
+        ("multipart", &[MULTIPART], SCHEMA, multipart("ref", "main"), multipart("ref", "longer")),
+        ("json in a part", &[MULTIPART], SCHEMA, multipart("payload", r#"{"ref":"main"}"#), multipart("payload", "{}")),
+        ("compressed", &[JSON, ("content-encoding", "gzip")], SCHEMA, gzip(r#"{"ref":"main"}"#), gzip("{}")),
+    ];
+    for (name, fields, declared, fits, misses) in rows {
+        for (body, code, verdict) in [(fits, 0, "1 sample, no drift"), (misses, 1, "1 sample, 1 does not fit")] {
+            let folder = compared(&[record_of("/hooks/github", "push", fields, &body)]);
+            let policy = folder.path().join("policies/github.toml");
+            fs::write(&policy, format!("content_encodings = [\"gzip\"]\n{}", fs::read_to_string(&policy).unwrap()))
+                .unwrap();
+            fs::write(folder.path().join("policies/push.json"), declared).unwrap();
+            let ran = schema(folder.path(), &["drift", "records.jsonl"]);
+            assert_eq!(ran.code, code, "{name}: {}{}", ran.out, ran.err);
+            assert!(ran.out.contains(verdict), "{name}: {}{}", ran.out, ran.err);
+            let ran = schema(folder.path(), &["infer", "--event", "push", "records.jsonl"]);
+            assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_body_without_a_head_is_json_also_where_the_source_reads_something_else() {
+    let folder = compared(&["{\"ref\":\"longer\"}\n".to_owned()]);
+    let policy =
+        format!("payload = \"form\"\n{POLICY}[event]\npointer = \"/ref\"\n[event.schema]\nlonger = \"push.json\"\n");
+    fs::write(folder.path().join("policies/github.toml"), policy).unwrap();
+    let ran = schema(folder.path(), &["drift", "--source", "github", "records.jsonl"]);
+    assert!(ran.out.starts_with("github longer: 1 sample, 1 does not fit\n"), "{}{}", ran.out, ran.err);
 }
