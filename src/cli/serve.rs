@@ -35,7 +35,7 @@ use crate::forward::names::Names;
 use crate::gateway::health::checks_max;
 use crate::policy::Policy;
 use crate::policy::diagnostic::Styles;
-use crate::policy::gateway_config::{EdgeConfig, GatewayConfig, ListenConfig, LogFormat, LogLevel};
+use crate::policy::gateway_config::{EdgeConfig, GatewayConfig, ListenConfig, LogFormat};
 use crate::policy::load::{self, Loaded};
 use crate::policy::reload::{Watch, Watched};
 use crate::policy::secrets::SystemSecrets;
@@ -271,11 +271,7 @@ fn telemetry(config: &GatewayConfig) -> Result<Telemetry, Trouble> {
             LogFormat::Json => Format::Json,
         },
         colour: Colour::auto(),
-        level: match config.log.level {
-            LogLevel::Error => Level::Error,
-            LogLevel::Warn => Level::Warn,
-            LogLevel::Info | LogLevel::Debug | LogLevel::Trace => Level::Info,
-        },
+        level: config.log.level,
         clock: Arc::new(|| Clock::system().unix_micros()),
     };
     Telemetry::start(options).map_err(|source| Trouble::File { path: target.to_owned(), source })

@@ -20,6 +20,7 @@ pub use self::acme::{AcmeChallenge, AcmeConfig};
 use crate::policy::diagnostic::{Diagnostics, SourceFile};
 use crate::policy::table::parse::{Fault, parse_network, parse_path, parse_socket_address};
 use crate::policy::table::{self, Bound, Reader, Setting, Spanned};
+use crate::reason::Level;
 
 /// `hookward.toml`.
 #[derive(Debug, Clone)]
@@ -168,7 +169,7 @@ pub struct LogConfig {
     /// How lines look.
     pub format: LogFormat,
     /// The least important line that is written.
-    pub level: LogLevel,
+    pub level: Level,
 }
 
 /// How log lines look.
@@ -180,17 +181,6 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
-}
-
-/// How important a log line is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the words every log uses")]
-pub enum LogLevel {
-    Error,
-    Warn,
-    Info,
-    Debug,
-    Trace,
 }
 
 /// `[admin]`.
@@ -526,7 +516,7 @@ impl RejectsTarget {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { format: LogFormat::Auto, level: LogLevel::Info }
+        Self { format: LogFormat::Auto, level: Level::Info }
     }
 }
 
@@ -541,13 +531,7 @@ const FORWARDING_FIELDS: &[(&str, ForwardingField)] =
 const LOG_FORMATS: &[(&str, LogFormat)] =
     &[("auto", LogFormat::Auto), ("text", LogFormat::Text), ("json", LogFormat::Json)];
 
-const LOG_LEVELS: &[(&str, LogLevel)] = &[
-    ("error", LogLevel::Error),
-    ("warn", LogLevel::Warn),
-    ("info", LogLevel::Info),
-    ("debug", LogLevel::Debug),
-    ("trace", LogLevel::Trace),
-];
+const LOG_LEVELS: &[(&str, Level)] = &[("error", Level::Error), ("warn", Level::Warn), ("info", Level::Info)];
 
 #[cfg(test)]
 mod tests {
@@ -569,7 +553,7 @@ mod tests {
              [edge]\nconnections_max = 5\nhead_seconds = 3\nworkers = 2\ntls_profile = 'modern'\n\
              [[tls]]\ncertificate = 'a.pem'\nkey = '/b.key'\nnames = ['Hooks.example.com', '*.example.com']\n\
              [[tls]]\ncertificate = 'c.pem'\nkey = 'd.key'\n\
-             [rejects]\nfile = 'logs/r.jsonl'\nfiles_max = 3\n[log]\nformat = 'json'\nlevel = 'debug'\n[admin]\nlisten = '127.0.0.1:9700'\n",
+             [rejects]\nfile = 'logs/r.jsonl'\nfiles_max = 3\n[log]\nformat = 'json'\nlevel = 'warn'\n[admin]\nlisten = '127.0.0.1:9700'\n",
         );
         assert_eq!(found, Vec::<String>::new());
         let listen = config.listen.unwrap();
@@ -594,7 +578,7 @@ mod tests {
         let rejects = config.rejects;
         assert_eq!(rejects.target.value, RejectsTarget::File(PathBuf::from("etc/logs/r.jsonl")));
         assert_eq!((rejects.file_bytes_max, rejects.files_max), (104_857_600, 3));
-        assert_eq!(config.log, LogConfig { format: LogFormat::Json, level: LogLevel::Debug });
+        assert_eq!(config.log, LogConfig { format: LogFormat::Json, level: Level::Warn });
         assert_eq!(config.policies.unwrap().directory.value, PathBuf::from("etc/policies"));
     }
 
@@ -657,6 +641,7 @@ mod tests {
             ("[rejects]\nfiles_max = 3", "1:1: missing key \"file\" in rejects"),
             ("[log]\nformat = 'xml'", "2:10: unknown format \"xml\""),
             ("[log]\nlevel = 'warning'", "2:9: unknown level \"warning\""),
+            ("[log]\nlevel = 'debug'", "2:9: unknown level \"debug\""),
             (
                 "[admin]\nlisten = '0.0.0.0:9700'",
                 "2:10: warning: the admin listener 0.0.0.0:9700 can be reached from other machines",
