@@ -144,8 +144,8 @@ mod tests {
         let config_file = folder.join("hookward.toml");
         let tls = "[[tls]]\ncertificate = \"tls/a.pem\"\nkey = \"tls/a.key\"\n";
         fs::write(&config_file, format!("{config}{tls}[policies]\ndirectory = \"policies\"\n")).unwrap();
-        let mut setup = Setup::read(&config_file, &NoSecrets);
-        setup.written(&config_file);
+        let (mut setup, _) = Setup::load(&config_file, &NoSecrets);
+        setup.written();
         let loaded = &setup.loaded;
         let report = loaded.diagnostics.report(&loaded.files, &Styles::plain()).to_string();
         assert!(!loaded.diagnostics.has_errors(), "{report}");

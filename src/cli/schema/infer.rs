@@ -93,13 +93,9 @@ pub fn run(arguments: &Arguments, config: &Path, out: &mut impl Write) -> Result
 
 /// The policies, without their secrets, and their folder.
 pub(super) fn load(config: &Path) -> Result<(Policy, PathBuf), Trouble> {
-    let setup = Setup::read(config, &NoSecrets);
-    if setup.policy.is_none() || setup.loaded.diagnostics.has_errors() {
-        setup.report(&mut anstream::stderr().lock())?;
-        return Err(Trouble::Said);
-    }
-    let directory = setup.config.and_then(|config| config.policies).map(|policies| policies.directory.value);
-    setup.policy.zip(directory).ok_or(Trouble::Said)
+    let (config, policy) = Setup::load(config, &NoSecrets).0.right()?;
+    let directory = config.policies.map(|policies| policies.directory.value);
+    directory.map(|directory| (policy, directory)).ok_or(Trouble::Said)
 }
 
 /// What belongs into one schema.
