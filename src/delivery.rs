@@ -80,7 +80,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::request::Parts;
 
-pub(crate) use self::head::format;
+pub(crate) use self::head::{coding, format};
 use crate::admit::claims::Claim;
 use crate::admit::permit::{Permit, Slot};
 use crate::auth::Proof;

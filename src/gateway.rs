@@ -38,7 +38,7 @@ use crate::forward::pool::{Exchange, ExchangeFault, Outbound};
 use crate::forward::request::Protocol;
 use crate::policy::Policy;
 use crate::policy::gateway_config::ForwardingField;
-use crate::policy::reload::Reload;
+use crate::policy::watch::Reload;
 use crate::reason::Reason;
 use crate::receive::{self, Arriving, Pace};
 use crate::record::Recorder;

@@ -14,12 +14,9 @@ use http::{HeaderMap, Method};
 use crate::admit::Limits;
 use crate::admit::permit::Permit;
 use crate::auth::diagnosis::Finding;
-use crate::auth::facts;
-use crate::auth::place::{Body, Head, View};
 use crate::clock::UnixSeconds;
-use crate::delivery::{self, Answer, Ended, HostMatch, Routed, Sanitized};
+use crate::delivery::{Answer, Ended, HostMatch, Routed, Sanitized};
 use crate::forward::request::{Attestation, Protocol, UpstreamRequest};
-use crate::payload::{Document, Format, Payload};
 use crate::policy::{Policy, Source};
 use crate::reason::Reason;
 use crate::rejection::Rejection;
@@ -128,26 +125,6 @@ pub fn explain(policy: &Policy, judged: &Judgement<'_>, head: &Parts, body: &Byt
         return Explanation::default();
     }
     Explanation { found: policy.diagnose(source, head, Some(body), now), signed: source.signed_shape(head, body, now) }
-}
-
-/// The payload of a recorded request as the source reads it; as JSON where the source would not read it at all.
-///
-/// # Errors
-/// As [`Payload::read`].
-pub fn payload(source: &Source, head: &Parts, body: Bytes) -> Result<Payload, Rejection> {
-    let format = delivery::format(source, head)?.unwrap_or(Format::Json);
-    Payload::read(body, format, source.json_field.as_deref(), source.json)
-}
-
-/// The event of a recorded request, found where the source's policy says, whatever else is wrong with the request. An event that only a verified
-/// token names is not found.
-#[must_use]
-pub fn event(source: &Source, head: &Parts, body: &Bytes, document: &Document) -> Option<String> {
-    let whole = Body::for_facts(body, &head.headers, Some(document));
-    let public_url = source.public_url.as_deref();
-    let view = View::of_head(Head { method: &head.method, uri: &head.uri, headers: &head.headers, public_url });
-    let view = view.with_body(&whole);
-    source.event.places.iter().find_map(|(place, _)| facts::find(std::slice::from_ref(place), &view))
 }
 
 /// What is looked into offline: all that the credential itself can be blamed for.

@@ -31,7 +31,7 @@ use crate::gateway::health::Health;
 use crate::gateway::{self, Gateway, Shared};
 use crate::policy::Policy;
 use crate::policy::gateway_config::{EdgeConfig, ForwardingField};
-use crate::policy::reload::Reload;
+use crate::policy::watch::Reload;
 use crate::receive::Pace;
 use crate::record::Telemetry;
 

@@ -30,10 +30,10 @@ use hookward::gateway::diagnose::{Diagnosis, Diagnostician, QUEUE_BYTES_MAX, QUE
 use hookward::gateway::{Arrival, Commitment, Gateway, Settings, Shared};
 use hookward::policy::gateway_config::{ForwardingField, PoliciesConfig};
 use hookward::policy::load::{self, Loaded};
-use hookward::policy::reload::Reload;
 use hookward::policy::secrets::{Resolved, Resolver, SecretFault};
 use hookward::policy::source_config::SecretPlace;
 use hookward::policy::table::Spanned;
+use hookward::policy::watch::Reload;
 use hookward::policy::{Policy, preset};
 use hookward::reason::Level;
 use hookward::receive::Pace;

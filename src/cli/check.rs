@@ -23,11 +23,11 @@ pub struct Arguments {
 /// [`Trouble::Said`] if there was an error among them.
 pub fn run(arguments: &Arguments, config: &Path, out: &mut impl Write) -> Result<(), Trouble> {
     let resolver: &dyn Resolver = if arguments.no_secrets { &NoSecrets } else { &SystemSecrets };
-    let mut setup = Setup::read(config, resolver);
+    let (mut setup, _) = Setup::load(config, resolver);
     if !arguments.no_secrets {
-        setup.certificates(config);
+        setup.certificates();
     }
-    setup.written(config);
+    setup.written();
     setup.report(out)?;
     if setup.loaded.diagnostics.has_errors() {
         return Err(Trouble::Said);

@@ -11,7 +11,6 @@ use super::setup::{Setup, Trouble};
 use crate::auth::handshake::Handshake;
 use crate::auth::scheme::Presence;
 use crate::policy::preset::{self, Parameter, Preset};
-use crate::policy::secrets::NoSecrets;
 
 /// Which provider and where the policy goes.
 #[derive(Debug, Args)]
@@ -76,8 +75,7 @@ fn next_step(preset: &Preset, name: &str) -> String {
 }
 
 fn directory(config: &Path) -> PathBuf {
-    let setup = Setup::read(config, &NoSecrets);
-    let policies = setup.config.and_then(|config| config.policies);
+    let policies = Setup::read(config).config.and_then(|config| config.policies);
     policies.map_or_else(|| PathBuf::from("policies"), |policies| policies.directory.value)
 }
 

@@ -37,12 +37,7 @@ Run it as the gateway's own user, on the gateway's machine, such as `sudo -u hoo
 /// # Errors
 /// [`Trouble`] if there is no such source, its policy learns no secret, or the marker cannot be written.
 pub fn run(arguments: &Arguments, config: &Path, clock: &Clock, out: &mut impl Write) -> Result<(), Trouble> {
-    let setup = Setup::read(config, &NoSecrets);
-    // Warnings are for `check`.
-    let Some(policy) = setup.policy.as_ref().filter(|_| !setup.loaded.diagnostics.has_errors()) else {
-        setup.report(&mut anstream::stderr().lock())?;
-        return Err(Trouble::Said);
-    };
+    let (_, policy) = Setup::load(config, &NoSecrets).0.right()?;
     let name = &arguments.source;
     let Some(source) = policy.source(name) else {
         let names = policy.sources().iter().map(|source| &*source.name).collect::<Vec<_>>().join(", ");

@@ -87,7 +87,7 @@ pub fn main() -> ExitCode {
         Verb::Test(arguments) => test::run(&arguments, &config, &mut out),
         Verb::Send(arguments) => send::run(&arguments, &config, &mut out),
         Verb::Schema(arguments) => schema::run(&arguments, &config, &mut out),
-        Verb::Rejects(arguments) => rejects_of(&arguments, &config, &mut out),
+        Verb::Rejects(arguments) => rejects::run(&arguments, &config, &mut out),
         Verb::Init(arguments) => init::run(&arguments, &config, &mut out),
         Verb::Providers(arguments) => providers::run(&arguments, &mut out),
         Verb::Networks(arguments) => networks::run(&arguments, &config, &Clock::system(), &mut out),
@@ -106,12 +106,4 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-fn rejects_of(arguments: &rejects::Arguments, config: &std::path::Path, out: &mut impl Write) -> Result<(), Trouble> {
-    let log = match &arguments.file {
-        Some(file) => file.clone(),
-        None => setup::rejected_log(config)?,
-    };
-    rejects::run(arguments, &log, out).map_err(Trouble::Output)
 }

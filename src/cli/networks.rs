@@ -13,11 +13,10 @@ use http::{HeaderMap, HeaderValue, Method, Uri};
 use ipnet::IpNet;
 
 use super::client::Client;
-use super::setup::Trouble;
+use super::setup::{self, Trouble, said};
 use crate::clock::Clock;
 use crate::payload::Pointer;
-use crate::policy::diagnostic::{Diagnostics, FILE_BYTES_MAX, Files, SourceFile, Styles};
-use crate::policy::gateway_config::read_gateway;
+use crate::policy::diagnostic::{Diagnostics, FILE_BYTES_MAX, Files, SourceFile};
 use crate::policy::networks::{Published, read_lines, read_list, read_published};
 use crate::policy::preset::{self, Preset};
 use crate::policy::source_config::{AuthMethod, SourceConfig, read_source};
@@ -121,17 +120,13 @@ struct Named {
 impl Named {
     /// A source of that name, else a provider. Policies are not compiled: the list that they name may not be there yet.
     fn find(name: &str, config: &Path) -> Result<Self, Trouble> {
-        let (mut files, mut found) = (Files::default(), Diagnostics::default());
-        let gateway = files.read(config, &mut found).and_then(|file| read_gateway(&file, &mut found));
-        if found.has_errors() && config.exists() {
-            return Err(said(&found, &files));
-        }
+        let gateway = if config.exists() { Some(setup::configuration(config)?) } else { None };
         let directory = gateway.and_then(|gateway| gateway.policies).map(|policies| policies.directory.value);
         let directory = directory.unwrap_or_else(|| PathBuf::from("policies"));
         let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
         let file = directory.join(format!("{name}.toml"));
         if is_plain && file.is_file() {
-            let mut found = Diagnostics::default();
+            let (mut files, mut found) = (Files::default(), Diagnostics::default());
             let source = files.read(file, &mut found).and_then(|file| read_source(&file, &mut found));
             if source.is_none() {
                 return Err(said(&found, &files));
@@ -263,11 +258,6 @@ fn lines_of(text: &Bytes, path: &Path, read: Read) -> Result<Vec<IpNet>, Trouble
 }
 
 /// Tells on standard error what was found.
-fn said(found: &Diagnostics, files: &Files) -> Trouble {
-    let told = write!(anstream::stderr(), "{}", found.report(files, &Styles::coloured()));
-    told.map_or_else(Trouble::Output, |()| Trouble::Said)
-}
-
 fn sorted(mut networks: Vec<IpNet>) -> Vec<IpNet> {
     networks.sort_unstable();
     networks.dedup();

@@ -16,6 +16,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anstyle::{AnsiColor, Style};
 use clap::Args;
 
+use super::setup::{self, Trouble};
+use crate::policy::gateway_config::RejectsTarget;
 use crate::reason::{Level, Reason};
 use crate::record::{Colour, Effect, Reader, Record, read_stream, text};
 use table::{Cell, Table, Terminal};
@@ -52,19 +54,28 @@ pub struct Arguments {
     pub json: bool,
 }
 
-/// Shows what was asked for. `log_file` is the configuration's rejected log.
+/// Shows what was asked for.
 ///
 /// With `--follow` it ends when `out` is closed.
 ///
 /// # Errors
-/// There is no log, it cannot be read, or `out` cannot be written.
-pub fn run(arguments: &Arguments, log_file: &Path, out: &mut impl Write) -> io::Result<()> {
+/// [`Trouble`] if there is no log, it cannot be read, or `out` cannot be written.
+pub fn run(arguments: &Arguments, config: &Path, out: &mut impl Write) -> Result<(), Trouble> {
+    let log = match &arguments.file {
+        Some(file) => file.clone(),
+        None => configured(config)?,
+    };
     let terminal = Terminal { width: terminal_width(), colour: Colour::auto() };
-    let view = View { terminal, now: unix_micros() };
-    match show(arguments, log_file, &view, out) {
-        // The reader has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result,
+    show(arguments, &log, &View { terminal, now: unix_micros() }, out)
+}
+
+/// The file that the gateway of this configuration writes.
+fn configured(config: &Path) -> Result<PathBuf, Trouble> {
+    match setup::configuration(config)?.rejects.target.value {
+        RejectsTarget::File(file) => Ok(file),
+        RejectsTarget::StandardOutput => {
+            Err(Trouble::Other("the rejected log goes to standard output; pipe it into --file -".to_owned()))
+        }
     }
 }
 
@@ -87,7 +98,8 @@ struct View {
     now: i64,
 }
 
-fn show(arguments: &Arguments, log_file: &Path, view: &View, out: &mut impl Write) -> io::Result<()> {
+/// Shows this log; `-` is standard input.
+fn show(arguments: &Arguments, log: &Path, view: &View, out: &mut impl Write) -> Result<(), Trouble> {
     let filter = Filter::new(arguments, view.now);
     let mut found = Found::default();
     let mut collect = |record: Record, line: &str| {
@@ -96,25 +108,22 @@ fn show(arguments: &Arguments, log_file: &Path, view: &View, out: &mut impl Writ
         }
         Ok(())
     };
-    let path = arguments.file.as_deref().unwrap_or(log_file);
-    if path == Path::new("-") {
-        if arguments.file.is_none() {
-            return Err(io::Error::other("the rejected log goes to standard output; pipe it into --file -"));
-        }
-        let skipped = read_stream(&mut io::stdin().lock(), collect)?;
-        return found.show(arguments, view, skipped, out);
+    let fault = |source| Trouble::File { path: log.to_owned(), source };
+    if log == Path::new("-") {
+        let skipped = read_stream(&mut io::stdin().lock(), collect).map_err(fault)?;
+        return found.show(arguments, view, skipped, out).map_err(Trouble::Output);
     }
-    let mut reader = Reader::new(path);
-    let exists = reader.read(&mut collect)?;
+    let mut reader = Reader::new(log);
+    let exists = reader.read(&mut collect).map_err(fault)?;
     if !exists && !arguments.follow {
-        return Err(io::Error::new(io::ErrorKind::NotFound, format!("no rejected log at {}", path.display())));
+        return Err(Trouble::Other(format!("no rejected log at {}", log.display())));
     }
     if !arguments.follow {
-        return found.show(arguments, view, reader.skipped(), out);
+        return found.show(arguments, view, reader.skipped(), out).map_err(Trouble::Output);
     }
-    found.show(arguments, view, 0, out)?;
+    found.show(arguments, view, 0, out).map_err(Trouble::Output)?;
     loop {
-        follow(&mut reader, &filter, arguments, view, out)?;
+        follow(&mut reader, &filter, arguments, view, out).map_err(Trouble::Output)?;
         thread::sleep(POLL_EVERY);
     }
 }

@@ -55,7 +55,7 @@ pub struct Arguments {
 /// # Errors
 /// [`Trouble`] if there is no such source, or the request cannot be made or sent.
 pub fn run(arguments: &Arguments, config: &Path, out: &mut impl Write) -> Result<(), Trouble> {
-    let (gateway, policy, _limits) = Setup::read(config, &SystemSecrets).usable()?;
+    let (gateway, policy) = Setup::load(config, &SystemSecrets).0.usable()?;
     let Some(source) = policy.source(&arguments.source) else {
         let message = format!("no source {:?}; there are: {}", arguments.source, names(&policy));
         return Err(Trouble::Other(message));

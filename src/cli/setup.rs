@@ -2,16 +2,18 @@
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::written::{self, Written};
 use crate::admit::Limits;
 use crate::edge::tls::{CertificateFiles, Certificates};
 use crate::policy::Policy;
-use crate::policy::diagnostic::{Diagnostic, Styles};
-use crate::policy::gateway_config::{GatewayConfig, RejectsTarget, read_gateway};
+use crate::policy::diagnostic::{Diagnostic, Diagnostics, Files, Styles};
+use crate::policy::gateway_config::{GatewayConfig, read_gateway};
 use crate::policy::load::{self, Loaded};
 use crate::policy::secrets::Resolver;
 use crate::policy::tls::client_config;
+use crate::policy::watch::Watched;
 use crate::server;
 
 /// Why a verb failed.
@@ -42,30 +44,48 @@ pub enum Trouble {
 
 /// Everything that was read, good or not.
 pub struct Setup {
+    /// The configuration's file.
+    file: Arc<Path>,
     /// The configuration; `None` if it cannot even be read.
     pub config: Option<GatewayConfig>,
-    /// The policies; `None` if anything is wrong with them.
+    /// The policies; `None` if they were not asked for, or there is any error.
     pub policy: Option<Policy>,
-    /// The limits they were compiled with.
-    pub limits: Limits,
     /// Texts and findings.
     pub loaded: Loaded,
 }
 
 impl Setup {
-    /// Reads the configuration and loads the policies it names.
+    /// Reads the configuration alone.
     #[must_use]
-    pub fn read(config: &Path, resolver: &dyn Resolver) -> Self {
+    pub fn read(config: &Path) -> Self {
         let mut loaded = Loaded::default();
         let file = loaded.files.read(config, &mut loaded.diagnostics);
-        let config = file.and_then(|file| read_gateway(&file, &mut loaded.diagnostics));
-        let limits = Limits::new(config.as_ref().map(|config| server::capacity(&config.edge)).unwrap_or_default());
-        let policies = config.as_ref().and_then(|config| config.policies.as_ref());
-        let policy = policies.and_then(|policies| load::load(policies, resolver, &limits, &mut loaded));
-        Self { config, policy, limits, loaded }
+        let read = file.and_then(|file| read_gateway(&file, &mut loaded.diagnostics));
+        Self { file: Arc::from(config), config: read, policy: None, loaded }
     }
 
-    /// Writes every finding and the line that sums them up.
+    /// Reads the configuration and the policies it names, which are compiled with limits of the size that it has.
+    #[must_use]
+    pub fn load(config: &Path, resolver: &dyn Resolver) -> (Self, Limits) {
+        let setup = Self::read(config);
+        let capacity = setup.config.as_ref().map(|config| server::capacity(&config.edge)).unwrap_or_default();
+        let limits = Limits::new(capacity);
+        (setup.with_policies(resolver, &limits), limits)
+    }
+
+    /// The same with limits that are there already, which is a reload.
+    #[must_use]
+    pub fn load_again(config: &Path, resolver: &dyn Resolver, limits: &Limits) -> Self {
+        Self::read(config).with_policies(resolver, limits)
+    }
+
+    fn with_policies(mut self, resolver: &dyn Resolver, limits: &Limits) -> Self {
+        let policies = self.config.as_ref().and_then(|config| config.policies.as_ref());
+        self.policy = policies.and_then(|policies| load::load(policies, resolver, limits, &mut self.loaded));
+        self
+    }
+
+    /// Writes every finding.
     ///
     /// # Errors
     /// If `out` cannot be written.
@@ -75,26 +95,32 @@ impl Setup {
         write!(out, "{report}").map_err(Trouble::Output)
     }
 
-    /// The configuration and the policies, if both are good; else says what is wrong, on standard error.
+    /// The configuration and the policies, if both are good; says what is wrong, and what somebody should look at, on standard error.
     ///
     /// # Errors
     /// [`Trouble::Said`].
-    pub fn usable(self) -> Result<(GatewayConfig, Policy, Limits), Trouble> {
-        if !self.loaded.diagnostics.is_empty() {
+    pub fn usable(self) -> Result<(GatewayConfig, Policy), Trouble> {
+        if !self.loaded.diagnostics.has_errors() {
             self.report(&mut anstream::stderr().lock())?;
         }
-        match (self.config, self.policy) {
-            (Some(config), Some(policy)) if !self.loaded.diagnostics.has_errors() => Ok((config, policy, self.limits)),
-            (_, _) => Err(Trouble::Said),
-        }
+        self.right()
+    }
+
+    /// The same without a word where nothing is wrong: warnings are for `check`.
+    ///
+    /// # Errors
+    /// [`Trouble::Said`].
+    pub fn right(self) -> Result<(GatewayConfig, Policy), Trouble> {
+        let both = self.config.zip(self.policy).filter(|_| !self.loaded.diagnostics.has_errors());
+        both.ok_or_else(|| said(&self.loaded.diagnostics, &self.loaded.files))
     }
 
     /// What the gateway writes to while it serves; what had better not be there, where its sandbox is to guard the rest, is added to the findings.
-    pub(super) fn written(&mut self, config_file: &Path) -> Vec<Written> {
+    pub(super) fn written(&mut self) -> Vec<Written> {
         let Some(config) = &self.config else { return Vec::new() };
-        let written = written::written(config, config_file, &self.loaded);
+        let written = written::written(config, &self.file, &self.loaded);
         if config.listen.as_ref().is_some_and(|listen| listen.sandbox) {
-            let warnings = written::warnings(&written, config, config_file, &self.loaded);
+            let warnings = written::warnings(&written, config, &self.file, &self.loaded);
             for warning in warnings {
                 self.loaded.diagnostics.push(warning);
             }
@@ -102,30 +128,49 @@ impl Setup {
         written
     }
 
-    /// Reads the certificates; what is wrong with them is added to the findings, at their place in the configuration.
-    pub fn certificates(&mut self, config: &Path) -> Option<Certificates> {
+    /// Reads the certificates of `[[tls]]`, `None` if there is none; what is wrong with them, or with the roots of `[acme]`, is added to the findings, at
+    /// its place in the configuration.
+    pub fn certificates(&mut self) -> Option<Certificates> {
         let GatewayConfig { tls: tables, acme, .. } = self.config.as_ref()?;
         if let Some(Err((span, message))) = acme.as_ref().map(|acme| client_config(&acme.trust_roots)) {
-            let file = self.loaded.files.get(config).map(|file| file.path.clone())?;
-            self.loaded.diagnostics.push(Diagnostic::error(&file, span, message));
+            self.loaded.diagnostics.push(Diagnostic::error(&self.file, span, message));
         }
         match Certificates::load(&certificate_files(self.config.as_ref()?)) {
-            Ok(certificates) => match acme {
-                Some(acme) => Some(certificates.awaiting(&acme.domains)),
-                None if tables.is_empty() => None,
-                None => Some(certificates),
-            },
+            Ok(certificates) => Some(certificates).filter(|_| !tables.is_empty()),
             Err(faults) => {
-                let file = self.loaded.files.get(config).map(|file| file.path.clone())?;
                 for (position, fault) in faults {
                     let span = tables.get(position).and_then(|table| table.span.clone());
                     let hint = "`hookward cert` makes a certificate for development".to_owned();
-                    self.loaded.diagnostics.push(Diagnostic::error(&file, span, fault.to_string()).hint(hint));
+                    self.loaded.diagnostics.push(Diagnostic::error(&self.file, span, fault.to_string()).hint(hint));
                 }
                 None
             }
         }
     }
+
+    /// What a change of calls for a reload, as far as the configuration can be read: it, its certificates and policies, and the files that those name.
+    pub(super) fn watched(&self) -> Option<Watched> {
+        let config = self.config.as_ref()?;
+        let pairs = certificate_files(config).into_iter().flat_map(|pair| [pair.certificate, pair.key]);
+        let files = self.loaded.watched.iter().cloned().chain(pairs).chain([self.file.to_path_buf()]).collect();
+        let trees = config.policies.iter().map(|policies| policies.directory.value.clone()).collect();
+        Some(Watched { files, trees })
+    }
+}
+
+/// The configuration alone, if it is good; else says what is wrong with it, on standard error.
+///
+/// # Errors
+/// [`Trouble::Said`].
+pub fn configuration(config: &Path) -> Result<GatewayConfig, Trouble> {
+    let Setup { config, loaded, .. } = Setup::read(config);
+    config.filter(|_| !loaded.diagnostics.has_errors()).ok_or_else(|| said(&loaded.diagnostics, &loaded.files))
+}
+
+/// Says what is wrong, on standard error.
+pub(super) fn said(found: &Diagnostics, files: &Files) -> Trouble {
+    let told = write!(anstream::stderr(), "{}", found.report(files, &Styles::coloured()));
+    told.map_or_else(Trouble::Output, |()| Trouble::Said)
 }
 
 /// The certificate files of a configuration.
@@ -137,22 +182,4 @@ pub fn certificate_files(config: &GatewayConfig) -> Vec<CertificateFiles> {
         names: table.names.as_ref().map(|names| names.iter().map(|name| name.value.clone()).collect()),
     });
     files.collect()
-}
-
-/// Where the configuration's rejected log is.
-///
-/// # Errors
-/// [`Trouble`] if the configuration cannot be read or has no `[rejects]`.
-pub fn rejected_log(config: &Path) -> Result<PathBuf, Trouble> {
-    let mut loaded = Loaded::default();
-    let file = loaded.files.read(config, &mut loaded.diagnostics);
-    let read = file.and_then(|file| read_gateway(&file, &mut loaded.diagnostics));
-    let Some(rejects) = read.and_then(|config| config.rejects) else {
-        let message = format!("{} names no rejected log; say which with --file", config.display());
-        return Err(Trouble::Other(message));
-    };
-    Ok(match rejects.target.value {
-        RejectsTarget::StandardOutput => PathBuf::from("-"),
-        RejectsTarget::File(path) => path,
-    })
 }

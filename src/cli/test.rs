@@ -85,12 +85,8 @@ struct EditLine<'l> {
 /// # Errors
 /// [`Trouble::Said`] if a record did not get what it expects, or is none.
 pub fn run(arguments: &Arguments, config: &Path, out: &mut impl Write) -> Result<(), Trouble> {
-    let setup = Setup::read(config, &SystemSecrets);
-    if setup.policy.is_none() {
-        setup.report(&mut anstream::stderr().lock())?;
-        return Err(Trouble::Said);
-    }
-    let Setup { policy: Some(policy), limits, .. } = setup else { return Err(Trouble::Said) };
+    let (setup, limits) = Setup::load(config, &SystemSecrets);
+    let (_, policy) = setup.right()?;
     let mut missed = 0_usize;
     for file in &arguments.files {
         let fault = |source| Trouble::File { path: file.clone(), source };

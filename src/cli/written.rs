@@ -14,9 +14,6 @@ use crate::policy::load::Loaded;
 use crate::record::Destination;
 use crate::whole_file::folder_of;
 
-/// Where the rejected log goes if the configuration does not say.
-const REJECTS_FILE: &str = "logs/rejected.jsonl";
-
 /// A folder with all that is beneath it, or a file.
 pub(super) struct Written {
     /// What says so.
@@ -56,9 +53,9 @@ impl Written {
 /// Everything that the gateway writes to, by this configuration and the policies that were loaded with it.
 pub(super) fn written(config: &GatewayConfig, config_file: &Path, loaded: &Loaded) -> Vec<Written> {
     let file: Arc<Path> = Arc::from(config_file);
-    let log = log_place(&rejected_log(config)).map(|(path, right)| {
-        let span = config.rejects.as_ref().map(|rejects| rejects.target.span.clone());
-        Written::new("[rejects] file", (Arc::clone(&file), span), &path, right, 0o777)
+    let target = &config.rejects.target;
+    let log = log_place(&target.value).map(|(path, right)| {
+        Written::new("[rejects] file", (Arc::clone(&file), target.span.clone()), &path, right, 0o777)
     });
     let acme = config.acme.iter().map(|acme| {
         let at = (Arc::clone(&file), Some(acme.state.span.clone()));
@@ -71,20 +68,9 @@ pub(super) fn written(config: &GatewayConfig, config_file: &Path, loaded: &Loade
     log.into_iter().chain(acme).chain(learnt).collect()
 }
 
-/// Where records of refused deliveries go.
-pub(super) fn rejected_log(config: &GatewayConfig) -> PathBuf {
-    match config.rejects.as_ref().map(|rejects| &rejects.target.value) {
-        Some(RejectsTarget::StandardOutput) => PathBuf::from("-"),
-        Some(RejectsTarget::File(path)) => path.clone(),
-        None => PathBuf::from(REJECTS_FILE),
-    }
-}
-
 /// The folder in which the log rotates, or what it is written to. A stream that is open already needs no right, nor does a pipe without a name.
-fn log_place(file: &Path) -> Option<(PathBuf, Right)> {
-    if file == Path::new("-") {
-        return None;
-    }
+fn log_place(target: &RejectsTarget) -> Option<(PathBuf, Right)> {
+    let RejectsTarget::File(file) = target else { return None };
     match Destination::of(file) {
         Destination::Rotating(file) => Some((folder_of(&file).to_owned(), Right::Files)),
         Destination::Fixed(file) => Some((fs::canonicalize(file).ok()?, Right::Write)),
@@ -158,8 +144,8 @@ mod tests {
         let config_file = folder.join("hookward.toml");
         let tls = "[[tls]]\ncertificate = \"tls/a.pem\"\nkey = \"tls/a.key\"\n";
         fs::write(&config_file, format!("{config}{tls}[policies]\ndirectory = \"policies\"\n")).unwrap();
-        let mut setup = Setup::read(&config_file, &NoSecrets);
-        setup.written(&config_file);
+        let (mut setup, _) = Setup::load(&config_file, &NoSecrets);
+        setup.written();
         let loaded = &setup.loaded;
         let report = loaded.diagnostics.report(&loaded.files, &Styles::plain()).to_string();
         assert!(!loaded.diagnostics.has_errors(), "{report}");
@@ -222,8 +208,8 @@ mod tests {
         let redirected = fs::File::create(at("elsewhere/redirected")).unwrap();
         let descriptor = std::os::fd::AsRawFd::as_raw_fd(&redirected);
         let here = |name: &str| fs::canonicalize(at(name)).unwrap();
+        assert_eq!(log_place(&RejectsTarget::StandardOutput), None);
         for (log, expected) in [
-            (PathBuf::from("-"), None),
             (PathBuf::from("log"), Some((PathBuf::from("."), Right::Files))),
             (PathBuf::from("/log"), Some((PathBuf::from("/"), Right::Files))),
             (at("log"), Some((at(""), Right::Files))),
@@ -232,7 +218,7 @@ mod tests {
             (PathBuf::from(format!("/dev/fd/{descriptor}")), Some((here("elsewhere/redirected"), Right::Write))),
             (PathBuf::from("/dev/there-is-none"), None),
         ] {
-            assert_eq!(log_place(&log), expected, "{log:?}");
+            assert_eq!(log_place(&RejectsTarget::File(log.clone())), expected, "{log:?}");
         }
     }
 }

@@ -74,7 +74,10 @@ pub(super) fn has_no_content(head: &Parts) -> bool {
 }
 
 /// How the body is compressed, where its source takes that: by one coding at most.
-pub(super) fn coding(source: &Source, head: &Parts) -> Result<Option<Coding>, Rejection> {
+///
+/// # Errors
+/// `content_encoding_refused`.
+pub(crate) fn coding(source: &Source, head: &Parts) -> Result<Option<Coding>, Rejection> {
     let Some(field) = head.headers.get(CONTENT_ENCODING) else { return Ok(None) };
     if field.as_bytes().eq_ignore_ascii_case(b"identity") {
         return Ok(None);

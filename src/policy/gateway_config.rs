@@ -20,6 +20,7 @@ pub use self::acme::{AcmeChallenge, AcmeConfig};
 use crate::policy::diagnostic::{Diagnostics, SourceFile};
 use crate::policy::table::parse::{Fault, parse_network, parse_path, parse_socket_address};
 use crate::policy::table::{self, Bound, Reader, Setting, Spanned};
+use crate::reason::Level;
 
 /// `hookward.toml`.
 #[derive(Debug, Clone)]
@@ -35,7 +36,7 @@ pub struct GatewayConfig {
     /// `[policies]`: where the sources are. Absent only after an error.
     pub policies: Option<PoliciesConfig>,
     /// `[rejects]`: the rejected log.
-    pub rejects: Option<RejectsConfig>,
+    pub rejects: RejectsConfig,
     /// `[log]`: what the gateway says about itself.
     pub log: LogConfig,
     /// `[admin]`: the private listener.
@@ -145,8 +146,8 @@ pub struct PoliciesConfig {
 /// `[rejects]`.
 #[derive(Debug, Clone)]
 pub struct RejectsConfig {
-    /// Where records go.
-    pub target: Spanned<RejectsTarget>,
+    /// Where records go; by default [`REJECTS_FILE`].
+    pub target: Setting<RejectsTarget>,
     /// See [`REJECTS_FILE_BYTES_MAX`].
     pub file_bytes_max: u64,
     /// See [`REJECTS_FILES_MAX`].
@@ -168,7 +169,7 @@ pub struct LogConfig {
     /// How lines look.
     pub format: LogFormat,
     /// The least important line that is written.
-    pub level: LogLevel,
+    pub level: Level,
 }
 
 /// How log lines look.
@@ -180,17 +181,6 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
-}
-
-/// How important a log line is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the words every log uses")]
-pub enum LogLevel {
-    Error,
-    Warn,
-    Info,
-    Debug,
-    Trace,
 }
 
 /// `[admin]`.
@@ -248,6 +238,8 @@ pub const RESPONSE_BYTES_MAX: Bound = Bound::new("response_bytes_max", 1_048_576
 pub const DRAIN_SECONDS: Bound = Bound::new("drain_seconds", 30, 1, 3_600);
 /// Worker threads; 0: one for each core.
 pub const WORKERS: Bound = Bound::new("workers", 0, 0, 1_024);
+/// The rejected log where there is no `[rejects]`, seen from where the gateway was started.
+pub const REJECTS_FILE: &str = "logs/rejected.jsonl";
 /// Bytes of the rejected log's file before the next one is begun.
 pub const REJECTS_FILE_BYTES_MAX: Bound = Bound::new("file_bytes_max", 104_857_600, 65_536, 1 << 40);
 /// Files of the rejected log that are kept, the one being written included.
@@ -284,7 +276,7 @@ pub fn read_gateway(file: &SourceFile, diagnostics: &mut Diagnostics) -> Option<
             tls: top.tables("tls", CERTIFICATES_MAX, read_tls).map(|tls| tls.value).unwrap_or_default(),
             acme,
             policies: top.table("policies", read_policies).flatten(),
-            rejects: top.table("rejects", read_rejects).flatten(),
+            rejects: top.table("rejects", read_rejects).unwrap_or_default(),
             log: top.table("log", read_log).unwrap_or_default(),
             admin: top.table("admin", read_admin).flatten(),
         }
@@ -410,16 +402,14 @@ fn read_policies(policies: &mut Reader<'_>) -> Option<PoliciesConfig> {
     Some(PoliciesConfig { directory: directory?, strict })
 }
 
-fn read_rejects(rejects: &mut Reader<'_>) -> Option<RejectsConfig> {
+fn read_rejects(rejects: &mut Reader<'_>) -> RejectsConfig {
     rejects.require("file");
     let directory = rejects.directory();
     let target = rejects.parsed("file", |text| match text {
         "-" => Ok(RejectsTarget::StandardOutput),
         _ => parse_path(text).map(|path| RejectsTarget::File(directory.join(path))),
     });
-    let file_bytes_max = rejects.bound(&REJECTS_FILE_BYTES_MAX).value;
-    let files_max = rejects.bound(&REJECTS_FILES_MAX).count();
-    Some(RejectsConfig { target: target?, file_bytes_max, files_max })
+    RejectsConfig::of(target, |bound| rejects.bound(bound))
 }
 
 fn read_log(log: &mut Reader<'_>) -> LogConfig {
@@ -496,9 +486,37 @@ impl Default for EdgeConfig {
     }
 }
 
+impl RejectsConfig {
+    fn of(target: Option<Spanned<RejectsTarget>>, mut value: impl FnMut(&Bound) -> Setting<u64>) -> Self {
+        let default = || Setting { value: RejectsTarget::File(PathBuf::from(REJECTS_FILE)), span: None };
+        Self {
+            target: target.map_or_else(default, Setting::from),
+            file_bytes_max: value(&REJECTS_FILE_BYTES_MAX).value,
+            files_max: value(&REJECTS_FILES_MAX).count(),
+        }
+    }
+}
+
+impl Default for RejectsConfig {
+    fn default() -> Self {
+        Self::of(None, Setting::of_default)
+    }
+}
+
+impl RejectsTarget {
+    /// The same as a path, as the command line has it: `-` is standard output.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::StandardOutput => Path::new("-"),
+            Self::File(path) => path,
+        }
+    }
+}
+
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { format: LogFormat::Auto, level: LogLevel::Info }
+        Self { format: LogFormat::Auto, level: Level::Info }
     }
 }
 
@@ -513,13 +531,7 @@ const FORWARDING_FIELDS: &[(&str, ForwardingField)] =
 const LOG_FORMATS: &[(&str, LogFormat)] =
     &[("auto", LogFormat::Auto), ("text", LogFormat::Text), ("json", LogFormat::Json)];
 
-const LOG_LEVELS: &[(&str, LogLevel)] = &[
-    ("error", LogLevel::Error),
-    ("warn", LogLevel::Warn),
-    ("info", LogLevel::Info),
-    ("debug", LogLevel::Debug),
-    ("trace", LogLevel::Trace),
-];
+const LOG_LEVELS: &[(&str, Level)] = &[("error", Level::Error), ("warn", Level::Warn), ("info", Level::Info)];
 
 #[cfg(test)]
 mod tests {
@@ -541,7 +553,7 @@ mod tests {
              [edge]\nconnections_max = 5\nhead_seconds = 3\nworkers = 2\ntls_profile = 'modern'\n\
              [[tls]]\ncertificate = 'a.pem'\nkey = '/b.key'\nnames = ['Hooks.example.com', '*.example.com']\n\
              [[tls]]\ncertificate = 'c.pem'\nkey = 'd.key'\n\
-             [rejects]\nfile = 'logs/r.jsonl'\nfiles_max = 3\n[log]\nformat = 'json'\nlevel = 'debug'\n[admin]\nlisten = '127.0.0.1:9700'\n",
+             [rejects]\nfile = 'logs/r.jsonl'\nfiles_max = 3\n[log]\nformat = 'json'\nlevel = 'warn'\n[admin]\nlisten = '127.0.0.1:9700'\n",
         );
         assert_eq!(found, Vec::<String>::new());
         let listen = config.listen.unwrap();
@@ -563,10 +575,10 @@ mod tests {
         let names: Vec<_> = config.tls[0].names.iter().flatten().map(|name| name.value.as_str()).collect();
         assert_eq!(names, ["hooks.example.com", "*.example.com"]);
         assert!(config.tls[1].names.is_none());
-        let rejects = config.rejects.unwrap();
+        let rejects = config.rejects;
         assert_eq!(rejects.target.value, RejectsTarget::File(PathBuf::from("etc/logs/r.jsonl")));
         assert_eq!((rejects.file_bytes_max, rejects.files_max), (104_857_600, 3));
-        assert_eq!(config.log, LogConfig { format: LogFormat::Json, level: LogLevel::Debug });
+        assert_eq!(config.log, LogConfig { format: LogFormat::Json, level: Level::Warn });
         assert_eq!(config.policies.unwrap().directory.value, PathBuf::from("etc/policies"));
     }
 
@@ -574,7 +586,10 @@ mod tests {
     fn policies_alone_are_enough_and_the_rest_has_its_defaults() {
         let (config, found) = check("");
         assert_eq!(found, Vec::<String>::new());
-        assert!(config.listen.is_none() && config.tls.is_empty() && config.admin.is_none() && config.rejects.is_none());
+        assert!(config.listen.is_none() && config.tls.is_empty() && config.admin.is_none());
+        let rejects = config.rejects;
+        assert_eq!((rejects.target.value.path(), rejects.target.span), (Path::new("logs/rejected.jsonl"), None));
+        assert_eq!((rejects.file_bytes_max, rejects.files_max), (104_857_600, 10));
         assert_eq!(config.edge, EdgeConfig::default());
         assert_eq!(config.edge.workers, None);
         assert!(!config.policies.unwrap().strict);
@@ -626,6 +641,7 @@ mod tests {
             ("[rejects]\nfiles_max = 3", "1:1: missing key \"file\" in rejects"),
             ("[log]\nformat = 'xml'", "2:10: unknown format \"xml\""),
             ("[log]\nlevel = 'warning'", "2:9: unknown level \"warning\""),
+            ("[log]\nlevel = 'debug'", "2:9: unknown level \"debug\""),
             (
                 "[admin]\nlisten = '0.0.0.0:9700'",
                 "2:10: warning: the admin listener 0.0.0.0:9700 can be reached from other machines",

@@ -4,7 +4,7 @@
 //! at all. One delivery sees one policy, from its first line to its last.
 //!
 //! Reading order: [`table`] (TOML with spans), [`gateway_config`] and [`source_config`] (what a person typed), [`preset`] (the built-in providers, in the same
-//! words), [`compile`] (one source), [`load`] (all of them), [`source`] (what a delivery sees), [`reload`] (the next snapshot), [`learn`] (secrets that
+//! words), [`compile`] (one source), [`load`] (all of them), [`source`] (what a delivery sees), [`watch`] (when to load the next snapshot), [`learn`] (secrets that
 //! providers hand over), [`networks`] (lists of networks).
 //!
 //! **Invariant:** secrets are read here, through a [`secrets::Resolver`], and nowhere else; their text reaches no diagnostic.
@@ -18,7 +18,6 @@ pub mod load;
 pub mod networks;
 pub mod patterns;
 pub mod preset;
-pub mod reload;
 pub mod scheme;
 pub mod secrets;
 pub mod source;
@@ -26,6 +25,7 @@ pub mod source_config;
 pub mod table;
 pub(crate) mod tls;
 mod upstream;
+pub mod watch;
 
 use std::collections::HashMap;
 

@@ -307,7 +307,7 @@ impl<'a> Reader<'a> {
     /// A whole number between the bounds, or the default.
     pub fn bound(&mut self, bound: &Bound) -> Setting<u64> {
         let written = self.take(bound.key).and_then(|value| self.parse_number(bound, value));
-        written.map_or(Setting::of_default(bound), |number| Setting { value: number.value, span: Some(number.span) })
+        written.map_or(Setting::of_default(bound), Setting::from)
     }
 
     /// A whole number between the bounds, if there is one.

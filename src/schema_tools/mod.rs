@@ -6,7 +6,7 @@
 //!
 //! **Invariant:** of the samples' values only members of an `enum` get into a schema, and none where the caller wants no `enum`; names that look like
 //! data (ids, addresses) stay out as well.
-//! **Invariant:** sample bodies are read by [`Document`](crate::payload::Document) alone, as a delivery is.
+//! **Invariant:** sample bodies are read by [`Payload`](crate::payload::Payload) alone, as a delivery is.
 
 pub mod drift;
 pub mod infer;

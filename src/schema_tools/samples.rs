@@ -6,8 +6,12 @@ use bytes::Bytes;
 use http::Request;
 use http::request::Parts;
 
+use crate::auth::facts;
+use crate::auth::place::{Body, Head, View};
+use crate::delivery;
 use crate::payload::document::DEPTH_CEILING;
-use crate::payload::{Document, JsonLimits, Kind};
+use crate::payload::{Document, Format, JsonLimits, Kind, Payload};
+use crate::policy::Source;
 use crate::rejection::{Fact, Rejection};
 use crate::request_record::RequestRecord;
 
@@ -25,6 +29,30 @@ pub struct Sample {
     pub body: Bytes,
     /// Where it comes from.
     pub origin: Origin,
+}
+
+impl Sample {
+    /// What it says, read as the gateway reads it of this source, and its event, found where the policy says. What the source would not read is read as
+    /// JSON, which a body alone is anyway. An event that only a verified token names is not found.
+    ///
+    /// # Errors
+    /// `content_encoding_refused`, `decoding_failed`, `body_too_large`, and as [`Payload::read`].
+    pub fn read(&self, source: &Source) -> Result<(Payload, Option<String>), Rejection> {
+        let (head, mut body, mut format) = (&self.head, self.body.clone(), Format::Json);
+        if self.origin == Origin::Record {
+            if let Some(coding) = delivery::coding(source, head)? {
+                body = coding.decoded(&body, source.body_bytes_max)?;
+            }
+            format = delivery::format(source, head)?.unwrap_or(format);
+        }
+        let payload = Payload::read(body.clone(), format, source.json_field.as_deref(), source.json)?;
+        let whole = Body::for_facts(&body, &head.headers, Some(payload.document()));
+        let public_url = source.public_url.as_deref();
+        let view = View::of_head(Head { method: &head.method, uri: &head.uri, headers: &head.headers, public_url });
+        let view = view.with_body(&whole);
+        let event = source.event.places.iter().find_map(|(place, _)| facts::find(std::slice::from_ref(place), &view));
+        Ok((payload, event))
+    }
 }
 
 /// Where a sample comes from.

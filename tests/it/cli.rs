@@ -417,7 +417,19 @@ fn the_demo_shows_every_verdict_and_its_rejected_log_can_be_read() {
     let json = run(folder.path(), &["rejects", "--file", "rejected.jsonl", "--json", "--reason", "timestamp_stale"]);
     let record: Value = serde_json::from_str(json.out.trim()).unwrap();
     assert_eq!((record["source"].as_str(), record["reason"].as_str()), (Some("stripe"), Some("timestamp_stale")));
-    assert_eq!(run(folder.path(), &["rejects", "--file", "none.jsonl"]).code, 1);
+    let none = run(folder.path(), &["rejects", "--file", "none.jsonl"]);
+    assert_eq!((none.code, none.err.as_str()), (1, "hookward: no rejected log at none.jsonl\n"));
+}
+
+#[test]
+fn rejects_finds_the_log_that_serve_writes_where_the_configuration_names_none() {
+    let folder = folder(&[]);
+    let ran = run(folder.path(), &["rejects"]);
+    assert_eq!((ran.code, ran.err.as_str()), (1, "hookward: no rejected log at logs/rejected.jsonl\n"));
+    fs::create_dir(folder.path().join("logs")).unwrap();
+    fs::write(folder.path().join("logs/rejected.jsonl"), "").unwrap();
+    let ran = run(folder.path(), &["rejects"]);
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""));
 }
 
 #[test]

@@ -102,6 +102,11 @@ fn serve_reloads_what_is_right_keeps_what_ran_and_drains() {
 
     fs::write(folder.path().join("tls.key"), "broken").unwrap();
     served.line("reload failed, nothing was changed");
+    let finding = served.line("tls.key");
+    assert!(
+        finding.contains("hookward.toml:") && finding.contains("error: "),
+        "at its place, as a check has it: {finding}"
+    );
     assert_eq!(served.connect().send(&push).status, 404, "the certificate before it");
 
     served.signal(Signal::TERM);

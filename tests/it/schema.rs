@@ -1,10 +1,14 @@
 //! `hookward schema`, as it is built: from recorded requests to schemas that the gateway takes.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::json;
 
 use crate::support::command::{Ran, run};
 
@@ -13,11 +17,15 @@ const POLICY: &str = "path = \"/hooks/github\"\n[auth]\nprovider = \"github\"\ns
 
 /// A request record of one event.
 fn record(path: &str, event: &str, body: &str) -> String {
-    let body = STANDARD.encode(body);
-    format!(
-        "{{\"id\":\"1\",\"method\":\"POST\",\"url\":\"https://hooks.example{path}\",\
-         \"headers\":[[\"x-github-event\",\"{event}\"],[\"content-type\",\"application/json\"]],\"body_b64\":\"{body}\"}}\n"
-    )
+    record_of(path, event, &[JSON], body.as_bytes())
+}
+
+fn record_of(path: &str, event: &str, fields: &[(&str, &str)], body: &[u8]) -> String {
+    let headers = [&[("x-github-event", event)], fields].concat();
+    let record = json!({
+        "id": "1", "method": "POST", "url": format!("https://hooks.example{path}"), "headers": headers, "body_b64": STANDARD.encode(body)
+    });
+    format!("{record}\n")
 }
 
 /// A folder with a configuration, a policy, and these records.
@@ -228,4 +236,66 @@ fn drift_says_by_its_exit_code_whether_there_is_any() {
     let folder = folder(&[push("{}")]);
     let ran = schema(folder.path(), &["drift", "records.jsonl"]);
     assert!(ran.err.contains("source \"github\" has no [event.schema]"), "{}", ran.err);
+}
+
+type Field = (&'static str, &'static str);
+type Row<'r> = (&'r str, &'r [Field], &'r str, [Vec<u8>; 2]);
+
+const JSON: Field = ("content-type", "application/json");
+const LINES: Field = ("content-type", "application/x-ndjson");
+const FORM: Field = ("content-type", "application/x-www-form-urlencoded");
+const MULTIPART: Field = ("content-type", "multipart/form-data; boundary=b");
+const GZIP: Field = ("content-encoding", "gzip");
+
+#[test]
+fn bodies_are_read_as_the_gateway_reads_them_whatever_they_are_spelled_in() {
+    let gzip = |body: &str| {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(body.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    };
+    let plain = |body: &str| body.as_bytes().to_vec();
+    let in_lines = format!(r#"{{"items":{SCHEMA}}}"#);
+    let multipart = |name: &str, value: &str| {
+        plain(&format!("--b\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n--b--\r\n"))
+    };
+    // (how it is spelled, what says so, the schema, a body that fits and one that does not)
+    let rows: [Row<'_>; 7] = [
+        ("json", &[JSON], SCHEMA, [r#"{"ref":"main"}"#, r#"{"ref":"longer"}"#].map(plain)),
+        ("json lines", &[LINES], &in_lines, ["{\"ref\":\"a\"}\n{\"ref\":\"b\"}\n", "{\"ref\":\"a\"}\n{}\n"].map(plain)),
+        ("a form", &[FORM], SCHEMA, ["ref=main", "ref=longer"].map(plain)),
+        (
+            "json in a field",
+            &[FORM],
+            SCHEMA,
+            ["payload=%7B%22ref%22:%22main%22%7D", "payload={%22ref%22:1}"].map(plain),
+        ),
+        ("multipart", &[MULTIPART], SCHEMA, ["main", "longer"].map(|text| multipart("ref", text))),
+        ("json in a part", &[MULTIPART], SCHEMA, [r#"{"ref":"main"}"#, "{}"].map(|text| multipart("payload", text))),
+        ("compressed", &[JSON, GZIP], SCHEMA, [r#"{"ref":"main"}"#, "{}"].map(gzip)),
+    ];
+    for (name, fields, declared, bodies) in rows {
+        for (body, (code, verdict)) in bodies.iter().zip([(0, "1 sample, no drift"), (1, "1 sample, 1 does not fit")]) {
+            let folder = compared(&[record_of("/hooks/github", "push", fields, body)]);
+            let policy = folder.path().join("policies/github.toml");
+            fs::write(&policy, format!("content_encodings = [\"gzip\"]\n{}", fs::read_to_string(&policy).unwrap()))
+                .unwrap();
+            fs::write(folder.path().join("policies/push.json"), declared).unwrap();
+            let ran = schema(folder.path(), &["drift", "records.jsonl"]);
+            assert_eq!(ran.code, code, "{name}: {}{}", ran.out, ran.err);
+            assert!(ran.out.contains(verdict), "{name}: {}{}", ran.out, ran.err);
+            let ran = schema(folder.path(), &["infer", "--event", "push", "records.jsonl"]);
+            assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_body_without_a_head_is_json_also_where_the_source_reads_something_else() {
+    let folder = compared(&["{\"ref\":\"longer\"}\n".to_owned()]);
+    let policy =
+        format!("payload = \"form\"\n{POLICY}[event]\npointer = \"/ref\"\n[event.schema]\nlonger = \"push.json\"\n");
+    fs::write(folder.path().join("policies/github.toml"), policy).unwrap();
+    let ran = schema(folder.path(), &["drift", "--source", "github", "records.jsonl"]);
+    assert!(ran.out.starts_with("github longer: 1 sample, 1 does not fit\n"), "{}{}", ran.out, ran.err);
 }

@@ -168,7 +168,7 @@ fn following_shows_each_new_record_once() {
 }
 
 #[test]
-fn no_log_is_an_error_and_a_closed_reader_is_none() {
+fn no_log_is_an_error_and_a_closed_reader_another() {
     struct Closed;
     impl Write for Closed {
         fn write(&mut self, _: &[u8]) -> io::Result<usize> {
@@ -180,8 +180,24 @@ fn no_log_is_an_error_and_a_closed_reader_is_none() {
     }
     let (directory, path) = log();
     let arguments = Command::try_parse_from(["rejects"]).unwrap().arguments;
-    assert!(run(&arguments, &path, &mut Closed).is_ok());
-    let error = run(&arguments, &directory.path().join("none.jsonl"), &mut Vec::new()).unwrap_err();
-    assert_eq!(error.kind(), io::ErrorKind::NotFound);
-    assert!(run(&arguments, Path::new("-"), &mut Vec::new()).unwrap_err().to_string().contains("--file -"));
+    let closed = show(&arguments, &path, &PLAIN, &mut Closed).unwrap_err();
+    assert!(matches!(closed, Trouble::Output(error) if error.kind() == io::ErrorKind::BrokenPipe), "which ends it");
+    let error = show(&arguments, &directory.path().join("none.jsonl"), &PLAIN, &mut Vec::new()).unwrap_err();
+    assert!(error.to_string().starts_with("no rejected log at "), "{error}");
+}
+
+#[test]
+fn the_log_is_where_the_configuration_has_it_or_where_serve_writes_without_a_word() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("hookward.toml");
+    let found = |rejects: &str| {
+        fs::write(&config, format!("[policies]\ndirectory = 'policies'\n{rejects}")).unwrap();
+        configured(&config)
+    };
+    assert_eq!(found("").unwrap(), Path::new("logs/rejected.jsonl"));
+    assert_eq!(found("[rejects]\nfile = 'r.jsonl'").unwrap(), folder.path().join("r.jsonl"));
+    assert!(found("[rejects]\nfile = '-'").unwrap_err().to_string().contains("--file -"));
+    // What was meant is not known then.
+    assert!(matches!(found("[rejects]\nfil = 'r.jsonl'"), Err(Trouble::Said)));
+    assert!(matches!(configured(Path::new("no/hookward.toml")), Err(Trouble::Said)));
 }

@@ -7,16 +7,14 @@ use std::path::{Path, PathBuf};
 use anstyle::{AnsiColor, Style};
 use clap::Args;
 
-use super::infer::{load, read_samples, source_of, wanted_source};
+use super::infer::{left_out, load, read_samples, source_of, wanted_source};
 use crate::cli::setup::Trouble;
-use crate::offline;
-use crate::payload::Document;
 use crate::policy::{Policy, Source};
 use crate::reason::Reason;
 use crate::record::{Record, text};
 use crate::schema_tools::drift::{Change, Drift, Finding, Seen};
 use crate::schema_tools::json::Json;
-use crate::schema_tools::samples::{self, Origin, Sample};
+use crate::schema_tools::samples::{Origin, Sample};
 
 /// What with what.
 #[derive(Debug, Args)]
@@ -104,13 +102,11 @@ impl Comparison<'_> {
         if !source.event.has_schemas() {
             return Err(format!("source {:?} has no [event.schema]", source.name));
         }
-        let document = Document::read(sample.body.clone(), source.json)
-            .map_err(|rejection| format!("the body is left out: {}", samples::words(&rejection)))?;
-        let event = offline::event(source, &sample.head, &sample.body, &document);
+        let (payload, event) = sample.read(source).map_err(|rejection| left_out(&rejection))?;
         let schema = source.event.schema(event.as_deref());
         if let Some(compared) = self.event(&source.name, event, schema.is_some()) {
             match schema {
-                Some(schema) => compared.add(&document, schema),
+                Some(schema) => compared.add(payload.document(), schema),
                 None => compared.add_unlisted(),
             }
         }

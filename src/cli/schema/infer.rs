@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::cli::setup::{Setup, Trouble};
-use crate::offline;
-use crate::payload::{Document, Format, JsonLimits, Payload};
+use crate::payload::{Format, JsonLimits, Payload};
 use crate::policy::secrets::NoSecrets;
 use crate::policy::{Policy, Source};
+use crate::rejection::Rejection;
 use crate::schema_tools::infer::{Closing, Enums, Formats, Inference, Style};
 use crate::schema_tools::json::Json;
 use crate::schema_tools::samples::{self, Origin, Sample};
@@ -93,13 +93,9 @@ pub fn run(arguments: &Arguments, config: &Path, out: &mut impl Write) -> Result
 
 /// The policies, without their secrets, and their folder.
 pub(super) fn load(config: &Path) -> Result<(Policy, PathBuf), Trouble> {
-    let setup = Setup::read(config, &NoSecrets);
-    if setup.policy.is_none() || setup.loaded.diagnostics.has_errors() {
-        setup.report(&mut anstream::stderr().lock())?;
-        return Err(Trouble::Said);
-    }
-    let directory = setup.config.and_then(|config| config.policies).map(|policies| policies.directory.value);
-    setup.policy.zip(directory).ok_or(Trouble::Said)
+    let (config, policy) = Setup::load(config, &NoSecrets).0.right()?;
+    let directory = config.policies.map(|policies| policies.directory.value);
+    directory.map(|directory| (policy, directory)).ok_or(Trouble::Said)
 }
 
 /// What belongs into one schema.
@@ -137,22 +133,21 @@ impl<'a> Groups<'a> {
         if sample.body.is_empty() {
             return Ok(());
         }
-        let payload = match source {
-            Some(source) => offline::payload(source, &sample.head, sample.body.clone()),
-            None => Payload::read(sample.body.clone(), Format::Json, None, JsonLimits::default()),
+        let read = match source {
+            Some(source) => sample.read(source),
+            None => Payload::read(sample.body.clone(), Format::Json, None, JsonLimits::default())
+                .map(|payload| (payload, None)),
         };
-        let payload = payload.map_err(|rejection| format!("the body is left out: {}", samples::words(&rejection)))?;
-        let document = payload.document();
-        let Some(group) = self.group(source, sample, document) else { return Ok(()) };
-        self.found.entry(group).or_default().add(document, &self.formats);
+        let (payload, event) = read.map_err(|rejection| left_out(&rejection))?;
+        let Some(group) = self.group(source, event) else { return Ok(()) };
+        self.found.entry(group).or_default().add(payload.document(), &self.formats);
         Ok(())
     }
 
-    fn group(&self, source: Option<&Source>, sample: &Sample, document: &Document) -> Option<Group> {
+    fn group(&self, source: Option<&Source>, event: Option<String>) -> Option<Group> {
         let (Some(source), true) = (source, self.arguments.by_event || self.arguments.event.is_some()) else {
             return Some(Group::default());
         };
-        let event = offline::event(source, &sample.head, &sample.body, document);
         if self.arguments.event.is_some() && self.arguments.event != event {
             return None;
         }
@@ -183,6 +178,11 @@ pub(super) fn source_of<'p>(
         (Origin::Body, Some(wanted)) => Ok(Some(wanted)),
         (Origin::Body, None) => Err("a body without a head: --source says whose it is".to_owned()),
     }
+}
+
+/// What is said of a sample whose body cannot be read.
+pub(super) fn left_out(rejection: &Rejection) -> String {
+    format!("the body is left out: {}", samples::words(rejection))
 }
 
 /// Gives every sample of a file to `add`; what is left out is said, with its line and why.

@@ -28,6 +28,12 @@ pub struct Setting<T> {
     pub span: Option<Range<usize>>,
 }
 
+impl<T> From<Spanned<T>> for Setting<T> {
+    fn from(written: Spanned<T>) -> Self {
+        Self { value: written.value, span: Some(written.span) }
+    }
+}
+
 impl Setting<u64> {
     /// What holds where nothing is written.
     #[must_use]

@@ -1,6 +1,4 @@
-//! The next snapshot: on SIGHUP, or when a file changed.
-//!
-//! **Invariant:** a reload that finds an error changes nothing. Sockets are never touched.
+//! When the policies are to be loaded again: a file changed and came to rest, or a worker asks for it. Whoever waits here loads them.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
