@@ -16,21 +16,16 @@ use crate::payload::{Document, Payload};
 use crate::policy::Source;
 use crate::policy::source::{Mode, Unlisted};
 use crate::reason::Reason;
-use crate::rejection::Rejection;
+use crate::rejection::{Findings, Rejection};
 use crate::sanitize::Report;
 
 impl<'d> Accepted<'d> {
-    /// Takes out what monitored stages found.
-    pub fn take_monitored(&mut self) -> Vec<Rejection> {
-        std::mem::take(&mut self.monitored)
-    }
-
     /// Reads the payload, finds the event and checks its schema. A body whose coding was signed with it is decoded here and not before: who proved
     /// nothing reaches no decoder.
     ///
     /// # Errors
     /// `decoding_failed`, `body_too_large`, `json_*`, `form_malformed`, `multipart_malformed`, `event_missing`, `event_unlisted`, `schema_mismatch`; or an answer where unlisted events are acknowledged.
-    pub fn validate(mut self) -> Result<Validated<'d>, Ended> {
+    pub fn validate(mut self, findings: &mut Findings) -> Result<Validated<'d>, Ended> {
         let source = self.routed.source;
         self.body = self.routed.decoded(self.body, source.body_bytes_max)?;
         let payload = self.read_payload()?;
@@ -50,12 +45,12 @@ impl<'d> Accepted<'d> {
                     (Some(schema), _) => match schema.check(document) {
                         Ok(known) => membership = known,
                         Err(mismatch) => {
-                            source.modes.schema.judge(mismatch, &mut self.monitored)?;
+                            source.modes.schema.judge(mismatch, findings)?;
                             missed = true;
                         }
                     },
                     (None, name) => match unlisted(source, name) {
-                        Err(Ended::Rejected(fault)) => source.modes.schema.judge(fault, &mut self.monitored)?,
+                        Err(Ended::Rejected(fault)) => source.modes.schema.judge(fault, findings)?,
                         passed_or_answered => passed_or_answered?,
                     },
                 }
@@ -122,17 +117,12 @@ impl<'d> Validated<'d> {
         self.event.as_ref().map(|event| &*event.name)
     }
 
-    /// Takes out what monitored stages found.
-    pub fn take_monitored(&mut self) -> Vec<Rejection> {
-        self.delivery.take_monitored()
-    }
-
     /// Removes what the policy does not want to reach the upstream.
     ///
     /// # Errors
     /// `sanitizer_refused`.
-    pub fn sanitize(self) -> Result<Sanitized<'d>, Rejection> {
-        let Accepted { routed, body, sender, at: _, slot, novelty, mut monitored } = self.delivery;
+    pub fn sanitize(self, findings: &mut Findings) -> Result<Sanitized<'d>, Rejection> {
+        let Accepted { routed, body, sender, at: _, slot, novelty } = self.delivery;
         let (body, report) = match &self.payload {
             Some(payload) => {
                 let declared = self.schema.map(Schema::declared);
@@ -140,11 +130,13 @@ impl<'d> Validated<'d> {
                 match routed.source.modes.sanitize {
                     Mode::Enforce => {
                         let cleaned = cleaned?;
-                        clean::check_again(&cleaned, self.fitted, payload, routed.source, &mut monitored)?;
+                        clean::check_again(&cleaned, self.fitted, payload, routed.source, findings)?;
                         (clean::body(body, payload, &cleaned, routed.source)?, cleaned.report)
                     }
                     Mode::Monitor => {
-                        monitored.extend(clean::finding(cleaned));
+                        if let Some(finding) = clean::finding(cleaned) {
+                            findings.add(finding);
+                        }
                         (body, Report::default())
                     }
                 }
@@ -152,6 +144,6 @@ impl<'d> Validated<'d> {
             None => (body, Report::default()),
         };
         let (event, delivery_id) = (self.event, self.delivery_id);
-        Ok(Sanitized { routed, _slot: slot, novelty, body, report, monitored, sender, event, delivery_id })
+        Ok(Sanitized { routed, _slot: slot, novelty, body, report, sender, event, delivery_id })
     }
 }

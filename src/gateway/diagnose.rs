@@ -28,7 +28,7 @@ use crate::policy::diagnosis::{explained, is_diagnosable};
 use crate::policy::{Policy, Source};
 use crate::reason::Reason;
 use crate::record::{Delivery, DeliveryId, Outcome, Recorder, Reserved};
-use crate::rejection::Rejection;
+use crate::rejection::{Findings, Rejection};
 use crate::sanitize::EditCounts;
 
 /// How many deliveries may wait for their diagnosis.
@@ -80,7 +80,7 @@ pub(super) struct Refused {
     pub elapsed: Duration,
     pub now: UnixSeconds,
     pub rejection: Rejection,
-    pub monitored: Vec<Rejection>,
+    pub findings: Findings,
     /// Its place in the rejected log; taken when it is written.
     pub place: Option<Reserved>,
     /// Held as long as the delivery waits.
@@ -172,7 +172,7 @@ impl Drop for Job {
             edits: EditCounts::default(),
             status: refused.rejection.status().map(|status| status.as_u16()),
             upstream: None,
-            monitored: &refused.monitored,
+            monitored: &refused.findings,
             outcome: Outcome::Rejected(&refused.rejection),
         };
         match place {
