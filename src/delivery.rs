@@ -297,10 +297,18 @@ pub struct Validated<'d> {
     payload: Option<Payload>,
     event: Option<Event<'d>>,
     delivery_id: Option<String>,
-    schema: Option<&'d Schema>,
-    /// The schema, if the payload fits it: a monitored one it may miss.
-    fitted: Option<&'d Schema>,
-    membership: Membership,
+    fit: Fit<'d>,
+}
+
+/// How a payload stands to the schema of its event.
+#[derive(Debug)]
+enum Fit<'d> {
+    /// There is none, or nothing was read that it could judge.
+    Unasked,
+    /// It fits.
+    Fits(&'d Schema, Membership),
+    /// It does not, and the schema is only monitored.
+    Misses(&'d Schema),
 }
 
 /// A delivery that may leave: the only thing a request to an app is made of.
