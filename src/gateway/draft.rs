@@ -170,12 +170,7 @@ impl<'d, U: Upstream> Draft<'d, U> {
         let Some(room) = room else {
             self.written = true;
             let status = rejection.status().map(|status| status.as_u16());
-            let recorder = self.gateway.recorder();
-            let delivery = self.delivery(status, Outcome::Rejected(&rejection));
-            match place {
-                Some(place) => recorder.reserved(&delivery, place),
-                None => recorder.delivery(&delivery),
-            }
+            self.gateway.recorder().reserved(&self.delivery(status, Outcome::Rejected(&rejection)), place);
             return None;
         };
         self.written = true;
@@ -224,15 +219,8 @@ impl<'d, U: Upstream> Draft<'d, U> {
 
     fn delivery<'r>(&'r self, status: Option<u16>, outcome: Outcome<'r>) -> Delivery<'r> {
         Delivery {
-            ts: self.ts,
-            id: self.id,
-            source: self.source.map(|source| &*source.name),
-            peer: self.peer(),
-            method: Some(self.head.method.as_str()),
-            path: Some(self.head.uri.path()),
             event: self.event.as_deref(),
             body: self.body.as_ref(),
-            policy: self.source.map(|source| &*source.policy),
             elapsed: self.ended().saturating_sub(self.started),
             secret_id: self.proven.as_ref().map(|proven| &*proven.secret_id),
             scheme: self.proven.as_ref().map(|proven| proven.scheme),
@@ -240,7 +228,7 @@ impl<'d, U: Upstream> Draft<'d, U> {
             status,
             upstream: self.upstream,
             monitored: &self.findings,
-            outcome,
+            ..Delivery::new(self.ts, self.id, self.peer(), outcome).of(self.head, self.source)
         }
     }
 }
