@@ -4,6 +4,8 @@
 //! Each step takes `self` and hands out the next stage or the reason why there is none. Fields are private, nothing is `Clone`, and only the step
 //! before can make a stage: skipping a check does not compile. `forward` sends no delivery but a [`Sanitized`] one.
 //!
+//! A stage that is only monitored hands its fault to the [`Findings`](crate::rejection::Findings) that each step is lent.
+//!
 //! All of it is plain synchronous code on borrowed data. Waiting (for the body, for the upstream) happens between the steps, in `gateway`.
 //!
 //! The types stand here; `prove`, `accept` and `judge` have the steps from one to the next.
@@ -14,41 +16,45 @@
 //!
 //! The whole way, with nothing left out:
 //! ```
-//! # use hookward::{admit::permit::Permit, delivery::{Ended, Routed, Sanitized}};
+//! # use hookward::{admit::permit::Permit, delivery::{Ended, Routed, Sanitized}, rejection::Findings};
 //! fn whole<'d>(routed: Routed<'d>, body: bytes::Bytes) -> Result<Sanitized<'d>, Ended> {
-//!     let received = routed.present(Permit::offline(), 0)?.receive(body)?;
-//!     Ok(received.authenticate(0)?.accept_offline().validate()?.sanitize()?)
+//!     let mut findings = Findings::default();
+//!     let received = routed.present(Permit::offline(), 0, &mut findings)?.receive(body)?;
+//!     let accepted = received.authenticate(0, &mut findings)?.accept_offline();
+//!     Ok(accepted.validate(&mut findings)?.sanitize(&mut findings)?)
 //! }
 //! ```
 //! without authentication:
 //! ```compile_fail,E0599
-//! # use hookward::{admit::permit::Permit, delivery::{Ended, Routed, Sanitized}};
+//! # use hookward::{admit::permit::Permit, delivery::{Ended, Routed, Sanitized}, rejection::Findings};
 //! fn whole<'d>(routed: Routed<'d>, body: bytes::Bytes) -> Result<Sanitized<'d>, Ended> {
-//!     let received = routed.present(Permit::offline(), 0)?.receive(body)?;
-//!     Ok(received.accept_offline().validate()?.sanitize()?)
+//!     let mut findings = Findings::default();
+//!     let received = routed.present(Permit::offline(), 0, &mut findings)?.receive(body)?;
+//!     Ok(received.accept_offline().validate(&mut findings)?.sanitize(&mut findings)?)
 //! }
 //! ```
 //! without a look at the payload:
 //! ```compile_fail,E0599
-//! # use hookward::{admit::permit::Permit, delivery::{Ended, Routed, Sanitized}};
+//! # use hookward::{admit::permit::Permit, delivery::{Ended, Routed, Sanitized}, rejection::Findings};
 //! fn whole<'d>(routed: Routed<'d>, body: bytes::Bytes) -> Result<Sanitized<'d>, Ended> {
-//!     let received = routed.present(Permit::offline(), 0)?.receive(body)?;
-//!     Ok(received.authenticate(0)?.accept_offline().sanitize()?)
+//!     let mut findings = Findings::default();
+//!     let received = routed.present(Permit::offline(), 0, &mut findings)?.receive(body)?;
+//!     Ok(received.authenticate(0, &mut findings)?.accept_offline().sanitize(&mut findings)?)
 //! }
 //! ```
 //! without a permit:
 //! ```compile_fail,E0061
 //! # use hookward::delivery::{Presented, Routed};
-//! # use hookward::rejection::Rejection;
-//! fn first<'d>(routed: Routed<'d>) -> Result<Presented<'d>, Rejection> {
-//!     routed.present(0)
+//! # use hookward::rejection::{Findings, Rejection};
+//! fn first<'d>(routed: Routed<'d>, findings: &mut Findings) -> Result<Presented<'d>, Rejection> {
+//!     routed.present(0, findings)
 //! }
 //! ```
 //! one delivery judged, two bodies forwarded:
 //! ```compile_fail,E0382
-//! # use hookward::{delivery::{Ended, Sanitized, Validated}};
-//! fn twice<'d>(validated: Validated<'d>) -> Result<(Sanitized<'d>, Sanitized<'d>), Ended> {
-//!     Ok((validated.sanitize()?, validated.sanitize()?))
+//! # use hookward::{delivery::{Ended, Sanitized, Validated}, rejection::Findings};
+//! fn twice<'d>(validated: Validated<'d>, findings: &mut Findings) -> Result<(Sanitized<'d>, Sanitized<'d>), Ended> {
+//!     Ok((validated.sanitize(findings)?, validated.sanitize(findings)?))
 //! }
 //! ```
 //! an upstream request of something that was not sanitized:
@@ -206,8 +212,8 @@ enum Presentation<'d> {
     Credentials(Credentials<'d>),
     /// None, which is a fault unless the body makes it a handshake that comes without proof.
     Missing(Rejection),
-    /// One that is not well-formed, or none, where `[mode] auth` only monitors.
-    Refuted(Rejection),
+    /// One that is not well-formed, or none, which `[mode] auth` only monitors: it is among the findings.
+    Refuted,
     /// The policy wants no proof.
     Unasked,
 }
@@ -251,7 +257,6 @@ pub struct Authenticated<'d> {
     body: Bytes,
     sender: Sender<'d>,
     at: UnixSeconds,
-    monitored: Vec<Rejection>,
 }
 
 /// A proven delivery that is new and that its source has room for.
@@ -263,7 +268,6 @@ pub struct Accepted<'d> {
     at: UnixSeconds,
     slot: Slot,
     novelty: Novelty,
-    monitored: Vec<Rejection>,
 }
 
 /// Whether a delivery was accepted before.
@@ -293,10 +297,18 @@ pub struct Validated<'d> {
     payload: Option<Payload>,
     event: Option<Event<'d>>,
     delivery_id: Option<String>,
-    schema: Option<&'d Schema>,
-    /// The schema, if the payload fits it: a monitored one it may miss.
-    fitted: Option<&'d Schema>,
-    membership: Membership,
+    fit: Fit<'d>,
+}
+
+/// How a payload stands to the schema of its event.
+#[derive(Debug)]
+enum Fit<'d> {
+    /// There is none, or nothing was read that it could judge.
+    Unasked,
+    /// It fits.
+    Fits(&'d Schema, Membership),
+    /// It does not, and the schema is only monitored.
+    Misses(&'d Schema),
 }
 
 /// A delivery that may leave: the only thing a request to an app is made of.
@@ -307,7 +319,6 @@ pub struct Sanitized<'d> {
     novelty: Novelty,
     body: Bytes,
     report: Report,
-    monitored: Vec<Rejection>,
     sender: Sender<'d>,
     event: Option<Event<'d>>,
     delivery_id: Option<String>,
@@ -380,11 +391,6 @@ impl<'d> Sanitized<'d> {
     #[must_use]
     pub const fn is_unproven(&self) -> bool {
         self.sender.is_unproven()
-    }
-
-    /// Takes out what monitored stages found.
-    pub fn take_monitored(&mut self) -> Vec<Rejection> {
-        std::mem::take(&mut self.monitored)
     }
 
     /// Whether the same delivery was accepted before.

@@ -19,7 +19,7 @@ use crate::delivery::{Answer, Ended, HostMatch, Routed, Sanitized};
 use crate::forward::request::{Attestation, Protocol, UpstreamRequest};
 use crate::policy::{Policy, Source};
 use crate::reason::Reason;
-use crate::rejection::Rejection;
+use crate::rejection::{Findings, Rejection};
 use crate::sanitize::Edit;
 
 /// What became of a recorded request.
@@ -94,15 +94,15 @@ pub fn judge<'p>(
     now: UnixSeconds,
     replays: Replays<'_>,
 ) -> Judgement<'p> {
-    let mut trail = Trail { source: None, steps: Vec::new(), event: None, secret_id: None, monitored: Vec::new() };
+    let mut trail = Trail::default();
     let ended = steps(policy, head, body, now, replays, &mut trail);
-    let Trail { source, steps, event, secret_id, monitored } = trail;
+    let Trail { source, steps, event, secret_id, findings } = trail;
     let verdict = match ended {
         Ok(forwardable) => Verdict::Accept(Box::new(forwardable)),
         Err(Ended::Answered(answer)) => Verdict::Answer(*answer),
         Err(Ended::Rejected(rejection)) => Verdict::Reject(rejection),
     };
-    Judgement { source, steps, event, secret_id, monitored, verdict }
+    Judgement { source, steps, event, secret_id, monitored: findings.into_vec(), verdict }
 }
 
 /// Why a credential was refused, as far as can be found out.
@@ -131,12 +131,13 @@ pub fn explain(policy: &Policy, judged: &Judgement<'_>, head: &Parts, body: &Byt
 const EXPLAINED: [Reason; 4] =
     [Reason::CredentialMissing, Reason::CredentialMalformed, Reason::CredentialMismatch, Reason::SecretExpired];
 
+#[derive(Default)]
 struct Trail<'p> {
     source: Option<&'p Source>,
     steps: Vec<Step>,
     event: Option<String>,
     secret_id: Option<String>,
-    monitored: Vec<Rejection>,
+    findings: Findings,
 }
 
 impl Trail<'_> {
@@ -158,12 +159,11 @@ fn steps<'p>(
     let routed = Routed::find(policy, head, HostMatch::Served)?;
     trail.step("route", format!("{} {} is source {}", head.method, head.uri.path(), routed.source().name));
     let routed = routed.greet(now)?;
-    let presented = routed.present(Permit::offline(), now)?;
+    let presented = routed.present(Permit::offline(), now, &mut trail.findings)?;
     trail.step("present", "the credential is well formed, its timestamp within tolerance".to_owned());
     let received = presented.receive(body)?;
     trail.step("receive", format!("{} bytes of body", received.body().len()));
-    let mut authenticated = received.authenticate(now)?;
-    trail.monitored.append(&mut authenticated.take_monitored());
+    let authenticated = received.authenticate(now, &mut trail.findings)?;
     trail.secret_id = authenticated.proof().map(|proof| proof.secret_id().to_owned());
     trail.step(
         "authenticate",
@@ -180,8 +180,7 @@ fn steps<'p>(
         Replays::Ignored => authenticated.accept_offline(),
         Replays::Kept(limits) => authenticated.accept_sequence(limits, at)?,
     };
-    let mut validated = accepted.validate()?;
-    trail.monitored.append(&mut validated.take_monitored());
+    let validated = accepted.validate(&mut trail.findings)?;
     trail.event = validated.event().map(str::to_owned);
     trail.step(
         "validate",
@@ -190,8 +189,7 @@ fn steps<'p>(
             None => "no event named".to_owned(),
         },
     );
-    let mut sanitized = validated.sanitize()?;
-    trail.monitored.append(&mut sanitized.take_monitored());
+    let sanitized = validated.sanitize(&mut trail.findings)?;
     trail.step("sanitize", format!("{} edits", sanitized.report().count()));
     let forwardable = forwardable(&sanitized, now);
     trail.step("forward", format!("{} {}", forwardable.method, forwardable.target));

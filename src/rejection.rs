@@ -1,9 +1,10 @@
-//! What is known of one refused delivery: its [`Reason`] and the facts an operator needs.
+//! What is known of one refused delivery: its [`Reason`] and the facts an operator needs; and what would have refused it, had it not only been monitored.
 //!
 //! **Invariant:** facts are chosen by the stage that refused and never hold a payload value, a secret, a raw header
 //! value or a signature; text that a sender chose (a path, a media type) is cut and escaped when it is written.
 
 use std::borrow::Cow;
+use std::ops::Deref;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -33,6 +34,34 @@ pub enum Fact {
     List(Vec<Cow<'static, str>>),
     /// Several findings of the same kind, such as the places where a payload misses its schema.
     Rows(Vec<Vec<(&'static str, Fact)>>),
+}
+
+/// What stages in monitor mode found of one delivery and let pass, in the order in which they did: at most one finding a check.
+///
+/// Whoever makes the delivery's record owns it and lends it to each step: what was found before a refusal is recorded with it. Where nothing is found
+/// nothing is allocated.
+#[derive(Debug, Default)]
+pub struct Findings(Vec<Rejection>);
+
+impl Findings {
+    /// Adds a finding.
+    pub fn add(&mut self, finding: Rejection) {
+        self.0.push(finding);
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn into_vec(self) -> Vec<Rejection> {
+        self.0
+    }
+}
+
+impl Deref for Findings {
+    type Target = [Rejection];
+
+    fn deref(&self) -> &[Rejection] {
+        &self.0
+    }
 }
 
 impl Rejection {

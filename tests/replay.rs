@@ -32,7 +32,7 @@ use hookward::policy::load::{self, Loaded};
 use hookward::policy::secrets::{Resolved, Resolver, SecretFault};
 use hookward::policy::source_config::SecretPlace;
 use hookward::policy::table::Spanned;
-use hookward::rejection::Rejection;
+use hookward::rejection::{Findings, Rejection};
 use hookward::secret::Secret;
 use http::Request;
 use http::request::Parts;
@@ -104,9 +104,10 @@ impl House {
     fn take<'d>(&self, policy: &'d Policy, delivery: &'d Delivery) -> Result<Sanitized<'d>, End> {
         let (now, monotonic) = (self.clock.unix_seconds(), self.clock.monotonic());
         let routed = Routed::find(policy, &delivery.head, HostMatch::Served)?;
-        let received = routed.present(Permit::offline(), now)?.receive(delivery.body.clone())?;
-        let accepted = received.authenticate(now)?.accept_sequence(&self.limits, monotonic)?;
-        Ok(accepted.validate()?.sanitize()?)
+        let mut findings = Findings::default();
+        let received = routed.present(Permit::offline(), now, &mut findings)?.receive(delivery.body.clone())?;
+        let accepted = received.authenticate(now, &mut findings)?.accept_sequence(&self.limits, monotonic)?;
+        Ok(accepted.validate(&mut findings)?.sanitize(&mut findings)?)
     }
 
     /// All the way; the upstream accepts.

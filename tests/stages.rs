@@ -80,6 +80,9 @@ const FAULTS: [&str; 13] = [
     "sanitizer_refused",
 ];
 
+/// Those that a policy can have monitored, and that the body is read behind.
+const MONITORED: [&str; 4] = ["credential_malformed", "timestamp_stale", "credential_mismatch", "schema_mismatch"];
+
 struct OneSecret;
 
 impl Resolver for OneSecret {
@@ -156,11 +159,18 @@ fn reason(policy: &Policy, faults: &[&str]) -> &'static str {
 }
 
 fn told(policy: &Policy, head: &Parts, body: Bytes) -> &'static str {
-    match judge(policy, head, body, NOW, Replays::Ignored).verdict {
+    judged(policy, head, body).0
+}
+
+/// What a request is told, and what was found besides where the policy only monitors.
+fn judged(policy: &Policy, head: &Parts, body: Bytes) -> (&'static str, Vec<&'static str>) {
+    let judgement = judge(policy, head, body, NOW, Replays::Ignored);
+    let told = match judgement.verdict {
         Verdict::Accept(_) => "accept",
         Verdict::Answer(answer) => answer.why,
         Verdict::Reject(rejection) => rejection.reason().code(),
-    }
+    };
+    (told, judgement.monitored.iter().map(|finding| finding.reason().code()).collect())
 }
 
 #[test]
@@ -176,6 +186,28 @@ fn of_any_two_faults_the_earlier_one_wins() {
         for later in &FAULTS[position + 1..] {
             assert_eq!(reason(&policy, &[earlier, later]), *earlier, "{earlier} beside {later}");
         }
+    }
+}
+
+/// What a stage let pass is told with whatever refuses the delivery after it.
+#[test]
+fn a_monitored_fault_is_found_and_the_enforced_one_behind_it_refuses() {
+    let modes = "[mode]\nauth = \"monitor\"\nschema = \"monitor\"\nbecause = \"moving\"\n[forward]";
+    let policy = policy_of(&POLICY.replace("[forward]", modes), SCHEMA);
+    for found in MONITORED {
+        let position = FAULTS.iter().position(|fault| *fault == found).unwrap();
+        let enforced = |fault: &&&str| !MONITORED.contains(*fault);
+        let (earlier, later) = FAULTS.split_at(position);
+        for refusing in later.iter().filter(enforced) {
+            let (head, body) = request(&[found, refusing]);
+            assert_eq!(judged(&policy, &head, body), (*refusing, vec![found]), "{found} before {refusing}");
+        }
+        for refusing in earlier.iter().filter(enforced) {
+            let (head, body) = request(&[refusing, found]);
+            assert_eq!(judged(&policy, &head, body), (*refusing, vec![]), "{found} behind {refusing}");
+        }
+        let (head, body) = request(&[found]);
+        assert_eq!(judged(&policy, &head, body), ("accept", vec![found]));
     }
 }
 

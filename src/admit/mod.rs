@@ -48,7 +48,7 @@ use self::permit::{Permit, Slot};
 use self::rate::{ClientBuckets, Rate};
 use self::source::{RateMode, Registry, SourceLimits, SourceRules};
 use crate::reason::Reason;
-use crate::rejection::Rejection;
+use crate::rejection::{Findings, Rejection};
 
 /// All that is limited, once per process. It outlives every policy.
 #[derive(Debug)]
@@ -153,12 +153,18 @@ impl Limits {
     }
 
     /// Lets a delivery of this client into the gateway, as far as its authentication. `peer` is the client's address,
-    /// as a trusted proxy tells it where there is one.
+    /// as a trusted proxy tells it where there is one. A rate that is only monitored refuses nothing and is a finding.
     ///
     /// # Errors
     /// In this order: `draining`, `address_refused`, `client_blocked`, `rate_limited_client`, `overloaded`. All but
     /// `address_refused` say when to try again. The body is not needed for any of them.
-    pub fn enter(&self, source: &SourceLimits, peer: IpAddr, now: Duration) -> Result<Permit, Rejection> {
+    pub fn enter(
+        &self,
+        source: &SourceLimits,
+        peer: IpAddr,
+        now: Duration,
+        findings: &mut Findings,
+    ) -> Result<Permit, Rejection> {
         if self.is_closed() {
             return Err(Rejection::new(Reason::Draining).retry_after(RETRY_DRAINING));
         }
@@ -168,26 +174,33 @@ impl Limits {
         let client = Client::from(peer);
         let standing = self.failures.enter(source.id, client, &source.excess, now)?;
         let taken = self.clients.take(source.id, client, source.client, now);
-        let monitored = judge(source.rate_mode, taken, Reason::RateLimitedClient, source.client)?;
+        judge(source.rate_mode, taken, Reason::RateLimitedClient, source.client, findings)?;
         let place = if self.deliveries.is_tight() { self.standing(source, peer, now) } else { Standing::Stranger };
         let process = self.deliveries.reserve(client, 1, place)?;
-        Ok(Permit { client: Some(client), standing, process: Some(process), monitored })
+        Ok(Permit { client: Some(client), standing, process: Some(process) })
     }
 
     /// Takes an authenticated delivery, no replay, into its source. Its client is known from here on, whatever the
-    /// source has room for.
+    /// source has room for. A rate that is only monitored refuses nothing and is a finding.
     ///
     /// # Errors
     /// `rate_limited_source`, then `overloaded` (`in_flight_max`); both say when to try again.
-    pub fn accept(&self, source: &SourceLimits, permit: Permit, now: Duration) -> Result<Slot, Rejection> {
-        let Permit { client, standing, process, monitored } = permit;
+    pub fn accept(
+        &self,
+        source: &SourceLimits,
+        permit: Permit,
+        now: Duration,
+        findings: &mut Findings,
+    ) -> Result<Slot, Rejection> {
+        let Permit { client, standing, process } = permit;
         drop(standing);
         if let Some(client) = client {
             self.failures.succeeded(source.id, client, now);
         }
-        let over = judge(source.rate_mode, source.bucket.take(now), Reason::RateLimitedSource, source.bucket.rate())?;
+        let taken = source.bucket.take(now);
+        judge(source.rate_mode, taken, Reason::RateLimitedSource, source.bucket.rate(), findings)?;
         let seat = source.in_flight.try_enter().ok_or_else(|| overloaded("in_flight_max", RETRY_SOON))?;
-        Ok(Slot { _process: process, _source: Some(seat), monitored: monitored.or(over) })
+        Ok(Slot { _process: process, _source: Some(seat) })
     }
 
     /// Takes a delivery into its source that proved nothing and goes on all the same (`[mode] auth = "monitor"`). It takes a place in flight and
@@ -196,10 +209,10 @@ impl Limits {
     /// # Errors
     /// `overloaded` (`in_flight_max`), which says when to try again.
     pub fn accept_unproven(&self, source: &SourceLimits, permit: Permit) -> Result<Slot, Rejection> {
-        let Permit { client: _, standing, process, monitored } = permit;
+        let Permit { client: _, standing, process } = permit;
         drop(standing);
         let seat = source.in_flight.try_enter().ok_or_else(|| overloaded("in_flight_max", RETRY_SOON))?;
-        Ok(Slot { _process: process, _source: Some(seat), monitored })
+        Ok(Slot { _process: process, _source: Some(seat) })
     }
 
     /// Whether some source had an authentic delivery from this address within a day.
@@ -277,21 +290,25 @@ fn overloaded(limit: &'static str, after: Duration) -> Rejection {
     Rejection::new(Reason::Overloaded).fact("limit", limit).retry_after(after)
 }
 
-/// Turns an empty bucket into a refusal, or into what a source in monitor mode records.
+/// Turns an empty bucket into a refusal, or into a finding where the source only monitors.
 fn judge(
     mode: RateMode,
     taken: Result<(), Duration>,
     reason: Reason,
     rate: Rate,
-) -> Result<Option<Rejection>, Rejection> {
-    let Err(after) = taken else { return Ok(None) };
+    findings: &mut Findings,
+) -> Result<(), Rejection> {
+    let Err(after) = taken else { return Ok(()) };
     let rejection = Rejection::new(reason)
         .fact("per_second", i64::from(rate.per_second.get()))
         .fact("burst", i64::from(rate.burst.get()))
         .retry_after(after);
     match mode {
         RateMode::Enforce => Err(rejection),
-        RateMode::Monitor => Ok(Some(rejection)),
+        RateMode::Monitor => {
+            findings.add(rejection);
+            Ok(())
+        }
     }
 }
 

@@ -9,7 +9,6 @@ use super::budget::Reserved;
 use super::client::Client;
 use super::failures::{EXCESS_BODY_TIME, Passage};
 use super::in_flight::Seat;
-use crate::rejection::Rejection;
 
 /// A delivery whose client may go on to authentication.
 #[must_use = "what was admitted is given back as soon as this is dropped"]
@@ -18,7 +17,6 @@ pub struct Permit {
     pub(super) client: Option<Client>,
     pub(super) standing: Passage,
     pub(super) process: Option<Reserved>,
-    pub(super) monitored: Option<Rejection>,
 }
 
 /// An authenticated delivery that its source has room for.
@@ -27,13 +25,12 @@ pub struct Permit {
 pub struct Slot {
     pub(super) _process: Option<Reserved>,
     pub(super) _source: Option<Seat>,
-    pub(super) monitored: Option<Rejection>,
 }
 
 impl Permit {
     /// A permit that no limit was asked for, for a recorded request: rates and networks are not judged offline.
     pub const fn offline() -> Self {
-        Self { client: None, standing: Passage::Clear, process: None, monitored: None }
+        Self { client: None, standing: Passage::Clear, process: None }
     }
 
     /// The client it was given to; none offline.
@@ -51,21 +48,11 @@ impl Permit {
             Passage::Excess(_) => ordinary.min(EXCESS_BODY_TIME),
         }
     }
-
-    /// Takes out what would have refused this delivery, were its source's rates not in monitor mode.
-    pub const fn take_monitored(&mut self) -> Option<Rejection> {
-        self.monitored.take()
-    }
 }
 
 impl Slot {
     /// A slot that no limit was asked for, for a recorded request.
     pub fn offline(permit: Permit) -> Self {
-        Self { _process: permit.process, _source: None, monitored: permit.monitored }
-    }
-
-    /// Takes out what would have refused this delivery, were its source's rates not in monitor mode; the earlier one of two.
-    pub const fn take_monitored(&mut self) -> Option<Rejection> {
-        self.monitored.take()
+        Self { _process: permit.process, _source: None }
     }
 }

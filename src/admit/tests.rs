@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,16 +37,43 @@ fn another(number: usize) -> IpAddr {
     IpAddr::from([203, 0, 113, u8::try_from(number).unwrap()])
 }
 
-fn limits(deliveries_max: u32) -> Limits {
+/// Limits where nothing is only monitored, so that there is nothing to find.
+struct Enforced(Limits);
+
+impl Enforced {
+    fn enter(&self, source: &SourceLimits, peer: IpAddr, now: Duration) -> Result<Permit, Rejection> {
+        let mut findings = Findings::default();
+        let entered = self.0.enter(source, peer, now, &mut findings);
+        assert!(findings.is_empty());
+        entered
+    }
+
+    fn accept(&self, source: &SourceLimits, permit: Permit, now: Duration) -> Result<Slot, Rejection> {
+        let mut findings = Findings::default();
+        let accepted = self.0.accept(source, permit, now, &mut findings);
+        assert!(findings.is_empty());
+        accepted
+    }
+}
+
+impl Deref for Enforced {
+    type Target = Limits;
+
+    fn deref(&self) -> &Limits {
+        &self.0
+    }
+}
+
+fn limits(deliveries_max: u32) -> Enforced {
     let small = number(1_000);
-    Limits::new(Capacity {
+    Enforced(Limits::new(Capacity {
         deliveries_max: number(deliveries_max),
         clients_max: small,
         failing_clients_max: small,
         known_clients_max: small,
         claims_max: small,
         ..Capacity::default()
-    })
+    }))
 }
 
 fn at(seconds: u64) -> Duration {
@@ -123,7 +151,7 @@ fn deliveries_under_way_are_shared_out_among_clients() {
 #[test]
 fn deliveries_at_the_same_time_can_be_bounded_more_tightly_and_no_wider() {
     for (max, bound, taken) in [(3, 2, 2), (3, 3, 3), (3, 4, 3)] {
-        let limits = limits(max).with_deliveries_at_most(number(bound));
+        let limits = Enforced(limits(max).0.with_deliveries_at_most(number(bound)));
         let source = limits.source("github", rules());
         let held: Vec<_> = (0..taken).map(|n| limits.enter(&source, another(n), at(0)).expect("a place")).collect();
         assert_eq!(told(limits.enter(&source, PEER, at(0))), (Reason::Overloaded, Some(1)), "{max}, {bound}");
@@ -209,16 +237,30 @@ fn a_reload_keeps_buckets_blocks_and_marks_unless_the_limit_itself_changed() {
     assert!(limits.accept(&changed, permit, at(0)).is_ok());
 }
 
+/// What a monitored rate would have refused is found, in order, also where a limit behind it refuses.
 #[test]
-fn monitor_mode_records_what_it_would_have_refused() {
-    let limits = limits(1_000);
-    let monitored = SourceRules { client: rate(1, 2), source: rate(1, 1), rate_mode: RateMode::Monitor, ..rules() };
+fn monitor_mode_finds_what_it_would_have_refused_whatever_refuses_later() {
+    let Enforced(limits) = limits(12);
+    let (client, places) = (rate(1, 2), number(2));
+    let monitored =
+        SourceRules { client, source: rate(1, 1), in_flight_max: places, rate_mode: RateMode::Monitor, ..rules() };
     let source = limits.source("github", monitored);
-    let expected = [None, Some(Reason::RateLimitedSource), Some(Reason::RateLimitedClient)];
-    for (n, reason) in expected.into_iter().enumerate() {
-        let permit = limits.enter(&source, PEER, at(0)).unwrap();
-        let mut slot = limits.accept(&source, permit, at(0)).unwrap();
-        assert_eq!(slot.take_monitored().map(|found| found.reason()), reason, "delivery {n}");
+    let rows: [(Option<&str>, &[Reason]); 4] = [
+        (None, &[]),
+        (None, &[Reason::RateLimitedSource]),
+        (Some("in_flight_max"), &[Reason::RateLimitedClient, Reason::RateLimitedSource]),
+        (Some("deliveries_per_client"), &[Reason::RateLimitedClient]),
+    ];
+    let mut held = Vec::new();
+    for (limit, found) in rows {
+        let enter = |findings: &mut Findings| limits.enter(&source, PEER, at(0), findings);
+        let _third = (limit == Some("deliveries_per_client")).then(|| enter(&mut Findings::default()).unwrap());
+        let mut findings = Findings::default();
+        let entered = enter(&mut findings);
+        let accepted = entered.and_then(|permit| limits.accept(&source, permit, at(0), &mut findings));
+        let refused = accepted.map(|slot| held.push(slot)).err();
+        assert_eq!(refused.as_ref().and_then(|refused| refused.text("limit")), limit);
+        assert_eq!(findings.iter().map(Rejection::reason).collect::<Vec<_>>(), found, "{limit:?}");
     }
 }
 
@@ -227,7 +269,6 @@ fn a_recorded_request_is_under_no_limit() {
     let permit = Permit::offline();
     assert_eq!(permit.body_time(at(30)), at(30));
     assert_eq!(permit.client(), None);
-    assert!(Slot::offline(permit).take_monitored().is_none());
 }
 
 #[test]

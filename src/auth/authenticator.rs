@@ -273,7 +273,7 @@ impl<'d> Candidate<'d> {
 
     fn verify(self, body: &Bytes, now: UnixSeconds) -> Result<Proof<'d>, Rejection> {
         match self {
-            Self::Credential(verifier, credential) => credential.verify(verifier, body, now),
+            Self::Credential(verifier, credential) => verifier.verify(credential, body, now),
             Self::Certificate(holder) => Ok(Proof::of_connection(&holder)),
             Self::Refused(fault) => Err(fault),
         }

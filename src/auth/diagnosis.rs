@@ -4,7 +4,7 @@
 //! (`gateway::diagnose`), and `hookward test --explain` asks for each. What is found is for the operator's record alone.
 //!
 //! Everything is tried by the engine that judges deliveries: a scheme or a secret with one thing changed becomes a [`Verifier`] for the moment, or the
-//! body or the URL is changed, and [`Verifier::read`] and [`Credential::verify`](super::Credential::verify) say whether that fits. Keys for changed secrets are made from
+//! body or the URL is changed, and [`Verifier::read`] and [`Verifier::verify`] say whether that fits. Keys for changed secrets are made from
 //! the configured ones when they are needed and cleared after; nothing is kept for them.
 //!
 //! **Invariant:** what is tried does not depend on what fitted: every candidate is, as far as the [`WORK_BYTES_MAX`] go, so that the time a
@@ -107,7 +107,7 @@ impl<'c> Attempts<'_, 'c> {
         let cost = (body.len() + ATTEMPT_BYTES).saturating_mul(verifier.secrets().len().max(1));
         self.work_bytes_left = self.work_bytes_left.checked_sub(cost)?;
         let credential = verifier.read(head, now).ok()?;
-        match credential.verify(verifier, body, now) {
+        match verifier.verify(credential, body, now) {
             Ok(proof) => Some(Fitted { secret: proof.secret_id().into(), validity: Validity::Live }),
             Err(rejection) if rejection.reason() == Reason::SecretExpired => {
                 Some(Fitted { secret: rejection.text("secret")?.into(), validity: Validity::Expired })

@@ -1,7 +1,7 @@
 //! Who sent a delivery: schemes as data, credentials as they stand in a request's head, and the proof.
 //!
 //! On a delivery's way this is the step between routing and the body ([`Authenticator::read`]: nothing is buffered for a request that carries no
-//! well-formed credential), and the first step after the body ([`Credential::verify`]). An [`Authenticator`] is one [`Verifier`] or
+//! well-formed credential), and the first step after the body ([`Verifier::verify`]). An [`Authenticator`] is one [`Verifier`] or
 //! [client certificate](certificate), or several of them together.
 //!
 //! To find where a provider's signature is checked, open `providers/NAME.toml`: it says what is signed and where the signature stands. The

@@ -64,7 +64,7 @@ fn judge_sent_by(
     now: UnixSeconds,
 ) -> Result<String, Reason> {
     let head = Head { method, uri: &signed.uri, headers: &signed.headers, public_url: Some(URL) };
-    let proof = verifier.read(head, now).and_then(|credential| credential.verify(verifier, body, now));
+    let proof = verifier.read(head, now).and_then(|credential| verifier.verify(credential, body, now));
     proof.map(|proof| proof.secret_id().to_owned()).map_err(|rejection| rejection.reason())
 }
 
@@ -383,7 +383,7 @@ fn one_delivery_has_one_digest_whichever_secret_signed_it() {
     let digest = |text: &str, body: &Bytes| {
         let signed = request(scheme, &secret("x", text), NOW, body);
         let head = Head { method: &Method::POST, uri: &signed.uri, headers: &signed.headers, public_url: None };
-        let proof = verifier.read(head, NOW).unwrap().verify(&verifier, body, NOW).unwrap();
+        let proof = verifier.verify(verifier.read(head, NOW).unwrap(), body, NOW).unwrap();
         *proof.digest().unwrap()
     };
     let first = digest("the-new-secret-of-the-source", &BODY);
@@ -624,7 +624,7 @@ fn nothing_that_is_printed_holds_a_secret_or_a_signature() {
     let head = Head { headers: &signed.headers, ..head };
     let credential = verifier.read(head, NOW).unwrap();
     let evidence = format!("{:?}", credential.presented);
-    let refused: Rejection = credential.verify(&verifier, &BODY, NOW).unwrap_err();
+    let refused: Rejection = verifier.verify(credential, &BODY, NOW).unwrap_err();
     let printed = format!("{verifier:?} {evidence} {refused:?}");
     let signature = signed.headers["x-signature"].to_str().unwrap();
     for sentinel in ["sentinel-secret-value", "another-secret-value", &signature[3..]] {

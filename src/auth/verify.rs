@@ -59,7 +59,7 @@ struct Keyed {
     keys: Vec<Key>,
 }
 
-/// That a delivery was made by somebody who has a key of the source. Only [`Credential::verify`] makes it, or a [`Holder`].
+/// That a delivery was made by somebody who has a key of the source. Only [`Verifier::verify`] makes it, or a [`Holder`].
 #[must_use = "a proof is what the next stage demands"]
 #[derive(Debug)]
 pub struct Proof<'d> {
@@ -121,6 +121,39 @@ impl Verifier {
         let scheme = &schemes[position].scheme;
         let presented = if scheme.credential.is_in_body() { None } else { Some(credential::read(scheme, &view, now)?) };
         Ok(Credential { head, scheme: position, presented })
+    }
+
+    /// Whether a key of the source made this credential, which [`Verifier::read`] found, over this body.
+    ///
+    /// Every live key is tried; each MAC is compared in constant time over its whole fixed length.
+    ///
+    /// # Errors
+    /// `credential_mismatch`; `secret_expired` if only an expired secret fits. Where the scheme looks into the body, also what
+    /// [`Verifier::read`] may answer.
+    pub fn verify<'d>(
+        &'d self,
+        credential: Credential<'d>,
+        body: &Bytes,
+        now: UnixSeconds,
+    ) -> Result<Proof<'d>, Rejection> {
+        let Credential { head, scheme, presented } = credential;
+        let body = Body::new(body, head.headers);
+        let view = View::of_head(head).with_body(&body);
+        let keyed = match &self.method {
+            Method::Code(code) => return Ok(Proof::of_code(&self.name, code.verify(&view, now)?, now)),
+            Method::Schemes(schemes) => schemes.get(scheme).ok_or(Reason::CredentialMismatch)?,
+        };
+        let presented = keyed.presented(presented, &view, now)?;
+        require_no_stray_body(&keyed.scheme, &head, &body)?;
+        let Fitting { key, digests, requirements } = keyed.prove(&presented, &view, self.challenges, now)?;
+        Ok(Proof {
+            scheme: &self.name,
+            secret_id: Cow::Borrowed(&key.id),
+            signed_at_millis: requirements.signed_at_millis,
+            fresh_for: fresh_for(requirements.stale_from, now),
+            digests: digests.map(|digests| digests.map(|digest| keyed.bound(digest, &body))),
+            claims: requirements.claims,
+        })
     }
 
     /// The schemes it judges by; none where code does.
@@ -185,13 +218,6 @@ impl Verifier {
     pub(super) fn secrets(&self) -> &[NamedSecret] {
         &self.secrets
     }
-
-    fn keyed(&self, position: usize) -> Option<&Keyed> {
-        match &self.method {
-            Method::Schemes(schemes) => schemes.get(position),
-            Method::Code(_) => None,
-        }
-    }
 }
 
 fn describe_when(scheme: &Scheme) -> String {
@@ -210,87 +236,6 @@ impl Signer for ChallengeKey<'_> {
                 material.mac_bytes(message)
             }
             (_, _) => None,
-        }
-    }
-}
-
-impl<'d> Credential<'d> {
-    /// Whether a key of the source made this credential over this body.
-    ///
-    /// Every live key is tried; each MAC is compared in constant time over its whole fixed length.
-    ///
-    /// # Errors
-    /// `credential_mismatch`; `secret_expired` if only an expired secret fits. Where the scheme looks into the body, also what
-    /// [`Verifier::read`] may answer.
-    pub fn verify(self, verifier: &'d Verifier, body: &Bytes, now: UnixSeconds) -> Result<Proof<'d>, Rejection> {
-        let body = Body::new(body, self.head.headers);
-        let view = View::of_head(self.head).with_body(&body);
-        let name = &verifier.name;
-        if let Method::Code(code) = &verifier.method {
-            let Found { key, digest, signed_at_millis, stale_from } = code.verify(&view, now)?;
-            let digests = digest.map(|first| OneOrMore { first, more: Vec::new() });
-            let fresh_for = fresh_for(stale_from, now);
-            return Ok(Proof {
-                scheme: name,
-                secret_id: key.into(),
-                signed_at_millis,
-                fresh_for,
-                digests,
-                claims: None,
-            });
-        }
-        let Some(keyed) = verifier.keyed(self.scheme) else { return Err(Reason::CredentialMismatch.into()) };
-        let scheme = &keyed.scheme;
-        let presented = match self.presented {
-            Some(presented) => {
-                require_of_body(scheme, &view)?;
-                presented
-            }
-            None => credential::read(scheme, &view, now)?,
-        };
-        require_no_stray_body(scheme, &self.head, &body)?;
-        let mut outcome = Outcome::Mismatch;
-        let mut groups = presented.iter();
-        while let Some(group) = groups.next() {
-            match keyed.judge(group, &view, now)? {
-                Outcome::Fits { .. }
-                    if verifier.challenges == Challenges::Signed && keyed.is_challenge(group, &view) =>
-                {
-                    return Err(Rejection::new(Reason::CredentialMismatch).fact("found", "a challenge, not a delivery"));
-                }
-                Outcome::Fits { key, digests, requirements } => {
-                    let Met { signed_at_millis, mut stale_from, claims } = requirements;
-                    let mut digests = digests;
-                    // What another group proves, too, is the same delivery, also for whoever takes this group away.
-                    for other in groups {
-                        if let Ok(Outcome::Fits { digests: more, requirements, .. }) = keyed.judge(other, &view, now)
-                            && let Some(digests) = &mut digests
-                        {
-                            digests.more.extend(more.iter().flat_map(OneOrMore::iter));
-                            stale_from = stale_from.max(requirements.stale_from);
-                        }
-                    }
-                    let digests = digests.map(|digests| digests.map(|digest| keyed.bound(digest, &body)));
-                    let fresh_for = fresh_for(stale_from, now);
-                    return Ok(Proof {
-                        scheme: name,
-                        secret_id: Cow::Borrowed(&key.id),
-                        signed_at_millis,
-                        fresh_for,
-                        digests,
-                        claims,
-                    });
-                }
-                Outcome::Mismatch => {}
-                expired @ Outcome::Expired(_) => outcome = expired,
-            }
-        }
-        match outcome {
-            Outcome::Expired(key) => Err(Rejection::new(Reason::SecretExpired).fact("secret", key.id.to_string())),
-            Outcome::Mismatch | Outcome::Fits { .. } => {
-                let ids = keyed.keys.iter().map(|key| key.id.to_string().into()).collect();
-                Err(Rejection::new(Reason::CredentialMismatch).fact("secrets_tried", Fact::List(ids)))
-            }
         }
     }
 }
@@ -320,9 +265,16 @@ fn require_no_stray_body(scheme: &Scheme, head: &Head<'_>, body: &Body<'_>) -> R
 
 /// What became of one group of signatures.
 enum Outcome<'k> {
-    Fits { key: &'k Key, digests: Option<OneOrMore<SignedDigest>>, requirements: Met },
+    Fits(Fitting<'k>),
     Expired(&'k Key),
     Mismatch,
+}
+
+/// A live key that made a group of signatures, what it signed, and what held besides.
+struct Fitting<'k> {
+    key: &'k Key,
+    digests: Option<OneOrMore<SignedDigest>>,
+    requirements: Met,
 }
 
 /// What was learnt while side conditions were checked.
@@ -343,6 +295,68 @@ enum Match {
 }
 
 impl Keyed {
+    /// All that a request presents for the scheme: what its head told, as far as the body has what belongs to it; else what the body tells.
+    fn presented<'d>(
+        &'d self,
+        of_head: Option<OneOrMore<Presented<'d>>>,
+        view: &View<'d>,
+        now: UnixSeconds,
+    ) -> Result<OneOrMore<Presented<'d>>, Rejection> {
+        let Some(presented) = of_head else { return credential::read(&self.scheme, view, now) };
+        require_of_body(&self.scheme, view)?;
+        Ok(presented)
+    }
+
+    /// The live key that made the first group of signatures that fits.
+    fn prove(
+        &self,
+        presented: &OneOrMore<Presented<'_>>,
+        view: &View<'_>,
+        challenges: Challenges,
+        now: UnixSeconds,
+    ) -> Result<Fitting<'_>, Rejection> {
+        let mut expired = None;
+        let mut groups = presented.iter();
+        while let Some(group) = groups.next() {
+            match self.judge(group, view, now)? {
+                Outcome::Fits(_) if challenges == Challenges::Signed && self.is_challenge(group, view) => {
+                    return Err(Rejection::new(Reason::CredentialMismatch).fact("found", "a challenge, not a delivery"));
+                }
+                Outcome::Fits(fitting) => return Ok(self.join(fitting, groups, view, now)),
+                Outcome::Expired(key) => expired = Some(key),
+                Outcome::Mismatch => {}
+            }
+        }
+        Err(self.refusal(expired))
+    }
+
+    /// The same with what the other groups prove: that is the same delivery, also for whoever takes this group away.
+    fn join<'k, 'g>(
+        &self,
+        mut fitting: Fitting<'k>,
+        others: impl Iterator<Item = &'g Presented<'g>>,
+        view: &View<'_>,
+        now: UnixSeconds,
+    ) -> Fitting<'k> {
+        let Fitting { digests: Some(digests), requirements, .. } = &mut fitting else { return fitting };
+        for other in others {
+            if let Ok(Outcome::Fits(also)) = self.judge(other, view, now) {
+                digests.more.extend(also.digests.iter().flat_map(OneOrMore::iter));
+                requirements.stale_from = requirements.stale_from.max(also.requirements.stale_from);
+            }
+        }
+        fitting
+    }
+
+    /// Why no group fitted: the secret that would have, had it not expired, or none.
+    fn refusal(&self, expired: Option<&Key>) -> Rejection {
+        if let Some(key) = expired {
+            return Rejection::new(Reason::SecretExpired).fact("secret", key.id.to_string());
+        }
+        let ids = self.keys.iter().map(|key| key.id.to_string().into()).collect();
+        Rejection::new(Reason::CredentialMismatch).fact("secrets_tried", Fact::List(ids))
+    }
+
     fn judge<'k>(&'k self, group: &Presented<'_>, view: &View<'_>, now: UnixSeconds) -> Result<Outcome<'k>, Rejection> {
         let view = list_view(&self.scheme, view, group.list.as_deref());
         let timestamp = group.timestamp.as_ref().map(|timestamp| &*timestamp.text);
@@ -354,7 +368,7 @@ impl Keyed {
             let Some(found) = fits(&key) else { continue };
             let requirements = self.require(group, &filling, now)?;
             let digests = self.digests(key, found, &filling);
-            return Ok(Outcome::Fits { key, digests, requirements });
+            return Ok(Outcome::Fits(Fitting { key, digests, requirements }));
         }
         let mut expired = self.candidates(&group.evidence).filter(|key| !key.is_live(now));
         let found = expired.find(|key| fits(key).is_some());
@@ -483,6 +497,14 @@ impl SignedText {
 }
 
 impl<'d> Proof<'d> {
+    /// What code found of a credential.
+    fn of_code(scheme: &'d str, found: Found<'d>, now: UnixSeconds) -> Self {
+        let Found { key, digest, signed_at_millis, stale_from } = found;
+        let digests = digest.map(|first| OneOrMore { first, more: Vec::new() });
+        let fresh_for = fresh_for(stale_from, now);
+        Self { scheme, secret_id: key.into(), signed_at_millis, fresh_for, digests, claims: None }
+    }
+
     /// That the connection belongs to whom the source expects: what comes over it is theirs, and nothing of it is signed.
     pub(super) fn of_connection(holder: &Holder<'d>) -> Self {
         let secret_id = Cow::Borrowed(holder.name());

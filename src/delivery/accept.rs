@@ -13,7 +13,7 @@ use crate::auth::Proof;
 use crate::policy::Source;
 use crate::policy::source::OnDuplicate;
 use crate::reason::Reason;
-use crate::rejection::Rejection;
+use crate::rejection::{Findings, Rejection};
 
 /// The longest a claim is kept: a token that is fresh for years must not hold its place so long.
 const CLAIM_TIME_MAX: Duration = Duration::from_secs(2 * 24 * 60 * 60);
@@ -31,20 +31,15 @@ impl<'d> Authenticated<'d> {
         self.sender.proof()
     }
 
-    /// Takes out what monitored stages found.
-    pub fn take_monitored(&mut self) -> Vec<Rejection> {
-        std::mem::take(&mut self.monitored)
-    }
-
     /// Claims the delivery, so that its repetitions are known, and takes it into its source's budget. `now` is monotonic.
     ///
     /// # Errors
     /// `replayed`, `replay_in_flight`, `rate_limited_source`, `overloaded`, in this order.
-    pub fn accept(self, limits: &Limits, now: Duration) -> Result<Accepted<'d>, Rejection> {
+    pub fn accept(self, limits: &Limits, now: Duration, findings: &mut Findings) -> Result<Accepted<'d>, Rejection> {
         let novelty = self.claim(limits, now)?;
         let rules = &self.routed.source.limits;
         self.with(novelty, |sender, permit| match sender {
-            Sender::Proven(_) | Sender::Unasked => limits.accept(rules, permit, now),
+            Sender::Proven(_) | Sender::Unasked => limits.accept(rules, permit, now, findings),
             Sender::Unproven => limits.accept_unproven(rules, permit),
         })
     }
@@ -71,10 +66,9 @@ impl<'d> Authenticated<'d> {
         novelty: Novelty,
         slot: impl FnOnce(&Sender<'d>, Permit) -> Result<Slot, E>,
     ) -> Result<Accepted<'d>, E> {
-        let Self { routed, permit, body, sender, at, mut monitored } = self;
-        let mut slot = slot(&sender, permit)?;
-        monitored.extend(slot.take_monitored());
-        Ok(Accepted { routed, body, sender, at, slot, novelty, monitored })
+        let Self { routed, permit, body, sender, at } = self;
+        let slot = slot(&sender, permit)?;
+        Ok(Accepted { routed, body, sender, at, slot, novelty })
     }
 
     fn claim(&self, limits: &Limits, now: Duration) -> Result<Novelty, Rejection> {

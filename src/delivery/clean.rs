@@ -6,7 +6,7 @@ use crate::payload::schema::Schema;
 use crate::payload::{Document, Payload};
 use crate::policy::Source;
 use crate::reason::Reason;
-use crate::rejection::{Fact, Rejection};
+use crate::rejection::{Fact, Findings, Rejection};
 use crate::sanitize::{Cleaned, Edit, Report};
 
 /// How many edits that were not made are named in the record.
@@ -19,7 +19,7 @@ pub(super) fn check_again(
     schema: Option<&Schema>,
     payload: &Payload,
     source: &Source,
-    findings: &mut Vec<Rejection>,
+    findings: &mut Findings,
 ) -> Result<(), Rejection> {
     let Some(schema) = schema.filter(|_| !cleaned.report.is_empty()) else { return Ok(()) };
     match schema.check(&Document::read(cleaned.body.clone(), payload.limits(source.json))?) {

@@ -1,5 +1,7 @@
 //! What has to be right of a request's head: Host, and what its Content-Type says of the body.
 
+use std::net::Ipv6Addr;
+
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Version};
@@ -39,22 +41,22 @@ pub(super) fn check_host(head: &Parts) -> Result<(), Rejection> {
 
 /// A registered name or an address with an optional port, and nothing else (RFC 9110 §7.2; no userinfo, list, path or white space).
 fn is_host(value: &HeaderValue) -> bool {
-    let Ok(text) = std::str::from_utf8(value.as_bytes()) else { return false };
-    let (name, port) = match text.strip_prefix('[') {
-        Some(rest) => match rest.split_once(']') {
-            Some((address, rest)) if address.parse::<std::net::Ipv6Addr>().is_ok() => {
-                (address, if rest.is_empty() { None } else { Some(rest.strip_prefix(':').unwrap_or("-")) })
-            }
-            Some(_) | None => return false,
-        },
-        None => match text.split_once(':') {
-            Some((name, port)) => (name, Some(port)),
-            None => (text, None),
-        },
-    };
-    let named = !name.is_empty()
-        && (text.starts_with('[') || name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)));
-    named && port.is_none_or(|port| port.parse::<u16>().is_ok() && port.bytes().all(|byte| byte.is_ascii_digit()))
+    let text = std::str::from_utf8(value.as_bytes()).ok();
+    text.and_then(behind_name).is_some_and(|rest| rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port))
+}
+
+/// What stands behind the name or the bracketed address that a text begins with; `None` if it begins with neither.
+fn behind_name(text: &str) -> Option<&str> {
+    if let Some(bracketed) = text.strip_prefix('[') {
+        let (address, rest) = bracketed.split_once(']')?;
+        return address.parse::<Ipv6Addr>().is_ok().then_some(rest);
+    }
+    let rest = text.trim_start_matches(|char: char| char.is_ascii_alphanumeric() || "-._~".contains(char));
+    (rest.len() < text.len()).then_some(rest)
+}
+
+fn is_port(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok()
 }
 
 pub(super) fn duplicated(name: &HeaderName) -> Rejection {
@@ -149,4 +151,45 @@ pub(crate) fn format<'d>(source: &Source, head: &'d Parts) -> Result<Option<Form
 /// No body of this type is taken, or none is read.
 pub(super) fn unsupported(content_type: ContentType<'_>) -> Rejection {
     Rejection::new(Reason::UnsupportedMediaType).fact("content_type", cut(content_type.media_type()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_with_or_without_a_port() {
+        let rows = [
+            ("hooks.example.com", true),
+            ("a-b_c~d.9", true),
+            ("a,b", false),
+            ("a b", false),
+            ("user@a", false),
+            ("a/b", false),
+            ("é", false),
+            ("", false),
+            (":80", false),
+            ("a:", false),
+            ("a:0", true),
+            ("a:65535", true),
+            ("a:65536", false),
+            ("a:+1", false),
+            ("a:1:1", false),
+            ("192.0.2.1:443", true),
+            ("[::1]", true),
+            ("[::1]:443", true),
+            ("[::1]:", false),
+            ("[::1]443", false),
+            ("[::1]:a", false),
+            ("[::1", false),
+            ("[::g]", false),
+            ("[]", false),
+            ("[192.0.2.1]", false),
+            ("::1", false),
+        ];
+        for (text, expected) in rows {
+            let value = HeaderValue::from_bytes(text.as_bytes()).expect("a value");
+            assert_eq!(is_host(&value), expected, "{text}");
+        }
+    }
 }

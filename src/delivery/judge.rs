@@ -7,31 +7,26 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use http::HeaderMap;
 
-use super::{Accepted, Answer, Ended, Event, Held, Reading, Routed, Sanitized, Validated, clean};
+use super::{Accepted, Answer, Ended, Event, Fit, Held, Reading, Routed, Sanitized, Validated, clean};
 use crate::auth::Proof;
 use crate::auth::facts::{self, Covered};
 use crate::auth::place::{Body, View};
-use crate::payload::declared::Membership;
+use crate::payload::declared::{Declared, Membership};
 use crate::payload::schema::Schema;
 use crate::payload::{Document, Payload};
 use crate::policy::Source;
 use crate::policy::source::{Mode, Unlisted};
 use crate::reason::Reason;
-use crate::rejection::Rejection;
+use crate::rejection::{Findings, Rejection};
 use crate::sanitize::Report;
 
 impl<'d> Accepted<'d> {
-    /// Takes out what monitored stages found.
-    pub fn take_monitored(&mut self) -> Vec<Rejection> {
-        std::mem::take(&mut self.monitored)
-    }
-
     /// Reads the payload, finds the event and checks its schema. A body whose coding was signed with it is decoded here and not before: who proved
     /// nothing reaches no decoder.
     ///
     /// # Errors
     /// `decoding_failed`, `body_too_large`, `json_*`, `form_malformed`, `multipart_malformed`, `event_missing`, `event_unlisted`, `schema_mismatch`; or an answer where unlisted events are acknowledged.
-    pub fn validate(mut self) -> Result<Validated<'d>, Ended> {
+    pub fn validate(mut self, findings: &mut Findings) -> Result<Validated<'d>, Ended> {
         let source = self.routed.source;
         self.body = self.routed.decoded(self.body, source.body_bytes_max)?;
         let payload = self.read_payload()?;
@@ -40,32 +35,13 @@ impl<'d> Accepted<'d> {
             return Err(self.hold(ended));
         }
         let (event, delivery_id) = self.find_facts(document);
-        let rules = &source.event;
-        let mut membership = Membership::Unasked;
-        let mut missed = false;
-        let schema = match document {
-            Some(document) if rules.has_schemas() => {
-                let name = event.as_ref().map(|event| &*event.name);
-                let schema = rules.schema(name);
-                match (schema, name) {
-                    (Some(schema), _) => match schema.check(document) {
-                        Ok(known) => membership = known,
-                        Err(mismatch) => {
-                            source.modes.schema.judge(mismatch, &mut self.monitored)?;
-                            missed = true;
-                        }
-                    },
-                    (None, name) => match unlisted(source, name) {
-                        Err(Ended::Rejected(fault)) => source.modes.schema.judge(fault, &mut self.monitored)?,
-                        passed_or_answered => passed_or_answered?,
-                    },
-                }
-                schema
+        let fit = match document {
+            Some(document) if source.event.has_schemas() => {
+                check_schema(source, event.as_ref().map(|event| &*event.name), document, findings)?
             }
-            Some(_) | None => None,
+            Some(_) | None => Fit::Unasked,
         };
-        let fitted = schema.filter(|_| !missed);
-        Ok(Validated { delivery: self, payload, event, delivery_id, schema, fitted, membership })
+        Ok(Validated { delivery: self, payload, event, delivery_id, fit })
     }
 
     fn read_payload(&self) -> Result<Option<Payload>, Rejection> {
@@ -104,15 +80,51 @@ impl<'d> Accepted<'d> {
     }
 }
 
-fn unlisted(source: &Source, event: Option<&str>) -> Result<(), Ended> {
-    match (source.event.unlisted, event) {
-        (Unlisted::Accept, _) => Ok(()),
-        (Unlisted::Acknowledge, _) => {
+/// Judges a payload by the schema of its event. Where that has none, the policy says what becomes of the delivery.
+fn check_schema<'d>(
+    source: &'d Source,
+    event: Option<&str>,
+    document: &Document,
+    findings: &mut Findings,
+) -> Result<Fit<'d>, Ended> {
+    let mode = source.modes.schema;
+    match (source.event.schema(event), source.event.unlisted) {
+        (Some(schema), _) => match schema.check(document) {
+            Ok(membership) => Ok(Fit::Fits(schema, membership)),
+            Err(mismatch) => {
+                mode.judge(mismatch, findings)?;
+                Ok(Fit::Misses(schema))
+            }
+        },
+        (None, Unlisted::Accept) => Ok(Fit::Unasked),
+        (None, Unlisted::Acknowledge) => {
             let (headers, body) = (HeaderMap::new(), Bytes::new());
             Err(Answer { headers, body, why: "event_unlisted", duty: None, held: None }.into())
         }
-        (Unlisted::Refuse, None) => Err(Reason::EventMissing.into()),
-        (Unlisted::Refuse, Some(_)) => Err(Reason::EventUnlisted.into()),
+        (None, Unlisted::Refuse) => {
+            let fault = if event.is_some() { Reason::EventUnlisted } else { Reason::EventMissing };
+            mode.judge(fault.into(), findings)?;
+            Ok(Fit::Unasked)
+        }
+    }
+}
+
+impl<'d> Fit<'d> {
+    /// What the schema declares, and what judging by it has shown of the payload's members.
+    fn declared(&self) -> (Option<&'d Declared>, Membership) {
+        match self {
+            Self::Unasked => (None, Membership::Unasked),
+            Self::Fits(schema, membership) => (Some(schema.declared()), *membership),
+            Self::Misses(schema) => (Some(schema.declared()), Membership::Unasked),
+        }
+    }
+
+    /// The schema that an edited payload must go on to fit; it cannot go on to fit one that it missed before.
+    const fn fitted(&self) -> Option<&'d Schema> {
+        match self {
+            Self::Fits(schema, _) => Some(schema),
+            Self::Unasked | Self::Misses(_) => None,
+        }
     }
 }
 
@@ -123,29 +135,26 @@ impl<'d> Validated<'d> {
         self.event.as_ref().map(|event| &*event.name)
     }
 
-    /// Takes out what monitored stages found.
-    pub fn take_monitored(&mut self) -> Vec<Rejection> {
-        self.delivery.take_monitored()
-    }
-
     /// Removes what the policy does not want to reach the upstream.
     ///
     /// # Errors
     /// `sanitizer_refused`.
-    pub fn sanitize(self) -> Result<Sanitized<'d>, Rejection> {
-        let Accepted { routed, body, sender, at: _, slot, novelty, mut monitored } = self.delivery;
+    pub fn sanitize(self, findings: &mut Findings) -> Result<Sanitized<'d>, Rejection> {
+        let Accepted { routed, body, sender, at: _, slot, novelty } = self.delivery;
         let (body, report) = match &self.payload {
             Some(payload) => {
-                let declared = self.schema.map(Schema::declared);
-                let cleaned = routed.source.sanitize.clean(payload.document(), declared, self.membership);
+                let (declared, membership) = self.fit.declared();
+                let cleaned = routed.source.sanitize.clean(payload.document(), declared, membership);
                 match routed.source.modes.sanitize {
                     Mode::Enforce => {
                         let cleaned = cleaned?;
-                        clean::check_again(&cleaned, self.fitted, payload, routed.source, &mut monitored)?;
+                        clean::check_again(&cleaned, self.fit.fitted(), payload, routed.source, findings)?;
                         (clean::body(body, payload, &cleaned, routed.source)?, cleaned.report)
                     }
                     Mode::Monitor => {
-                        monitored.extend(clean::finding(cleaned));
+                        if let Some(finding) = clean::finding(cleaned) {
+                            findings.add(finding);
+                        }
                         (body, Report::default())
                     }
                 }
@@ -153,6 +162,6 @@ impl<'d> Validated<'d> {
             None => (body, Report::default()),
         };
         let (event, delivery_id) = (self.event, self.delivery_id);
-        Ok(Sanitized { routed, _slot: slot, novelty, body, report, monitored, sender, event, delivery_id })
+        Ok(Sanitized { routed, _slot: slot, novelty, body, report, sender, event, delivery_id })
     }
 }

@@ -24,7 +24,7 @@ use crate::payload::coding::Coding;
 use crate::policy::source::{Mode, SignedContent};
 use crate::policy::{Policy, Source};
 use crate::reason::Reason;
-use crate::rejection::Rejection;
+use crate::rejection::{Findings, Rejection};
 
 impl<'d> Routed<'d> {
     /// Finds the source of a request.
@@ -80,7 +80,12 @@ impl<'d> Routed<'d> {
     /// # Errors
     /// `credential_*` and `timestamp_*` as far as they can be told without the body; `unsupported_media_type` where a handshake might have had
     /// this media type.
-    pub fn present(self, permit: Permit, now: UnixSeconds) -> Result<Presented<'d>, Rejection> {
+    pub fn present(
+        self,
+        permit: Permit,
+        now: UnixSeconds,
+        findings: &mut Findings,
+    ) -> Result<Presented<'d>, Rejection> {
         if let Reading::Refused(hint) = self.reading {
             return Err(unsupported(content_type(self.head)?).hint(hint));
         }
@@ -90,10 +95,10 @@ impl<'d> Routed<'d> {
                 Err(fault) if presents_nothing(fault.reason()) && self.may_be_met_later() => {
                     match self.admit_stranger(now) {
                         Ok(()) => Presentation::Missing(fault),
-                        Err(fault) => self.refute(fault)?,
+                        Err(fault) => self.refute(fault, findings)?,
                     }
                 }
-                Err(fault) => self.refute(fault)?,
+                Err(fault) => self.refute(fault, findings)?,
             },
             None => Presentation::Unasked,
         };
@@ -101,11 +106,9 @@ impl<'d> Routed<'d> {
     }
 
     /// A request that cannot be authentic ends here, unless that is only monitored.
-    fn refute(&self, fault: Rejection) -> Result<Presentation<'d>, Rejection> {
-        match self.source.modes.auth {
-            Mode::Enforce => Err(fault),
-            Mode::Monitor => Ok(Presentation::Refuted(fault)),
-        }
+    fn refute(&self, fault: Rejection, findings: &mut Findings) -> Result<Presentation<'d>, Rejection> {
+        self.source.modes.auth.judge(fault, findings)?;
+        Ok(Presentation::Refuted)
     }
 
     /// The body without its coding, if it has one.
@@ -139,10 +142,9 @@ impl<'d> Presented<'d> {
             Presentation::Missing(_) if self.routed.source.modes.auth == Mode::Enforce => {
                 of_source.min(CHALLENGE_BODY_BYTES_MAX)
             }
-            Presentation::Missing(_)
-            | Presentation::Refuted(_)
-            | Presentation::Credentials(_)
-            | Presentation::Unasked => of_source,
+            Presentation::Missing(_) | Presentation::Refuted | Presentation::Credentials(_) | Presentation::Unasked => {
+                of_source
+            }
         }
     }
 
@@ -187,11 +189,10 @@ impl<'d> Received<'d> {
     /// # Errors
     /// `credential_mismatch`, `secret_expired`, and what [`Routed::present`] answers where the credential stands in the body; the answer to a
     /// handshake that the body makes of it.
-    pub fn authenticate(self, now: UnixSeconds) -> Result<Authenticated<'d>, Ended> {
+    pub fn authenticate(self, now: UnixSeconds, findings: &mut Findings) -> Result<Authenticated<'d>, Ended> {
         let Presented { routed, permit, credential } = self.presented;
-        let mut monitored = Vec::new();
         let mut doubt = |fault: Rejection| {
-            routed.source.modes.auth.judge(fault, &mut monitored)?;
+            routed.source.modes.auth.judge(fault, findings)?;
             Ok::<_, Rejection>(Sender::Unproven)
         };
         let sender = match (credential, &routed.source.authenticator) {
@@ -203,13 +204,13 @@ impl<'d> Received<'d> {
                 greet::meet(&routed, &self.body, now)?;
                 doubt(fault)?
             }
-            (Presentation::Refuted(fault), _) => doubt(fault)?,
+            (Presentation::Refuted, _) => Sender::Unproven,
             (Presentation::Credentials(_), None) => return Err(Reason::CredentialMismatch.into()),
             (Presentation::Unasked, Some(_)) => return Err(Reason::CredentialMissing.into()),
             // The policy says `provider = "none"` and why.
             (Presentation::Unasked, None) => Sender::Unasked,
         };
-        Ok(Authenticated { routed, permit, body: self.body, sender, at: now, monitored })
+        Ok(Authenticated { routed, permit, body: self.body, sender, at: now })
     }
 }
 

@@ -6,7 +6,6 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode, Version};
@@ -28,7 +27,6 @@ use crate::policy::gateway_config::EdgeConfig;
 use crate::record::{Delivery, DeliveryId, Outcome};
 use crate::rejection::Rejection;
 use crate::reply::{self, Reply};
-use crate::sanitize::EditCounts;
 
 /// An answer, or what stands in for it after a panic.
 type Contained = http::Response<tower_http::body::UnsyncBoxBody<Bytes, tower_http::BoxError>>;
@@ -73,25 +71,8 @@ pub(super) fn record(
 ) -> DeliveryId {
     let ts = gateway.shared().clock.unix_micros();
     let id = DeliveryId::new(ts);
-    gateway.recorder().delivery(&Delivery {
-        ts,
-        id,
-        source: None,
-        peer: peer.ip(),
-        method: None,
-        path: None,
-        event: None,
-        body: None,
-        policy: None,
-        elapsed: Duration::ZERO,
-        secret_id: None,
-        scheme: None,
-        edits: EditCounts::default(),
-        status: status.map(|status| status.as_u16()),
-        upstream: None,
-        monitored: &[],
-        outcome: Outcome::Rejected(rejection),
-    });
+    let status = status.map(|status| status.as_u16());
+    gateway.recorder().delivery(&Delivery { status, ..Delivery::new(ts, id, peer.ip(), Outcome::Rejected(rejection)) });
     id
 }
 

@@ -28,8 +28,7 @@ use crate::policy::diagnosis::{explained, is_diagnosable};
 use crate::policy::{Policy, Source};
 use crate::reason::Reason;
 use crate::record::{Delivery, DeliveryId, Outcome, Recorder, Reserved};
-use crate::rejection::Rejection;
-use crate::sanitize::EditCounts;
+use crate::rejection::{Findings, Rejection};
 
 /// How many deliveries may wait for their diagnosis.
 pub const QUEUE_MAX: usize = 32;
@@ -80,7 +79,7 @@ pub(super) struct Refused {
     pub elapsed: Duration,
     pub now: UnixSeconds,
     pub rejection: Rejection,
-    pub monitored: Vec<Rejection>,
+    pub findings: Findings,
     /// Its place in the rejected log; taken when it is written.
     pub place: Option<Reserved>,
     /// Held as long as the delivery waits.
@@ -154,31 +153,16 @@ impl Job {
 impl Drop for Job {
     fn drop(&mut self) {
         let Self { recorder, policy, head, refused } = self;
-        let source = policy.route(head.uri.path());
         let place = refused.place.take();
+        let outcome = Outcome::Rejected(&refused.rejection);
         let delivery = Delivery {
-            ts: refused.ts,
-            id: refused.id,
-            source: source.map(|source| &*source.name),
-            peer: refused.peer,
-            method: Some(head.method.as_str()),
-            path: Some(head.uri.path()),
-            event: None,
             body: refused.body.as_ref(),
-            policy: source.map(|source| &*source.policy),
             elapsed: refused.elapsed,
-            secret_id: None,
-            scheme: None,
-            edits: EditCounts::default(),
             status: refused.rejection.status().map(|status| status.as_u16()),
-            upstream: None,
-            monitored: &refused.monitored,
-            outcome: Outcome::Rejected(&refused.rejection),
+            monitored: &refused.findings,
+            ..Delivery::new(refused.ts, refused.id, refused.peer, outcome).of(head, policy.route(head.uri.path()))
         };
-        match place {
-            Some(place) => recorder.reserved(&delivery, place),
-            None => recorder.delivery(&delivery),
-        }
+        recorder.reserved(&delivery, place);
     }
 }
 

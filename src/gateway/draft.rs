@@ -11,15 +11,14 @@ use super::client::Client;
 use super::detach::Taken;
 use super::diagnose::{Refused, Room};
 use super::{Arrival, Gateway, Shared, Upstream};
-use crate::admit::permit::Permit;
 use crate::clock::UnixSeconds;
-use crate::delivery::{Accepted, Authenticated, Ended, Received, Sanitized, Validated};
+use crate::delivery::{Authenticated, Ended, Received, Validated};
 use crate::forward::Forwarded;
 use crate::forward::request::Protocol;
 use crate::policy::Source;
 use crate::reason::{Reason, Stage};
 use crate::record::{Counted, Delivery, DeliveryId, Outcome, Reserved, Upstream as UpstreamFacts};
-use crate::rejection::Rejection;
+use crate::rejection::{Findings, Rejection};
 use crate::reply::{self, Reply};
 use crate::sanitize::EditCounts;
 
@@ -36,7 +35,7 @@ pub(super) struct Draft<'d, U: Upstream> {
     event: Option<String>,
     proven: Option<Proven<'d>>,
     edits: EditCounts,
-    monitored: Vec<Rejection>,
+    findings: Findings,
     upstream: Option<UpstreamFacts>,
     answered: Option<Duration>,
     written: bool,
@@ -65,7 +64,7 @@ impl<'d, U: Upstream> Draft<'d, U> {
             event: None,
             proven: None,
             edits: EditCounts::default(),
-            monitored: Vec::new(),
+            findings: Findings::default(),
             upstream: None,
             answered: None,
             written: false,
@@ -108,31 +107,18 @@ impl<'d, U: Upstream> Draft<'d, U> {
         source
     }
 
-    pub(super) fn permitted(&mut self, mut permit: Permit) -> Permit {
-        self.monitored.extend(permit.take_monitored());
-        permit
+    /// Where each step puts what it finds and lets pass.
+    pub(super) const fn findings(&mut self) -> &mut Findings {
+        &mut self.findings
     }
 
-    pub(super) fn accepted(&mut self, mut accepted: Accepted<'d>) -> Accepted<'d> {
-        self.monitored.append(&mut accepted.take_monitored());
-        accepted
-    }
-
-    pub(super) fn sanitized(&mut self, mut sanitized: Sanitized<'d>) -> Sanitized<'d> {
-        self.monitored.append(&mut sanitized.take_monitored());
-        sanitized
-    }
-
-    pub(super) fn received(&mut self, received: Received<'d>) -> Received<'d> {
+    pub(super) fn received(&mut self, received: &Received<'d>) {
         self.body = Some(received.body().clone());
-        received
     }
 
-    pub(super) fn authenticated(&mut self, mut authenticated: Authenticated<'d>) -> Authenticated<'d> {
-        self.monitored.append(&mut authenticated.take_monitored());
+    pub(super) fn authenticated(&mut self, authenticated: &Authenticated<'d>) {
         let proof = authenticated.proof();
         self.proven = proof.map(|proof| Proven { scheme: proof.scheme(), secret_id: proof.secret_id_kept() });
-        authenticated
     }
 
     /// Whose delivery it is, once it was authenticated.
@@ -140,10 +126,8 @@ impl<'d, U: Upstream> Draft<'d, U> {
         if self.proven.is_some() { Taken::Proven } else { Taken::Unproven }
     }
 
-    pub(super) fn validated(&mut self, mut validated: Validated<'d>) -> Validated<'d> {
-        self.monitored.append(&mut validated.take_monitored());
+    pub(super) fn validated(&mut self, validated: &Validated<'d>) {
         self.event = validated.event().map(str::to_owned);
-        validated
     }
 
     /// The upstream was asked, and was done `at`; the delivery waits for nothing after that.
@@ -186,12 +170,7 @@ impl<'d, U: Upstream> Draft<'d, U> {
         let Some(room) = room else {
             self.written = true;
             let status = rejection.status().map(|status| status.as_u16());
-            let recorder = self.gateway.recorder();
-            let delivery = self.delivery(status, Outcome::Rejected(&rejection));
-            match place {
-                Some(place) => recorder.reserved(&delivery, place),
-                None => recorder.delivery(&delivery),
-            }
+            self.gateway.recorder().reserved(&self.delivery(status, Outcome::Rejected(&rejection)), place);
             return None;
         };
         self.written = true;
@@ -203,7 +182,7 @@ impl<'d, U: Upstream> Draft<'d, U> {
             elapsed: now.saturating_sub(self.started),
             now: self.gateway.shared().clock.unix_seconds(),
             rejection,
-            monitored: std::mem::take(&mut self.monitored),
+            findings: std::mem::take(&mut self.findings),
             place,
             _room: room,
         })
@@ -240,23 +219,16 @@ impl<'d, U: Upstream> Draft<'d, U> {
 
     fn delivery<'r>(&'r self, status: Option<u16>, outcome: Outcome<'r>) -> Delivery<'r> {
         Delivery {
-            ts: self.ts,
-            id: self.id,
-            source: self.source.map(|source| &*source.name),
-            peer: self.peer(),
-            method: Some(self.head.method.as_str()),
-            path: Some(self.head.uri.path()),
             event: self.event.as_deref(),
             body: self.body.as_ref(),
-            policy: self.source.map(|source| &*source.policy),
             elapsed: self.ended().saturating_sub(self.started),
             secret_id: self.proven.as_ref().map(|proven| &*proven.secret_id),
             scheme: self.proven.as_ref().map(|proven| proven.scheme),
             edits: self.edits,
             status,
             upstream: self.upstream,
-            monitored: &self.monitored,
-            outcome,
+            monitored: &self.findings,
+            ..Delivery::new(self.ts, self.id, self.peer(), outcome).of(self.head, self.source)
         }
     }
 }

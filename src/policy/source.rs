@@ -21,7 +21,7 @@ use crate::payload::coding::Coding;
 use crate::payload::schema::Schema;
 use crate::policy::patterns::Patterns;
 use crate::policy::source_config::HandshakeMode;
-use crate::rejection::Rejection;
+use crate::rejection::{Findings, Rejection};
 use crate::sanitize::Sanitizer;
 use crate::secret::Secret;
 
@@ -106,11 +106,11 @@ impl Mode {
     ///
     /// # Errors
     /// The finding itself, where the stage is enforced.
-    pub fn judge(self, finding: Rejection, findings: &mut Vec<Rejection>) -> Result<(), Rejection> {
+    pub fn judge(self, finding: Rejection, findings: &mut Findings) -> Result<(), Rejection> {
         match self {
             Self::Enforce => Err(finding),
             Self::Monitor => {
-                findings.push(finding);
+                findings.add(finding);
                 Ok(())
             }
         }

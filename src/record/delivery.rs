@@ -14,9 +14,11 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::request::Parts;
 use uuid::{Builder, Uuid};
 
 use super::text::micros;
+use crate::policy::Source;
 use crate::rejection::Rejection;
 use crate::sanitize::EditCounts;
 
@@ -158,7 +160,43 @@ impl Outcome<'_> {
     }
 }
 
-impl Delivery<'_> {
+impl<'d> Delivery<'d> {
+    /// A delivery of which nothing is known but its client and its end.
+    #[must_use]
+    pub fn new(ts: i64, id: DeliveryId, peer: IpAddr, outcome: Outcome<'d>) -> Self {
+        Self {
+            ts,
+            id,
+            source: None,
+            peer,
+            method: None,
+            path: None,
+            event: None,
+            body: None,
+            policy: None,
+            elapsed: Duration::ZERO,
+            secret_id: None,
+            scheme: None,
+            edits: EditCounts::default(),
+            status: None,
+            upstream: None,
+            monitored: &[],
+            outcome,
+        }
+    }
+
+    /// The same of a request with this head, which belongs to this source.
+    #[must_use]
+    pub fn of(self, head: &'d Parts, source: Option<&'d Source>) -> Self {
+        Self {
+            source: source.map(|source| &*source.name),
+            policy: source.map(|source| &*source.policy),
+            method: Some(head.method.as_str()),
+            path: Some(head.uri.path()),
+            ..self
+        }
+    }
+
     /// The length of the body as received, if one was read.
     #[must_use]
     pub fn body_bytes(&self) -> Option<u64> {

@@ -52,6 +52,7 @@ use crate::policy::Policy;
 use crate::reason::{Level, Reason};
 use crate::rejection::Rejection;
 use access::Style;
+use counters::Sources;
 use output::{Output, RotatingFile};
 use sink::{Core, Duty, Shard, State, Stream, Writer};
 use suppress::{Origin, Verdict};
@@ -268,7 +269,7 @@ impl Drop for Owner {
 impl Recorder {
     /// Records one delivery: call it exactly once for each, when the answer is known.
     pub fn delivery(&self, delivery: &Delivery<'_>) {
-        self.record(delivery, None);
+        self.reserved(delivery, None);
     }
 
     /// Takes a place in the rejected log for a refusal that is known now (`now` in microseconds since the Unix epoch) and recorded a little later, once it was looked into:
@@ -277,32 +278,34 @@ impl Recorder {
     pub fn reserve(&self, source: Option<&str>, reason: Reason, peer: IpAddr, now: i64) -> Option<Reserved> {
         let mut state = self.shard.lock();
         let State { sources, suppression, .. } = &mut *state;
-        let found = sources.find(source, &self.core.registry);
-        let name = source.map(|_| &found.block.source);
-        let origin = Origin { slot: found.slot, name, effect: Effect::Refused };
+        let origin = self.origin(sources, source, Effect::Refused);
         suppression.reserve(origin, reason, peer, now).map(|suppressed| Reserved { suppressed })
     }
 
-    /// Records a delivery that has its place: in place of [`Recorder::delivery`], and as exactly once.
-    pub fn reserved(&self, delivery: &Delivery<'_>, place: Reserved) {
-        self.record(delivery, Some(place));
-    }
-
-    fn record(&self, delivery: &Delivery<'_>, place: Option<Reserved>) {
+    /// Records a delivery that may have its place: in place of [`Recorder::delivery`], and as exactly once.
+    pub fn reserved(&self, delivery: &Delivery<'_>, place: Option<Reserved>) {
         let mut state = self.shard.lock();
         state.sources.find(delivery.source, &self.core.registry).block.add(delivery);
         for finding in delivery.monitored {
-            self.monitored(&mut state, delivery, finding);
+            self.log(&mut state, delivery, finding, Effect::Monitored, None);
         }
         let style = self.core.style;
-        let lines = &mut state.lines;
         match delivery.outcome {
             Outcome::Forwarded | Outcome::Answered => {
                 if style.level <= Level::Info {
-                    self.core.append(&self.shard, lines, Stream::Access, |out| access::accepted(out, style, delivery));
+                    let line = |out: &mut Vec<u8>| access::accepted(out, style, delivery);
+                    self.core.append(&self.shard, &mut state.lines, Stream::Access, line);
                 }
             }
-            Outcome::Rejected(rejection) => self.rejected(&mut state, delivery, rejection, place),
+            Outcome::Rejected(rejection) => {
+                let written = self.log(&mut state, delivery, rejection, Effect::Refused, place);
+                if let Some(suppressed) = written
+                    && rejection.reason().row().level >= style.level
+                {
+                    let line = |out: &mut Vec<u8>| access::refused(out, style, delivery, rejection, suppressed);
+                    self.core.append(&self.shard, &mut state.lines, Stream::Access, line);
+                }
+            }
         }
     }
 
@@ -316,50 +319,39 @@ impl Recorder {
         self.core.accept_failed(error);
     }
 
-    fn rejected(&self, state: &mut State, delivery: &Delivery<'_>, rejection: &Rejection, place: Option<Reserved>) {
+    /// Writes what refused a delivery, or was found and let pass, into the rejected log, unless its like has filled its share of that: then it is counted.
+    /// Answers how many were only counted before it, where it was not.
+    fn log(
+        &self,
+        state: &mut State,
+        delivery: &Delivery<'_>,
+        rejection: &Rejection,
+        effect: Effect,
+        place: Option<Reserved>,
+    ) -> Option<u64> {
         let State { sources, suppression, lines } = state;
-        let (reason, peer, style) = (rejection.reason(), delivery.peer, self.core.style);
+        let (reason, peer) = (rejection.reason(), delivery.peer);
         // Not when it began: deliveries that drip in slowly would set the budgets' clock back.
         let now = delivery.ended_at();
-        let source = sources.find(delivery.source, &self.core.registry);
-        let name = delivery.source.map(|_| &source.block.source);
-        let origin = Origin { slot: source.slot, name, effect: Effect::Refused };
+        let origin = self.origin(sources, delivery.source, effect);
         let reserved = |Reserved { suppressed }| Verdict::Write { suppressed };
         let verdict = place.map_or_else(|| suppression.admit(origin, reason, peer, now), reserved);
         let Verdict::Write { suppressed } = verdict else {
             self.shard.count_suppressed();
-            return;
+            return None;
         };
         let taken = self.core.append(&self.shard, lines, Stream::Rejects, |out| {
-            rejects::push_record(out, delivery, rejection, Effect::Refused, suppressed);
+            rejects::push_record(out, delivery, rejection, effect, suppressed);
         });
         if !taken {
             suppression.put_back(origin, reason, peer, now, suppressed.saturating_add(1));
         }
-        if reason.row().level >= style.level {
-            self.core.append(&self.shard, lines, Stream::Access, |out| {
-                access::refused(out, style, delivery, rejection, suppressed);
-            });
-        }
+        Some(suppressed)
     }
 
-    /// Writes what a stage in monitor mode found: into the rejected log, where it says so. The delivery's own line names it in the access log.
-    fn monitored(&self, state: &mut State, delivery: &Delivery<'_>, finding: &Rejection) {
-        let State { sources, suppression, lines } = state;
-        let (reason, peer, now) = (finding.reason(), delivery.peer, delivery.ended_at());
-        let source = sources.find(delivery.source, &self.core.registry);
-        let name = delivery.source.map(|_| &source.block.source);
-        let origin = Origin { slot: source.slot, name, effect: Effect::Monitored };
-        let Verdict::Write { suppressed } = suppression.admit(origin, reason, peer, now) else {
-            self.shard.count_suppressed();
-            return;
-        };
-        let taken = self.core.append(&self.shard, lines, Stream::Rejects, |out| {
-            rejects::push_record(out, delivery, finding, Effect::Monitored, suppressed);
-        });
-        if !taken {
-            suppression.put_back(origin, reason, peer, now, suppressed.saturating_add(1));
-        }
+    fn origin<'s>(&self, sources: &'s mut Sources, source: Option<&str>, effect: Effect) -> Origin<'s> {
+        let found = sources.find(source, &self.core.registry);
+        Origin { slot: found.slot, name: source.map(|_| &found.block.source), effect }
     }
 
     /// Counts an open connection.

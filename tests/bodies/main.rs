@@ -14,7 +14,7 @@ use std::fs;
 
 use bytes::Bytes;
 use hookward::admit::{Capacity, Limits};
-use hookward::offline::{Forwardable, Replays, Verdict, judge};
+use hookward::offline::{Forwardable, Judgement, Replays, Verdict, judge};
 use hookward::policy::Policy;
 use hookward::policy::diagnostic::Styles;
 use hookward::policy::gateway_config::PoliciesConfig;
@@ -63,15 +63,20 @@ impl House {
         fields: &[(&str, &str)],
         body: impl AsRef<[u8]>,
     ) -> Result<Forwardable, Rejection> {
-        let request = Request::post("/hooks/acme").header("host", "localhost").header("x-webhook-token", SECRET);
-        let request = request.header("content-type", content_type);
-        let request = fields.iter().fold(request, |request, (name, value)| request.header(*name, *value));
-        let (head, ()) = request.body(()).unwrap().into_parts();
-        match judge(&self.0, &head, Bytes::copy_from_slice(body.as_ref()), 0, Replays::Ignored).verdict {
+        match self.judged(content_type, fields, body).verdict {
             Verdict::Accept(forwardable) => Ok(*forwardable),
             Verdict::Answer(answer) => panic!("answered: {}", answer.why),
             Verdict::Reject(rejection) => Err(rejection),
         }
+    }
+
+    /// The same with all that is known of it.
+    pub(crate) fn judged(&self, content_type: &str, fields: &[(&str, &str)], body: impl AsRef<[u8]>) -> Judgement<'_> {
+        let request = Request::post("/hooks/acme").header("host", "localhost").header("x-webhook-token", SECRET);
+        let request = request.header("content-type", content_type);
+        let request = fields.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let (head, ()) = request.body(()).unwrap().into_parts();
+        judge(&self.0, &head, Bytes::copy_from_slice(body.as_ref()), 0, Replays::Ignored)
     }
 
     /// The body that goes upstream, or the reason.

@@ -1,5 +1,7 @@
 //! `multipart/form-data` without files.
 
+use hookward::offline::Verdict;
+
 use crate::{CLEAN, House, SCHEMA, number};
 
 const TYPE: &str = "multipart/form-data; boundary=b";
@@ -147,6 +149,26 @@ fn schema_and_sanitizer_apply_and_an_edit_touches_one_part() {
     assert_eq!(house.told(TYPE, fields(&[("__proto__", "1")])).unwrap(), "--b--\r\n");
     assert_eq!(house.told(TYPE, fields(&[("a\u{85}b", "1")])).unwrap(), fields(&[("ab", "1")]));
     assert_eq!(house.told(TYPE, fields(&[("\u{85}", "1")])).unwrap_err(), "sanitizer_refused");
+}
+
+/// Edits can break a schema that is only monitored and make a boundary of a text: the first is found, the second refuses.
+#[test]
+fn a_monitored_schema_that_edits_break_is_found_also_where_the_edited_body_cannot_be_spelled() {
+    let schema = r#"{"properties":{"text":{"minLength":7}}}"#;
+    let house = House::with_schema(TYPES, &format!("{SCHEMA}{CLEAN}[mode]\nschema = 'monitor'\n"), schema);
+    let rows: &[(&str, Option<&str>, &[&str])] = &[
+        ("1\r\n-\u{7}-b", Some("sanitizer_refused"), &["schema_mismatch"]),
+        ("12\r\n-\u{7}-b", Some("sanitizer_refused"), &[]),
+        ("1\r\n-\u{7}-c", None, &["schema_mismatch"]),
+        ("12\r\n-\u{7}-c", None, &[]),
+    ];
+    for (text, refused, found) in rows {
+        let judged = house.judged(TYPE, &[], fields(&[("text", text)]));
+        let reason =
+            if let Verdict::Reject(rejection) = &judged.verdict { Some(rejection.reason().code()) } else { None };
+        let monitored: Vec<_> = judged.monitored.iter().map(|finding| finding.reason().code()).collect();
+        assert_eq!((reason, &*monitored), (*refused, *found), "{text:?}");
+    }
 }
 
 #[test]

@@ -109,7 +109,7 @@ fn judge(verifier: &Verifier, request: &Request) -> Result<Proven, Rejection> {
     }
     let head = Head { method: &Method::POST, uri: &uri, headers: &headers, public_url: request.public_url };
     let body = Bytes::from(request.body.clone());
-    let proof = verifier.read(head, request.now)?.verify(verifier, &body, request.now)?;
+    let proof = verifier.verify(verifier.read(head, request.now)?, &body, request.now)?;
     Ok(Proven {
         key: proof.secret_id().to_owned(),
         digest: *proof.digest().unwrap(),

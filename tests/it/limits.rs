@@ -94,13 +94,13 @@ fn a_client_over_its_rate_is_refused_told_when_to_come_back_and_recorded() {
 }
 
 /// An app that waits behind a door, and what came of a delivery that is there with it.
-struct Waiting {
+pub(crate) struct Waiting {
     door: Door,
-    app: App,
+    pub(crate) app: App,
 }
 
 impl Waiting {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let door = Door::default();
         let waiting = door.clone();
         let app = App::saying(move |_| {
@@ -111,7 +111,7 @@ impl Waiting {
     }
 
     /// Sends the first delivery, and `then` while it is at the app.
-    fn during(&self, gateway: &Running, first: &Delivery, then: impl FnOnce()) -> Answer {
+    pub(crate) fn during(&self, gateway: &Running, first: &Delivery, then: impl FnOnce()) -> Answer {
         thread::scope(|scope| {
             let first = scope.spawn(|| gateway.connect().send(first));
             self.app.wait_taken(1);

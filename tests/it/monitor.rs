@@ -4,6 +4,7 @@ use hookward::offline::{Replays, Verdict, judge};
 use http::Request;
 
 use crate::gateway::{github, stripe};
+use crate::limits::Waiting;
 use crate::support::{Answer, App, Delivery, House, NOW, Running};
 
 const SCHEMA: &str = r#"{"type":"object","properties":{"ref":{"type":"string"}},"required":["ref"]}"#;
@@ -132,6 +133,30 @@ fn monitored_rates_refuse_nobody_and_are_recorded() {
         assert_eq!(findings(&gateway, reason, "refused"), 0, "{name}");
         let stage = hookward::reason::Reason::from_code(reason).unwrap().row().stage.name();
         assert_eq!(monitored(&gateway, stage, reason), 3, "{name}");
+    }
+}
+
+#[test]
+fn a_monitored_rate_is_recorded_of_a_delivery_that_its_source_then_has_no_room_for() {
+    let rows = [
+        ("client", "rate_limited_client", "client = { per_second = 1, burst = 1 }"),
+        ("source", "rate_limited_source", "source = { per_second = 1, burst = 1 }"),
+    ];
+    for (name, reason, limit) in rows {
+        let waiting = Waiting::new();
+        let more =
+            format!("[limit]\n{limit}\nin_flight_max = 1\n[mode]\nlimit = \"monitor\"\nbecause = \"measuring\"\n");
+        let mut gateway = house(&waiting.app, &more).start();
+        let first = waiting.during(&gateway, &Delivery::github("push", "1"), || {
+            assert_eq!(send(&gateway, &Delivery::github("push", "2")).status, 503, "{name}");
+        });
+        assert_eq!(first.status, 200, "{name}");
+        gateway.stop();
+        assert_eq!(
+            (findings(&gateway, reason, "monitored"), findings(&gateway, "overloaded", "refused")),
+            (1, 1),
+            "{name}"
+        );
     }
 }
 

@@ -1,6 +1,6 @@
 //! Schemes as a user writes them, and requests that are judged by them: what the tests of whole schemes share.
 //!
-//! Everything goes through the public way: TOML text → `Scheme` → `Verifier::read` → `Credential::verify`.
+//! Everything goes through the public way: TOML text → `Scheme` → `Verifier::read` → `Verifier::verify`.
 
 #![allow(
     dead_code,
@@ -76,7 +76,7 @@ impl Kit {
         let head = Head { method: &method, uri: &uri, headers: &headers, public_url: Some(PUBLIC_URL) };
         let body = Bytes::from(sent.body.clone());
         let credential = self.verifier.read(head, now).map_err(|rejection| rejection.reason().code())?;
-        let proof = credential.verify(&self.verifier, &body, now).map_err(|rejection| rejection.reason().code())?;
+        let proof = self.verifier.verify(credential, &body, now).map_err(|rejection| rejection.reason().code())?;
         Ok(proof.digest().copied())
     }
 

@@ -48,7 +48,7 @@ fn hs256(header: &str, claims: &str, key: &str) -> String {
 
 fn judge(verifier: &Verifier, token: &str, body: &str) -> Result<String, Reason> {
     let sent = Sent::new("/hooks/x", &[("x-token", token)], body);
-    let proof = verifier.read(sent.head(), NOW).and_then(|found| found.verify(verifier, &sent.body, NOW));
+    let proof = verifier.read(sent.head(), NOW).and_then(|found| verifier.verify(found, &sent.body, NOW));
     proof.map(|proof| proof.secret_id().to_owned()).map_err(|rejection| rejection.reason())
 }
 
@@ -255,7 +255,7 @@ fn a_body_may_be_anything_where_no_claim_names_it() {
     let token = hs256(HEADER, "{}", KEY);
     let digest = |body: &str| {
         let sent = Sent::new("/hooks/x", &[("x-token", &token)], body);
-        let proof = verifier.read(sent.head(), NOW).unwrap().verify(&verifier, &Bytes::from(body.to_owned()), NOW);
+        let proof = verifier.verify(verifier.read(sent.head(), NOW).unwrap(), &Bytes::from(body.to_owned()), NOW);
         *proof.unwrap().digest().unwrap()
     };
     assert_ne!(digest("a"), digest("b"), "two bodies under one token are two deliveries");
