@@ -93,7 +93,7 @@ struct Claim {
 fn claims(paragraph: &'static str) -> Vec<Claim> {
     let mut claims: Vec<Claim> = Vec::new();
     for word in quoted(paragraph) {
-        let is_path = word.contains('/') || word.ends_with(".rs");
+        let is_path = word.contains(['/', '.']);
         match claims.last_mut() {
             Some(claim) if is_path => claim.owners.extend(expanded(word)),
             Some(claim) if claim.owners.is_empty() => claim.names.push(word),
@@ -137,7 +137,7 @@ impl Source {
     /// Whether something of this crate, or of this module of a crate, is named.
     fn names(&self, library: &str) -> bool {
         let path = format!("{library}::");
-        self.code.match_indices(&path).any(|(at, _)| !self.code[..at].ends_with(|before| is_of_path(before)))
+        self.code.match_indices(&path).any(|(at, _)| !self.code[..at].ends_with(is_of_path))
     }
 }
 
@@ -174,7 +174,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
 /// Tests stand last in a file.
 fn without_comments_and_tests(text: &str) -> String {
     let code = text.lines().take_while(|line| *line != "mod tests {");
-    code.filter(|line| !line.trim_start().starts_with("//")).map(|line| format!("{line}\n")).collect()
+    code.filter(|line| !line.trim_start().starts_with("//")).flat_map(|line| [line, "\n"]).collect()
 }
 
 fn root(name: &str) -> PathBuf {
