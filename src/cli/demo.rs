@@ -68,6 +68,14 @@ pub(crate) struct DemoSecrets {
 }
 
 impl DemoSecrets {
+    /// Secrets that nobody can guess, as those of a real policy have to be.
+    fn random() -> Result<Self, Trouble> {
+        let mut seed = [0; 16];
+        aws_lc_rs::rand::fill(&mut seed)
+            .map_err(|_| Trouble::Other("the system gives no random bytes for the demo's secrets".to_owned()))?;
+        Ok(Self { seed })
+    }
+
     /// The secret behind a variable of the example policies.
     pub(crate) fn text(&self, variable: &str) -> String {
         let digest = Sha256::new().chain_update(self.seed).chain_update(variable).finalize();
@@ -95,7 +103,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Trouble> {
     let fault = |error: io::Error| Trouble::Other(format!("cannot set up the demo: {error}"));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().map_err(fault)?;
     let folder = TempDir::with_prefix("hookward-demo-").map_err(fault)?;
-    let secrets = DemoSecrets { seed: *uuid::Uuid::now_v7().as_bytes() };
+    let secrets = DemoSecrets::random()?;
     let echo = runtime.block_on(echo::Echo::start()).map_err(fault)?;
     let (server, certificate) = start(&folder, &secrets, echo.address(), &arguments.rejects)?;
     let address = server

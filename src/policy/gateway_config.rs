@@ -186,7 +186,7 @@ pub enum LogFormat {
 /// `[admin]`.
 #[derive(Debug, Clone)]
 pub struct AdminConfig {
-    /// The private listener: health, metrics, API.
+    /// The private listener: health, readiness, metrics.
     pub listen: Spanned<SocketAddr>,
 }
 
