@@ -58,7 +58,7 @@ impl ExchangeFault {
     }
 
     /// What it says of the upstream. A look-up that fails, or goes on for as long as somebody waits for it, is one failure, however many deliveries wait
-    /// beside that one: a name server's bad moment opens no circuit, and one that stays dead does.
+    /// beside that one: a name server's bad moment opens no circuit, and one that stays dead does. What the gateway lacks itself says nothing.
     #[must_use]
     pub const fn seen(&self) -> Seen {
         match self {
