@@ -24,7 +24,7 @@
 //!
 //! # Directions
 //!
-//! Ground floor ([`reason`], [`rejection`], [`secret`], [`clock`], [`header`], [`bounded`], [`request_record`], [`whole_file`]) ← [`payload`] ← [`auth`], [`sanitize`] ←
+//! Ground floor ([`reason`], [`rejection`], [`secret`], [`clock`], [`header`], [`bounded`], [`request_record`], `text`, [`whole_file`]) ← [`payload`] ← [`auth`], [`sanitize`] ←
 //! [`policy`] and [`admit`] ← [`delivery`] ← [`forward`], [`record`], [`receive`], [`reply`], [`tapped`] ← [`gateway`], [`offline`], [`schema_tools`] ← [`edge`], [`admin`] ← [`acme`], [`server`] ← [`cli`].
 //! Nobody imports from the right, but for `policy`, which compiles what `forward` follows ([`forward::headers`], [`forward::names`], [`forward::sign`], [`forward::target`]).
 
@@ -35,6 +35,7 @@ pub mod reason;
 pub mod rejection;
 pub mod request_record;
 pub mod secret;
+pub(crate) mod text;
 pub mod whole_file;
 
 pub mod payload;

@@ -16,9 +16,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use uuid::{Builder, Uuid};
 
-use super::text::micros;
 use crate::rejection::Rejection;
 use crate::sanitize::EditCounts;
+use crate::text::micros;
 
 /// Everything that is recorded of one delivery, or of a connection that failed before it had one.
 ///
