@@ -19,6 +19,7 @@ pub mod reason;
 pub mod rejection;
 pub mod request_record;
 pub mod secret;
+pub(crate) mod text;
 pub mod whole_file;
 
 pub mod payload;

@@ -63,8 +63,9 @@ pub fn run(arguments: &Arguments, out: &mut impl Write) -> Result<(), Trouble> {
         move |source| Trouble::File { path, source }
     };
     fs::create_dir_all(&arguments.directory).map_err(fault(&arguments.directory))?;
-    write(&key, &made.key, 0o600, arguments.force).map_err(fault(&key))?;
-    write(&certificate, &made.certificate, 0o644, arguments.force).map_err(fault(&certificate))?;
+    let existing = if arguments.force { Existing::Replaced } else { Existing::Kept };
+    write(&key, &made.key, 0o600, existing).map_err(fault(&key))?;
+    write(&certificate, &made.certificate, 0o644, existing).map_err(fault(&certificate))?;
     writeln!(out, "{}\n{}", certificate.display(), key.display()).map_err(Trouble::Output)
 }
 
@@ -76,8 +77,16 @@ fn name(text: &str) -> Result<String, String> {
     parse_host_name(text).map_err(|fault| fault.message)
 }
 
-fn write(path: &Path, text: &str, mode: u32, replace: bool) -> io::Result<()> {
-    if replace && path.exists() {
+/// What becomes of a file that is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Existing {
+    /// It stays, and nothing is written.
+    Kept,
+    Replaced,
+}
+
+fn write(path: &Path, text: &str, mode: u32, existing: Existing) -> io::Result<()> {
+    if existing == Existing::Replaced && path.exists() {
         fs::remove_file(path)?;
     }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;

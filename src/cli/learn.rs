@@ -7,7 +7,7 @@ use std::path::Path;
 
 use clap::Args;
 
-use super::setup::{Setup, Trouble};
+use super::setup::{Setup, Trouble, named_source};
 use crate::clock::Clock;
 use crate::policy::learn::{self, OPEN_SECONDS, marker};
 use crate::policy::secrets::NoSecrets;
@@ -39,10 +39,7 @@ Run it as the gateway's own user, on the gateway's machine, such as `sudo -u hoo
 pub fn run(arguments: &Arguments, config: &Path, clock: &Clock, out: &mut impl Write) -> Result<(), Trouble> {
     let (_, policy) = Setup::load(config, &NoSecrets).0.right()?;
     let name = &arguments.source;
-    let Some(source) = policy.source(name) else {
-        let names = policy.sources().iter().map(|source| &*source.name).collect::<Vec<_>>().join(", ");
-        return Err(Trouble::Other(format!("no source {name:?}; there are: {names}")));
-    };
+    let source = named_source(&policy, name)?;
     let Some(file) = &source.handshakes.learn else {
         let message = format!(
             "source {name:?} learns no secret: its policy has no [handshake] learn_secret, which is for providers that hand over their own"

@@ -19,7 +19,8 @@ use clap::Args;
 use super::setup::{self, Trouble};
 use crate::policy::gateway_config::RejectsTarget;
 use crate::reason::{Level, Reason};
-use crate::record::{Colour, Effect, Reader, Record, read_stream, text};
+use crate::record::{Colour, Effect, Reader, Record, read_stream};
+use crate::text;
 use table::{Cell, Table, Terminal};
 
 /// How often `--follow` looks for more.

@@ -11,7 +11,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 
 use super::client::Client;
-use super::setup::{Setup, Trouble};
+use super::setup::{Setup, Trouble, named_source};
 use crate::auth::Verifier;
 use crate::auth::authenticator::Combine;
 use crate::auth::key::{KeyKind, NamedSecret};
@@ -56,10 +56,7 @@ pub struct Arguments {
 /// [`Trouble`] if there is no such source, or the request cannot be made or sent.
 pub fn run(arguments: &Arguments, config: &Path, out: &mut impl Write) -> Result<(), Trouble> {
     let (gateway, policy) = Setup::load(config, &SystemSecrets).0.usable()?;
-    let Some(source) = policy.source(&arguments.source) else {
-        let message = format!("no source {:?}; there are: {}", arguments.source, names(&policy));
-        return Err(Trouble::Other(message));
-    };
+    let source = named_source(&policy, &arguments.source)?;
     let body = read(&arguments.body)?;
     let url = url(arguments, source, &gateway)?;
     let headers = headers(arguments, source)?;
@@ -82,10 +79,6 @@ pub fn run(arguments: &Arguments, config: &Path, out: &mut impl Write) -> Result
     writeln!(out, "{}", answer.status).map_err(Trouble::Output)?;
     out.write_all(&answer.body).map_err(Trouble::Output)?;
     if answer.status.is_success() { Ok(()) } else { Err(Trouble::Said) }
-}
-
-fn names(policy: &crate::policy::Policy) -> String {
-    policy.sources().iter().map(|source| &*source.name).collect::<Vec<_>>().join(", ")
 }
 
 fn read(file: &Path) -> Result<Bytes, Trouble> {

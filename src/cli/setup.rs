@@ -7,13 +7,13 @@ use std::sync::Arc;
 use super::written::{self, Written};
 use crate::admit::Limits;
 use crate::edge::tls::{CertificateFiles, Certificates};
-use crate::policy::Policy;
 use crate::policy::diagnostic::{Diagnostic, Diagnostics, Files, Styles};
 use crate::policy::gateway_config::{GatewayConfig, read_gateway};
 use crate::policy::load::{self, Loaded};
 use crate::policy::secrets::Resolver;
 use crate::policy::tls::client_config;
 use crate::policy::watch::Watched;
+use crate::policy::{Policy, Source};
 use crate::server;
 
 /// Why a verb failed.
@@ -165,6 +165,17 @@ impl Setup {
 pub fn configuration(config: &Path) -> Result<GatewayConfig, Trouble> {
     let Setup { config, loaded, .. } = Setup::read(config);
     config.filter(|_| !loaded.diagnostics.has_errors()).ok_or_else(|| said(&loaded.diagnostics, &loaded.files))
+}
+
+/// The source of this name.
+///
+/// # Errors
+/// [`Trouble`] that names those that there are.
+pub(super) fn named_source<'p>(policy: &'p Policy, name: &str) -> Result<&'p Source, Trouble> {
+    policy.source(name).ok_or_else(|| {
+        let names = policy.sources().iter().map(|source| &*source.name).collect::<Vec<_>>().join(", ");
+        Trouble::Other(format!("no source {name:?}; there are: {names}"))
+    })
 }
 
 /// Says what is wrong, on standard error.

@@ -34,7 +34,7 @@ use crate::auth::confirmation::Confirmation;
 use crate::auth::facts::Covered;
 use crate::clock::UnixSeconds;
 use crate::delivery::Sanitized;
-use crate::record::text::push_ip;
+use crate::text::push_ip;
 
 const SOURCE: HeaderName = HeaderName::from_static("x-hookward-source");
 const DELIVERY: HeaderName = HeaderName::from_static("x-hookward-delivery");

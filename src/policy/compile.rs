@@ -4,6 +4,7 @@ mod combined;
 mod handshakes;
 mod keys;
 mod network;
+mod reported;
 mod sanitizer;
 
 use std::collections::{BTreeSet, HashMap};
@@ -15,7 +16,8 @@ use http::HeaderName;
 use sha2::{Digest as _, Sha256};
 
 use self::combined::Combined;
-use super::diagnostic::{Diagnostic, Diagnostics, Files, SourceFile};
+pub(super) use self::reported::Reported;
+use super::diagnostic::{Diagnostics, Files, SourceFile};
 use super::networks::Lists;
 use super::patterns::Patterns;
 use super::preset::{self, Preset, Signing};
@@ -26,7 +28,7 @@ use super::source::{
 };
 use super::source_config::{AuthMethod, LimitConfig, MediaType, MethodConfig, SourceConfig};
 use super::table::Spanned;
-use super::table::parse::nearest;
+use super::table::parse::{Fault, nearest};
 use super::{tls, upstream};
 use crate::admit::Limits;
 use crate::admit::failures::FailureRule;
@@ -64,21 +66,24 @@ pub(super) struct Context<'c> {
 /// Schemas by file: many events share one, and a file is read once.
 pub(super) type Schemas = HashMap<PathBuf, Result<Schema, SchemaFault>>;
 
-/// Compiles a source; `None` if it cannot be served. Whatever else is wrong is in the diagnostics.
+/// Compiles a source, if it can be served. Whatever else is wrong is in the diagnostics.
+///
+/// # Errors
+/// [`Reported`].
 pub(super) fn compile(
     name: &str,
     file: &SourceFile,
     config: SourceConfig,
     context: &mut Context<'_>,
-) -> Option<Source> {
+) -> Result<Source, Reported> {
     let mut compiler = Compiler { file, context };
     let combined = compiler.combined(&config)?;
     let handshakes = compiler.handshakes(&config, &combined);
-    let signs_for_strangers = handshakes.as_ref().is_some_and(HandshakeRules::signs_for_strangers);
+    let signs_for_strangers = handshakes.as_ref().is_ok_and(HandshakeRules::signs_for_strangers);
     let challenges = if signs_for_strangers { Challenges::Signed } else { Challenges::None };
     let authenticator = compiler.authenticator(&config, &combined, challenges);
-    if let (Some(span), Some(None)) = (&config.unproven, &authenticator) {
-        compiler.error(Some(span.clone()), "there is no authentication to monitor: provider = \"none\"".to_owned());
+    if let (Some(span), Ok(None)) = (&config.unproven, &authenticator) {
+        compiler.error(span.clone(), Fault::new("there is no authentication to monitor: provider = \"none\""));
     }
     let schemes = combined.schemes();
     let event = compiler.event(&config, &combined, &schemes);
@@ -87,8 +92,7 @@ pub(super) fn compile(
     let sanitize = compiler.sanitizer(&config.sanitize);
     compiler.context.watched.extend(config.forward.trust_roots.iter().map(|root| root.value.clone()));
     let targets = upstream::targets(name, &config.forward, &mut compiler.context.trust, compiler.context.limits)
-        .map_err(|(span, message)| compiler.error(span, message))
-        .ok();
+        .map_err(|(span, message)| compiler.error(span, Fault::new(message)));
     let content_types = Compiler::content_types(&config, &combined);
     let payload = compiler.payload(&config, &combined);
     let json_field = Compiler::json_field(&config, &combined);
@@ -104,7 +108,7 @@ pub(super) fn compile(
     let (http_methods, answer_headers) = (combined.http_methods(), combined.answer_headers());
     let delivery_id = combined.presets().flat_map(|preset| preset.delivery_id.iter().cloned()).collect();
     let limits = context.limits.source(name, limits(&config.limit, networks, config.modes.limit));
-    Some(Source {
+    Ok(Source {
         name: Arc::from(name),
         policy: label(file),
         path: config.path.value.into(),
@@ -176,45 +180,26 @@ struct Compiler<'s, 'c> {
     context: &'s mut Context<'c>,
 }
 
-type Span = Option<std::ops::Range<usize>>;
-
 impl Compiler<'_, '_> {
-    fn error(&mut self, span: Span, message: String) {
-        self.context.diagnostics.push(Diagnostic::error(&self.file.path, span, message));
-    }
-
-    fn error_with(&mut self, span: Span, message: String, hint: String) {
-        self.context.diagnostics.push(Diagnostic::error(&self.file.path, span, message).hint(hint));
-    }
-
-    fn warning(&mut self, span: Span, message: String, hint: &str) {
-        let hint = (!hint.is_empty()).then(|| hint.to_owned());
-        self.context.diagnostics.push(Diagnostic::warning(&self.file.path, span, message).hint(hint));
-    }
-
-    fn proving(&mut self, auth: &MethodConfig) -> Option<Proving> {
+    fn proving(&mut self, auth: &MethodConfig) -> Result<Proving, Reported> {
         match &auth.method {
             AuthMethod::Nothing => {
-                let message = "anybody may send: provider = \"none\"".to_owned();
-                self.warning(auth.span.clone(), message, "");
-                Some(Proving::Nothing)
+                self.warning(auth.span.clone(), Fault::new("anybody may send: provider = \"none\""));
+                Ok(Proving::Nothing)
             }
-            AuthMethod::Schemes(_) => Some(Proving::Custom),
-            AuthMethod::ClientCertificate(_) => Some(Proving::Certificate),
-            AuthMethod::Provider(name) => {
-                if let Some(preset) = preset::find(&name.value) {
-                    return Some(Proving::Preset(preset));
-                }
+            AuthMethod::Schemes(_) => Ok(Proving::Custom),
+            AuthMethod::ClientCertificate(_) => Ok(Proving::Certificate),
+            AuthMethod::Provider(name) => preset::find(&name.value).map(Proving::Preset).ok_or_else(|| {
                 let names: Vec<_> = preset::names().collect();
+                let fault = Fault::new(format!("unknown provider {:?}", name.value));
                 let hint = format!("{}see `hookward providers`", nearest(&name.value, &names));
-                self.error_with(Some(name.span.clone()), format!("unknown provider {:?}", name.value), hint);
-                None
-            }
+                self.error(name.span.clone(), fault.hint(hint))
+            }),
         }
     }
 
     /// The schemes, with the credential where `[auth.parameters]` puts it and every parameter replaced by its value.
-    fn schemes(&mut self, auth: &MethodConfig, method: &Proving) -> Option<Vec<Scheme>> {
+    fn schemes(&mut self, auth: &MethodConfig, method: &Proving) -> Result<Vec<Scheme>, Reported> {
         let schemes = match (method, &auth.method) {
             (Proving::Preset(preset), _) => preset.signing.schemes(),
             (Proving::Custom, AuthMethod::Schemes(schemes)) => schemes,
@@ -225,33 +210,29 @@ impl Compiler<'_, '_> {
             |name: &str| parameters.iter().find(|(found, _)| found.value == name).map(|(_, value)| &*value.value);
         let mut resolved = Vec::with_capacity(schemes.len());
         for scheme in schemes {
-            match scheme.resolve(&given) {
-                Ok(scheme) => resolved.push(scheme),
-                Err(name) => {
-                    let declared =
-                        method.preset().and_then(|preset| preset.parameters.iter().find(|known| *known.name == *name));
-                    let hint = declared.map(|known| format!("it is {}", known.what)).unwrap_or_default();
-                    let message = format!("parameter {name:?} is missing: [auth.parameters] {name} = \"…\"");
-                    self.error_with(auth.span.clone(), message, hint);
-                    return None;
-                }
-            }
+            resolved.push(scheme.resolve(&given).map_err(|name| self.missing_parameter(auth, method, &name))?);
         }
         self.relocate(auth, method, &mut resolved)?;
-        Some(resolved)
+        Ok(resolved)
+    }
+
+    fn missing_parameter(&mut self, auth: &MethodConfig, method: &Proving, name: &str) -> Reported {
+        let fault = Fault::new(format!("parameter {name:?} is missing: [auth.parameters] {name} = \"…\""));
+        let declared = method.preset().and_then(|preset| preset.parameters.iter().find(|known| *known.name == *name));
+        let hint = declared.map(|known| format!("it is {}", known.what));
+        self.error(auth.span.clone(), Fault { hint, ..fault })
     }
 
     /// Puts a relocatable credential where the parameters say, and reports parameters that nobody asks for.
-    fn relocate(&mut self, auth: &MethodConfig, method: &Proving, schemes: &mut [Scheme]) -> Option<()> {
+    fn relocate(&mut self, auth: &MethodConfig, method: &Proving, schemes: &mut [Scheme]) -> Result<(), Reported> {
         let relocatable = method.preset().is_some_and(|preset| preset.relocatable);
-        let mut fault = false;
+        let mut done = Ok(());
         for (name, value) in &auth.parameters {
             let place = match (relocatable, name.value.as_str()) {
                 (true, "header") => {
                     let header = HeaderName::try_from(value.value.as_str()).ok();
                     if header.is_none() {
-                        self.error(Some(value.span.clone()), "not a header name".to_owned());
-                        fault = true;
+                        done = Err(self.error(value.span.clone(), Fault::new("not a header name")));
                     }
                     header.map(Place::header)
                 }
@@ -260,9 +241,8 @@ impl Compiler<'_, '_> {
                     let declared =
                         method.preset().map(|preset| preset.parameters.iter().any(|known| known.name == other));
                     if declared == Some(false) || matches!(method, Proving::Nothing) {
-                        let message = format!("provider {:?} has no parameter {other:?}", method.name());
-                        self.error(Some(name.span.clone()), message);
-                        fault = true;
+                        let fault = format!("provider {:?} has no parameter {other:?}", method.name());
+                        done = Err(self.error(name.span.clone(), Fault::new(fault)));
                     }
                     None
                 }
@@ -271,10 +251,15 @@ impl Compiler<'_, '_> {
                 scheme.credential = place;
             }
         }
-        (!fault).then_some(())
+        done
     }
 
-    fn event(&mut self, config: &SourceConfig, combined: &Combined<'_>, schemes: &[Scheme]) -> Option<EventRules> {
+    fn event(
+        &mut self,
+        config: &SourceConfig,
+        combined: &Combined<'_>,
+        schemes: &[Scheme],
+    ) -> Result<EventRules, Reported> {
         let places = match &config.event.place {
             Some(place) => vec![place.value.clone()],
             None => combined.presets().flat_map(|preset| preset.event.iter().cloned()).collect(),
@@ -287,41 +272,39 @@ impl Compiler<'_, '_> {
         let unlisted = config.event.unlisted.as_ref().map_or(Unlisted::default(), |unlisted| unlisted.value);
         let mut rules = EventRules { places, unlisted, ..EventRules::default() };
         let Some(schemas) = &config.event.schemas else {
-            self.warning(None, "no [event.schema]: payloads are not checked against a schema".to_owned(), "");
-            return Some(rules);
+            self.warning(None, Fault::new("no [event.schema]: payloads are not checked against a schema"));
+            return Ok(rules);
         };
-        let mut complete = true;
+        let mut done = Ok(());
         for (event, path) in &schemas.by_event {
             match self.schema(path) {
-                Some(schema) => drop(rules.schemas.insert(event.value.as_str().into(), schema)),
-                None => complete = false,
+                Ok(schema) => drop(rules.schemas.insert(event.value.as_str().into(), schema)),
+                Err(reported) => done = Err(reported),
             }
         }
         let mut patterns = Vec::new();
         for (pattern, path) in &schemas.by_pattern {
             match self.schema(path) {
-                Some(schema) => patterns.push((pattern.value.clone(), schema)),
-                None => complete = false,
+                Ok(schema) => patterns.push((pattern.value.clone(), schema)),
+                Err(reported) => done = Err(reported),
             }
         }
         rules.patterns = Patterns::new(patterns);
         if let Some(path) = &schemas.any {
-            rules.any = self.schema(path);
-            complete &= rules.any.is_some();
+            match self.schema(path) {
+                Ok(schema) => rules.any = Some(schema),
+                Err(reported) => done = Err(reported),
+            }
         }
         let named = schemas.by_event.first().map(|(event, _)| event.span.clone());
         let named = named.or_else(|| schemas.by_pattern.first().map(|(pattern, _)| pattern.span.clone()));
         if let (true, Some(span)) = (rules.places.is_empty(), named) {
-            let hint = "[event] header = \"…\", pointer = \"/…\" or form = \"…\"".to_owned();
-            self.error_with(
-                Some(span),
-                "schemas by event, but nothing says where the event's name is".to_owned(),
-                hint,
-            );
-            complete = false;
+            let fault = Fault::new("schemas by event, but nothing says where the event's name is");
+            let fault = fault.hint("[event] header = \"…\", pointer = \"/…\" or form = \"…\"");
+            done = Err(self.error(span, fault));
         }
         self.warn_of_unsigned_event(&rules, schemes);
-        complete.then_some(rules)
+        done.map(|()| rules)
     }
 
     /// A schema chosen by what anybody can change is chosen by an attacker who captured a delivery.
@@ -329,28 +312,32 @@ impl Compiler<'_, '_> {
         let unsigned = rules.places.iter().any(|(_, covered)| *covered == Covered::Unsigned);
         let signs = !schemes.is_empty() && schemes.iter().all(Scheme::covers_body);
         if unsigned && signs && rules.schemas.len() + rules.patterns.len() > 1 {
-            let message = "the event's name is not covered by the signature, and it chooses the schema".to_owned();
+            let fault = Fault::new("the event's name is not covered by the signature, and it chooses the schema");
             let hint =
                 "it goes upstream as x-hookward-event-unsigned; take it from the body if the provider has it there";
-            self.warning(None, message, hint);
+            self.warning(None, fault.hint(hint));
         }
     }
 
-    fn schema(&mut self, path: &Spanned<PathBuf>) -> Option<Schema> {
+    fn schema(&mut self, path: &Spanned<PathBuf>) -> Result<Schema, Reported> {
         let directory = self.context.directory;
         let loaded = self.context.schemas.entry(path.value.clone());
         match loaded.or_insert_with(|| Schema::load(&path.value, directory)) {
-            Ok(schema) => Some(schema.clone()),
+            Ok(schema) => Ok(schema.clone()),
             Err(fault) => {
                 let at = fault.location.as_deref().map(|location| format!(" at {location:?}")).unwrap_or_default();
-                let message = format!("schema{at}: {}", fault.message);
-                self.error(Some(path.span.clone()), message);
-                None
+                let fault = Fault::new(format!("schema{at}: {}", fault.message));
+                Err(self.error(path.span.clone(), fault))
             }
         }
     }
 
-    fn headers(&mut self, config: &SourceConfig, combined: &Combined<'_>, schemes: &[Scheme]) -> Option<HeaderRules> {
+    fn headers(
+        &mut self,
+        config: &SourceConfig,
+        combined: &Combined<'_>,
+        schemes: &[Scheme],
+    ) -> Result<HeaderRules, Reported> {
         let own: Vec<_> = combined.presets().flat_map(|preset| &preset.headers).collect();
         let written = config.forward.headers.iter().map(|header| header.value.as_str());
         let patterns: Vec<_> = own.iter().map(|pattern| pattern.as_str()).chain(written).collect();
@@ -371,23 +358,19 @@ impl Compiler<'_, '_> {
             if config.forward.sign.is_some() { vec![sign::ID, sign::TIMESTAMP, sign::SIGNATURE] } else { vec![] };
         let compiled = HeaderRules::compile(&patterns, signatures, withheld, attested);
         match compiled {
-            Ok(rules) => Some(rules.with_prefixes(prefixes(false), prefixes(true))),
+            Ok(rules) => Ok(rules.with_prefixes(prefixes(false), prefixes(true))),
             Err((position, fault)) => {
                 let header = position.checked_sub(own.len()).and_then(|position| config.forward.headers.get(position));
-                self.error(
-                    header.map(|header| header.span.clone()),
-                    format!("header {:?} is {fault}", patterns[position]),
-                );
-                None
+                let fault = Fault::new(format!("header {:?} is {fault}", patterns[position]));
+                Err(self.error(header.map(|header| header.span.clone()), fault))
             }
         }
     }
 
-    /// Outer `None`: something is wrong; inner `None`: nothing is signed.
-    fn signer(&mut self, config: &SourceConfig) -> Option<Option<Signer>> {
-        let Some(place) = &config.forward.sign else { return Some(None) };
-        let secret = self.resolve(place, KeyKind::Secret).ok()?;
-        Some(secret.as_ref().map(Signer::new))
+    fn signer(&mut self, config: &SourceConfig) -> Result<Option<Signer>, Reported> {
+        let Some(place) = &config.forward.sign else { return Ok(None) };
+        let secret = self.resolve(place, KeyKind::Secret)?;
+        Ok(secret.as_ref().map(Signer::new))
     }
 
     fn content_types(config: &SourceConfig, combined: &Combined<'_>) -> ContentTypes {
@@ -414,13 +397,10 @@ impl Compiler<'_, '_> {
         let agreed = of_presets.next().filter(|first| of_presets.all(|other| other == *first));
         let reads = config.event.schemas.is_some() || !config.sanitize.keeps_everything();
         if agreed == Some(PayloadKind::Opaque) && reads {
-            let message =
-                format!("provider {:?} sends what is not read: no schema and no sanitizer sees it", combined.name());
-            self.error_with(
-                None,
-                message,
-                "payload = \"auto\" reads JSON and forms, and refuses everything else".to_owned(),
-            );
+            let provider = combined.name();
+            let fault =
+                Fault::new(format!("provider {provider:?} sends what is not read: no schema and no sanitizer sees it"));
+            self.error(None, fault.hint("payload = \"auto\" reads JSON and forms, and refuses everything else"));
         }
         agreed.unwrap_or(PayloadKind::Auto)
     }
@@ -440,7 +420,7 @@ impl Compiler<'_, '_> {
             );
             let default = config.replay.window.span.is_none();
             if !default {
-                self.error(config.replay.window.span.clone(), message);
+                self.error(config.replay.window.span.clone(), Fault::new(message));
             }
         }
         // A default that is too short for the scheme grows with it.
@@ -452,17 +432,17 @@ impl Compiler<'_, '_> {
             && !combined.signs()
             && on_duplicate != OnDuplicate::Forward
         {
-            let message =
-                "nothing signed tells one delivery from another, so there is no replay protection here".to_owned();
-            self.error(Some(written.span.clone()), message);
+            let fault =
+                Fault::new("nothing signed tells one delivery from another, so there is no replay protection here");
+            self.error(written.span.clone(), fault);
         }
         ReplayRule { window, on_duplicate }
     }
 
     fn url(&mut self, config: &SourceConfig, schemes: &[Scheme]) {
         if schemes.iter().any(Scheme::covers_url) && config.public_url.is_none() {
-            let hint = "public_url = \"https://…\": the URL as the sender knows it".to_owned();
-            self.error_with(None, "the sender signs its URL, and the policy has no public_url".to_owned(), hint);
+            let fault = Fault::new("the sender signs its URL, and the policy has no public_url");
+            self.error(None, fault.hint("public_url = \"https://…\": the URL as the sender knows it"));
         }
     }
 
@@ -471,10 +451,11 @@ impl Compiler<'_, '_> {
         let (copies, twice) =
             if config.content_encodings.is_empty() { (1, "") } else { (2, ", compressed and decoded together") };
         if body_bytes_max.saturating_mul(copies) > room {
-            let message =
-                format!("body_bytes_max is {body_bytes_max}, but one client has room for {room} bytes{twice}");
-            let hint = "a quarter of [edge] buffered_bytes_max is for one client: raise that".to_owned();
-            self.error_with(config.body_bytes_max.span.clone(), message, hint);
+            let fault = Fault::new(format!(
+                "body_bytes_max is {body_bytes_max}, but one client has room for {room} bytes{twice}"
+            ));
+            let hint = "a quarter of [edge] buffered_bytes_max is for one client: raise that";
+            self.error(config.body_bytes_max.span.clone(), fault.hint(hint));
         }
     }
 }

@@ -15,6 +15,8 @@ use std::sync::Arc;
 
 use anstyle::{AnsiColor, Style};
 
+use crate::text::is_deceptive;
+
 /// How many findings are kept; the rest are counted.
 pub const DIAGNOSTICS_MAX: usize = 200;
 
@@ -343,7 +345,7 @@ fn shown<'t>(text: &'t str, range: Range<usize>, hidden: &'t [Range<usize>]) -> 
             '\t' => (' ', TAB_COLUMNS),
             '\r' => (' ', 1),
             _ if hidden.iter().any(|span| span.contains(&(start + offset))) => ('*', 1),
-            _ if is_unsafe_to_show(character) => ('\u{fffd}', 1),
+            _ if is_deceptive(character) => ('\u{fffd}', 1),
             _ => (character, 1),
         };
         std::iter::repeat_n(shown, columns)
@@ -357,12 +359,6 @@ struct Excerpt {
     text: String,
     indent: usize,
     carets: usize,
-}
-
-/// Control characters could steer the terminal, and direction marks could show a line in another order than it has.
-fn is_unsafe_to_show(character: char) -> bool {
-    character.is_control()
-        || matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 const TAB_COLUMNS: usize = 4;
@@ -404,6 +400,12 @@ mod tests {
             ("over lines", "a = [\n1]", 4..8, "a.toml:1:5: error: wrong\n    1 | a = [\n      |     ^\n"),
             ("crlf", "a = 1\r\n", 4..5, "a.toml:1:5: error: wrong\n    1 | a = 1\n      |     ^\n"),
             ("escape", "a\u{1b}[2J", 0..1, "a.toml:1:1: error: wrong\n    1 | a\u{fffd}[2J\n      | ^\n"),
+            (
+                "what hides or turns",
+                "a\u{ad}\u{61c}\u{2028}\u{2064}\u{e0041}b",
+                15..16,
+                "a.toml:1:7: error: wrong\n    1 | a\u{fffd}\u{fffd}\u{fffd}\u{fffd}\u{fffd}b\n      |       ^\n",
+            ),
             ("empty file", "", 0..0, "a.toml:1:1: error: wrong\n    1 | \n      | ^\n"),
         ];
         for (name, text, span, expected) in rows {

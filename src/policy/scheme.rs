@@ -184,8 +184,7 @@ fn read_signature(table: &mut Reader<'_>, algorithm: Algorithm) -> Option<Scheme
 
     let template = signed.as_ref().and_then(|signed| read_template(table, signed));
     if let (Some(signed), Some(template)) = (&signed, &template) {
-        let early = credential.as_ref().is_some_and(Place::is_in_body);
-        check_timestamp(table, signed, template, timestamp.as_ref(), has_timestamp, early);
+        check_timestamp(table, signed, template, timestamp.as_ref(), credential.as_ref());
         check_signed(table, signed, template, algorithm);
     }
     if let (Some(shape), Some(rule)) = (&shape, &timestamp) {
@@ -355,11 +354,10 @@ fn check_timestamp(
     signed: &Spanned<String>,
     template: &Template,
     rule: Option<&Spanned<TimestampRule>>,
-    has_timestamp: bool,
-    body_is_read_early: bool,
+    credential: Option<&Place>,
 ) {
     let is_signed = template.names(&Value::Timestamp);
-    if is_signed && !has_timestamp {
+    if is_signed && !table.has("timestamp") {
         let start = signed.value.find("{timestamp}").unwrap_or_default();
         let fault = Fault::new("signed names {timestamp}, but there is no timestamp table");
         let fault = fault.hint("add timestamp = { at = \"header:…\" }").within(start..start + "{timestamp}".len());
@@ -367,6 +365,7 @@ fn check_timestamp(
     }
     let Some(rule) = rule else { return };
     let in_body = rule.value.at.is_in_body();
+    let body_is_read_early = credential.is_some_and(Place::is_in_body);
     if in_body && is_signed && !body_is_read_early {
         let fault = Fault::new(
             "a timestamp inside of the body is judged after the signature, so signed cannot name {timestamp}",

@@ -12,9 +12,9 @@ use super::delivery::{Delivery, DeliveryId, Effect};
 use super::object::{Object, TEXT_CHARS_MAX};
 use super::rejects::{EVENT_CHARS_MAX, HINT_CHARS_MAX, METHOD_CHARS_MAX, PATH_CHARS_MAX};
 use super::suppress::Summary;
-use super::text;
 use crate::reason::Level;
 use crate::rejection::Rejection;
+use crate::text;
 
 /// How lines look.
 #[derive(Debug, Clone, Copy)]

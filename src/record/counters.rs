@@ -12,9 +12,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::delivery::{Delivery, Outcome};
-use super::text::micros;
 use crate::reason::{Blame, Reason};
 use crate::sanitize::Rule;
+use crate::text::micros;
 
 /// How many names of sources are told apart, over all reloads of a process; those past it share one series.
 pub(super) const SOURCES_MAX: usize = 16_384;

@@ -17,10 +17,10 @@ use bytes::Bytes;
 use http::request::Parts;
 use uuid::{Builder, Uuid};
 
-use super::text::micros;
 use crate::policy::Source;
 use crate::rejection::Rejection;
 use crate::sanitize::EditCounts;
+use crate::text::micros;
 
 /// Everything that is recorded of one delivery, or of a connection that failed before it had one.
 ///

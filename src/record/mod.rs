@@ -24,7 +24,6 @@ mod reader;
 mod rejects;
 mod sink;
 mod suppress;
-pub(crate) mod text;
 
 use std::fmt;
 use std::fs::File;

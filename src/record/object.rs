@@ -4,8 +4,8 @@
 
 use std::net::IpAddr;
 
-use super::text;
 use crate::rejection::Fact;
+use crate::text;
 
 /// Most characters of any one text in a list or table of facts, and of names that an operator chose.
 pub(super) const TEXT_CHARS_MAX: usize = 256;

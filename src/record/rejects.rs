@@ -15,9 +15,9 @@ use sha2::{Digest, Sha256};
 use super::delivery::{Delivery, DeliveryId, Effect};
 use super::object::{Object, TEXT_CHARS_MAX};
 use super::suppress::Summary;
-use super::text;
 use crate::reason::Row;
 use crate::rejection::Rejection;
+use crate::text;
 
 /// The names of a record's members, in their order.
 pub const MEMBERS: [&str; 19] = [

@@ -557,6 +557,14 @@ proptest! {
     }
 }
 
+/// Else nobody could see what was taken out.
+#[test]
+fn what_a_rule_drops_is_spelled_out_where_it_is_shown() {
+    for character in ('\0'..=char::MAX).filter(|character| characters::Class::of(*character).is_some()) {
+        assert!(crate::text::is_deceptive(character), "{character:?}");
+    }
+}
+
 /// Objects whose names are near each other once they are cleaned, or are what prototypes are changed by.
 fn dirty_texts() -> impl Strategy<Value = String> {
     let names = [

@@ -1,6 +1,6 @@
 //! JSON as people write it: members in the order they were added, short lists on one line.
 
-use crate::record::text::push_json;
+use crate::text::push_json;
 
 /// A list is written on one line up to this many bytes.
 const LINE_BYTES_MAX: usize = 100;

@@ -7,7 +7,8 @@ use std::io::{self, Write};
 
 use anstyle::Style;
 
-use crate::record::{Colour, text};
+use crate::record::Colour;
+use crate::text;
 
 /// Between two columns.
 const GAP: &str = "  ";
@@ -40,9 +41,7 @@ pub(super) struct Cell {
 impl Cell {
     /// Escaped and cut.
     pub(super) fn plain(text: &str) -> Self {
-        let mut safe = Vec::new();
-        text::push_plain(&mut safe, text, CELL_CHARS_MAX);
-        Self { text: String::from_utf8_lossy(&safe).into_owned(), style: Style::new() }
+        Self { text: text::plain(text, CELL_CHARS_MAX), style: Style::new() }
     }
 
     /// The same in this style.

@@ -8,6 +8,7 @@ use clap::Args;
 
 use crate::cli::setup::Trouble;
 use crate::payload::schema::{Schema, SchemaFault, split_place};
+use crate::whole_file::folder_of;
 
 /// Which files.
 #[derive(Debug, Args)]
@@ -62,11 +63,4 @@ fn report(file: &Path, schemas: usize, faults: &[(PathBuf, SchemaFault)], out: &
         writeln!(out, "{error}error{error:#}{bold}: {}{bold:#}\n  --> {path}{place}", fault.message)?;
     }
     Ok(())
-}
-
-fn folder_of(file: &Path) -> &Path {
-    match file.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        Some(_) | None => Path::new("."),
-    }
 }

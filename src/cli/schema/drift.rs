@@ -11,10 +11,11 @@ use super::infer::{left_out, load, read_samples, source_of, wanted_source};
 use crate::cli::setup::Trouble;
 use crate::policy::{Policy, Source};
 use crate::reason::Reason;
-use crate::record::{Record, text};
+use crate::record::Record;
 use crate::schema_tools::drift::{Change, Drift, Finding, Seen};
 use crate::schema_tools::json::Json;
 use crate::schema_tools::samples::{Origin, Sample};
+use crate::text;
 
 /// What with what.
 #[derive(Debug, Args)]
@@ -206,9 +207,7 @@ fn counted(count: u64, noun: &str) -> String {
 
 /// Text of a sender's or a schema's as a terminal may have it.
 fn shown(text: &str) -> String {
-    let mut escaped = Vec::new();
-    text::push_plain(&mut escaped, text, TEXT_CHARS_MAX);
-    String::from_utf8_lossy(&escaped).into_owned()
+    text::plain(text, TEXT_CHARS_MAX)
 }
 
 /// Characters of a pointer or a place in a schema that are shown.

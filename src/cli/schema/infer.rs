@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::cli::setup::{Setup, Trouble};
+use crate::cli::setup::{Setup, Trouble, named_source};
 use crate::payload::{Format, JsonLimits, Payload};
 use crate::policy::secrets::NoSecrets;
 use crate::policy::{Policy, Source};
@@ -157,10 +157,7 @@ impl<'a> Groups<'a> {
 
 /// The source that samples have to be of, if one is named.
 pub(super) fn wanted_source<'p>(policy: &'p Policy, name: Option<&str>) -> Result<Option<&'p Source>, Trouble> {
-    let Some(name) = name else { return Ok(None) };
-    let found = policy.source(name);
-    let names = || policy.sources().iter().map(|source| &*source.name).collect::<Vec<_>>().join(", ");
-    found.map(Some).ok_or_else(|| Trouble::Other(format!("no source {name:?}; there are: {}", names())))
+    name.map(|name| named_source(policy, name)).transpose()
 }
 
 /// The source that a sample is of; `None` if another one is wanted. The error says why it has none.

@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use crate::payload::pointer::escape;
 use crate::payload::{Document, Kind, Node};
+use crate::text::is_deceptive;
 
 /// Differences that are shown, and characters of a value.
 const SHOWN_MAX: usize = 64;
@@ -63,12 +64,16 @@ fn shown_value(node: Node<'_>) -> String {
     }
 }
 
-/// What a terminal would obey, or not show, is spelled out.
+/// What a terminal would obey, or not show, is spelled out, and what it would show as part of the letter before: two spellings of a word are to look like two.
 fn shown(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
-        let is_plain = matches!(character, '"' | '\'' | '\\') || character.escape_debug().len() == 1;
-        if is_plain { shown.push(character) } else { shown.extend(character.escape_unicode()) }
+        let stands_alone = matches!(character, '"' | '\'' | '\\') || character.escape_debug().len() == 1;
+        if is_deceptive(character) || !stands_alone {
+            shown.extend(character.escape_unicode());
+        } else {
+            shown.push(character);
+        }
     }
     shown
 }
@@ -93,6 +98,13 @@ mod tests {
             ("an element", "[1,2]", "[1,null]", "- /1: 2\n+ /1: null"),
             ("a name", r#"{"a\u0000":1}"#, r#"{"a":1}"#, "- /a\\u{0}: 1\n+ /a: 1"),
             ("the whole", "[1]", "null", "- : [1]\n+ : null"),
+            ("accents", "[\"e\u{301}\"]", "[\"\u{e9}\"]", "- /0: \"e\\u{301}\"\n+ /0: \"\u{e9}\""),
+            (
+                "what a terminal hides",
+                "[\"\u{ad}\u{1160}\u{fdd0}\u{e0100}x\"]",
+                "[\"x\"]",
+                "- /0: \"\\u{ad}\\u{1160}\\u{fdd0}\\u{e0100}x\"\n+ /0: \"x\"",
+            ),
             ("what a terminal obeys", "[\"\u{202e}\u{9b}x\"]", "[\"x\"]", "- /0: \"\\u{202e}\\u{9b}x\"\n+ /0: \"x\""),
         ];
         for (name, before, after, expected) in rows {

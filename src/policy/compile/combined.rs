@@ -2,7 +2,7 @@
 
 use http::{HeaderName, Method as HttpMethod};
 
-use super::{Compiler, Proving};
+use super::{Compiler, Proving, Reported};
 use crate::auth::authenticator::{Authenticator, Combine, Method};
 use crate::auth::certificate::ClientCertificate;
 use crate::auth::code::CodeKind;
@@ -14,6 +14,7 @@ use crate::auth::verify::Challenges;
 use crate::auth::{certificate, describe};
 use crate::policy::preset::Preset;
 use crate::policy::source_config::{AuthMethod, CertificateConfig, MethodConfig, SourceConfig};
+use crate::policy::table::parse::Fault;
 
 /// Every method of a source.
 pub(super) struct Combined<'s> {
@@ -25,8 +26,7 @@ pub(super) struct Combined<'s> {
 pub(super) struct One<'s> {
     pub(super) auth: &'s MethodConfig,
     pub(super) proving: Proving,
-    /// `None` if something is wrong with them, which was reported.
-    schemes: Option<Vec<Scheme>>,
+    pub(super) schemes: Result<Vec<Scheme>, Reported>,
 }
 
 /// How much a method leaves to somebody who is not its sender; the weakest first.
@@ -143,6 +143,7 @@ impl<'s> Combined<'s> {
 }
 
 impl One<'_> {
+    /// Its schemes; none where something is wrong with them.
     pub(super) fn schemes(&self) -> &[Scheme] {
         self.schemes.as_deref().unwrap_or_default()
     }
@@ -191,11 +192,11 @@ impl One<'_> {
 }
 
 impl Compiler<'_, '_> {
-    /// Finds out what each method is. `None` if one of them is nothing that is known.
-    pub(super) fn combined<'s>(&mut self, config: &'s SourceConfig) -> Option<Combined<'s>> {
+    /// Finds out what each method is, if all are known.
+    pub(super) fn combined<'s>(&mut self, config: &'s SourceConfig) -> Result<Combined<'s>, Reported> {
         let methods = config.auth.methods.iter();
-        let known: Vec<_> = methods.map(|auth| Some((auth, self.proving(auth)?))).collect();
-        let known: Vec<_> = known.into_iter().collect::<Option<_>>()?;
+        let known: Vec<_> = methods.map(|auth| Ok((auth, self.proving(auth)?))).collect();
+        let known: Vec<_> = known.into_iter().collect::<Result<_, Reported>>()?;
         let list = known.into_iter().map(|(auth, proving)| {
             let schemes = self.schemes(auth, &proving);
             One { auth, proving, schemes }
@@ -207,7 +208,7 @@ impl Compiler<'_, '_> {
             self.refuse_unreachable(&combined);
             self.warn_of_choice(&combined);
         }
-        Some(combined)
+        Ok(combined)
     }
 
     /// A method that is never asked: one before it looks at the same place, and decides.
@@ -217,12 +218,11 @@ impl Compiler<'_, '_> {
             let is_taken = |place: &Place| earlier.iter().any(|earlier| earlier.places().any(|taken| taken == place));
             let all = one.schemes();
             if !all.is_empty() && all.iter().all(|scheme| is_taken(&scheme.credential)) {
-                let message = format!(
+                let fault = Fault::new(format!(
                     "method {:?} is never asked: one before it has its credential at the same place",
                     one.proving.name()
-                );
-                let hint = "several secrets of one method go into its secrets".to_owned();
-                self.error_with(one.auth.span.clone(), message, hint);
+                ));
+                self.error(one.auth.span.clone(), fault.hint("several secrets of one method go into its secrets"));
             }
         }
     }
@@ -235,27 +235,21 @@ impl Compiler<'_, '_> {
             return;
         };
         let Some(one) = combined.list.iter().find(|one| one.strength() == weakest) else { return };
-        let message = format!(
-            "a request may choose {:?}, the weakest method here: {}",
-            one.proving.name(),
-            weakest.lets_through()
-        );
-        self.warning(
-            one.auth.span.clone(),
-            message,
-            "take it out once nobody sends by it, or want all methods: combine = \"all\"",
-        );
+        let (name, lets_through) = (one.proving.name(), weakest.lets_through());
+        let fault = Fault::new(format!("a request may choose {name:?}, the weakest method here: {lets_through}"));
+        let hint = "take it out once nobody sends by it, or want all methods: combine = \"all\"";
+        self.warning(one.auth.span.clone(), fault.hint(hint));
     }
 
-    /// Everything with its keys. Outer `None`: something is wrong; inner `None`: the policy wants no proof.
+    /// Everything with its keys; `None` if the policy wants no proof.
     pub(super) fn authenticator(
         &mut self,
         config: &SourceConfig,
         combined: &Combined<'_>,
         challenges: Challenges,
-    ) -> Option<Option<Authenticator>> {
+    ) -> Result<Option<Authenticator>, Reported> {
         if combined.list.iter().any(|one| matches!(one.proving, Proving::Nothing)) {
-            return Some(None);
+            return Ok(None);
         }
         let answers = combined.handshaking();
         let learn = config.handshake.as_ref().and_then(|handshake| handshake.learn_secret.as_ref());
@@ -264,34 +258,33 @@ impl Compiler<'_, '_> {
                 return self.certificate(certificate).map(Method::Connection);
             }
             let learn = learn.filter(|_| position == answers);
-            let verifier = self.verifier(one.auth, learn, &one.proving, one.schemes.as_deref()?)?;
-            Some(Method::Request(verifier.with_challenges(challenges)))
+            let schemes = one.schemes.as_deref().map_err(|reported| *reported)?;
+            let verifier = self.verifier(one.auth, learn, &one.proving, schemes)?;
+            Ok(Method::Request(verifier.with_challenges(challenges)))
         });
         // Every method is looked at, so that all findings are told at once.
         let methods: Vec<_> = methods.collect();
-        let mut methods = methods.into_iter().collect::<Option<Vec<_>>>()?.into_iter();
-        let first = methods.next()?;
-        Some(Some(Authenticator::new(combined.combine, first, methods.collect()).answering_with(answers)))
+        let mut methods = methods.into_iter().collect::<Result<Vec<_>, Reported>>()?.into_iter();
+        let Some(first) = methods.next() else {
+            return Err(self.error(config.auth.span.clone(), Fault::new("no method: nothing could ever be accepted")));
+        };
+        Ok(Some(Authenticator::new(combined.combine, first, methods.collect()).answering_with(answers)))
     }
 
-    fn certificate(&mut self, config: &CertificateConfig) -> Option<ClientCertificate> {
-        let span = Some(config.ca.span.clone());
+    fn certificate(&mut self, config: &CertificateConfig) -> Result<ClientCertificate, Reported> {
+        let span = || config.ca.span.clone();
         let path = config.ca.value.display();
         self.context.watched.insert(config.ca.value.clone());
         let pem = std::fs::read(&config.ca.value)
-            .map_err(|error| self.error(span.clone(), format!("cannot read {path}: {}", error.kind())))
-            .ok()?;
+            .map_err(|error| self.error(span(), Fault::new(format!("cannot read {path}: {}", error.kind()))))?;
         let names = config.names.iter().flat_map(|names| &names.value);
         let made = ClientCertificate::new(&pem, names.map(|name| name.value.as_str().into()));
         if config.names.is_none() {
-            let message = format!("every certificate of the authorities in {path} is good here");
-            self.warning(
-                span.clone(),
-                message,
-                "names = [\"…\"] pins the senders', as has to be done with a public authority",
-            );
+            let fault = Fault::new(format!("every certificate of the authorities in {path} is good here"));
+            let hint = "names = [\"…\"] pins the senders', as has to be done with a public authority";
+            self.warning(span(), fault.hint(hint));
         }
-        made.map_err(|fault| self.error(span, format!("{path} {fault}"))).ok()
+        made.map_err(|fault| self.error(span(), Fault::new(format!("{path} {fault}"))))
     }
 }
 

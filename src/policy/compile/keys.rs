@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use super::{Compiler, Proving};
+use super::{Compiler, Proving, Reported};
 use crate::auth::Verifier;
 use crate::auth::code::{self, CodeKind};
 use crate::auth::key::{KeyKind, NamedSecret};
@@ -11,17 +11,18 @@ use crate::auth::scheme::Scheme;
 use crate::policy::secrets::{Exposure, Resolved, SecretFault};
 use crate::policy::source_config::{MethodConfig, SecretPlace, SecretReference};
 use crate::policy::table::Spanned;
+use crate::policy::table::parse::Fault;
 use crate::secret::{SECRET_BYTES_MIN, Secret};
 
 impl Compiler<'_, '_> {
-    /// One method with its keys; `learn` is where a secret of it is kept that the provider hands over. `None` if something is wrong.
+    /// One method with its keys; `learn` is where a secret of it is kept that the provider hands over.
     pub(super) fn verifier(
         &mut self,
         auth: &MethodConfig,
         learn: Option<&Spanned<PathBuf>>,
         method: &Proving,
         schemes: &[Scheme],
-    ) -> Option<Verifier> {
+    ) -> Result<Verifier, Reported> {
         let code = method.code();
         let wants_secrets = schemes.iter().any(Scheme::has_secrets) || code.is_some_and(CodeKind::has_secrets);
         let wants_keys = schemes.iter().any(Scheme::has_public_keys) || code.is_some_and(CodeKind::has_public_keys);
@@ -29,17 +30,16 @@ impl Compiler<'_, '_> {
             [(wants_secrets, "secrets", &auth.secrets), (wants_keys, "public_keys", &auth.public_keys)]
         {
             if wanted && references.is_empty() && !(learn.is_some() && what == "secrets") {
-                let message = format!("no {what}: nothing could ever be accepted");
+                let fault = Fault::new(format!("no {what}: nothing could ever be accepted"));
                 let hint = format!(
                     "{what} = [{{ id = \"2026-11\", {} }}]",
                     if what == "secrets" { "env = \"…\"" } else { "file = \"…\"" }
                 );
-                self.error_with(auth.span.clone(), message, hint);
-                return None;
+                return Err(self.error(auth.span.clone(), fault.hint(hint)));
             }
             if !wanted && let Some(first) = references.first() {
-                self.error(Some(first.span.clone()), format!("provider {:?} has no {what}", method.name()));
-                return None;
+                let fault = Fault::new(format!("provider {:?} has no {what}", method.name()));
+                return Err(self.error(first.span.clone(), fault));
             }
         }
         let keys = self.keys(auth, learn)?;
@@ -47,7 +47,7 @@ impl Compiler<'_, '_> {
             self.refuse_trust_roots(auth);
         }
         if let Some(advice) = code.and_then(|kind| kind.advice(&parameters(auth))) {
-            self.warning(auth.span.clone(), advice.to_owned(), "");
+            self.warning(auth.span.clone(), Fault::new(advice));
         }
         let made = if let Some(kind) = code {
             let settings = code::Settings { parameters: &parameters(auth), trust_roots: &self.trust_roots(auth)? };
@@ -60,46 +60,44 @@ impl Compiler<'_, '_> {
                 for id in verifier.short_keys() {
                     let reference = auth.public_keys.iter().find(|reference| reference.id.value == id);
                     let span = reference.map(|reference| reference.span.clone());
-                    self.warning(
-                        span,
-                        format!("public key `{id}` has fewer than 2,048 bits"),
-                        "ask the provider for a longer one",
-                    );
+                    let fault = Fault::new(format!("public key `{id}` has fewer than 2,048 bits"));
+                    self.warning(span, fault.hint("ask the provider for a longer one"));
                 }
-                Some(verifier)
+                Ok(verifier)
             }
             Err(fault) => {
                 let references = auth.secrets.iter().chain(&auth.public_keys);
                 let reference = references.into_iter().find(|reference| *reference.id.value == *fault.id);
-                self.error(
-                    reference.map(|reference| reference.span.clone()).or_else(|| auth.span.clone()),
-                    fault.to_string(),
-                );
-                None
+                let span = reference.map(|reference| reference.span.clone()).or_else(|| auth.span.clone());
+                Err(self.error(span, Fault::new(fault.to_string())))
             }
         }
     }
 
-    /// Every secret and public key that was found, the one that was learnt among them; `None` if one cannot be read.
-    fn keys(&mut self, auth: &MethodConfig, learn: Option<&Spanned<PathBuf>>) -> Option<Vec<NamedSecret>> {
-        let (mut keys, mut complete) = (Vec::new(), true);
+    /// Every secret and public key that was found, the one that was learnt among them.
+    fn keys(&mut self, auth: &MethodConfig, learn: Option<&Spanned<PathBuf>>) -> Result<Vec<NamedSecret>, Reported> {
+        let (mut keys, mut done) = (Vec::new(), Ok(()));
         let secrets = auth.secrets.iter().map(|reference| (reference, KeyKind::Secret));
         let public = auth.public_keys.iter().map(|reference| (reference, KeyKind::Public));
         for (reference, kind) in secrets.chain(public) {
             match self.secret(reference, kind) {
                 Ok(key) => keys.extend(key),
-                Err(()) => complete = false,
+                Err(reported) => done = Err(reported),
             }
         }
         match self.learnt(learn, &keys) {
             Ok(learnt) => keys.extend(learnt),
-            Err(()) => complete = false,
+            Err(reported) => done = Err(reported),
         }
-        complete.then_some(keys)
+        done.map(|()| keys)
     }
 
-    /// The secret that the provider handed over; `Ok(None)` as long as it has not, which is worth a word where there are no others.
-    fn learnt(&mut self, path: Option<&Spanned<PathBuf>>, others: &[NamedSecret]) -> Result<Option<NamedSecret>, ()> {
+    /// The secret that the provider handed over; `None` as long as it has not, which is worth a word where there are no others.
+    fn learnt(
+        &mut self,
+        path: Option<&Spanned<PathBuf>>,
+        others: &[NamedSecret],
+    ) -> Result<Option<NamedSecret>, Reported> {
         let Some(path) = path else { return Ok(None) };
         let place = Spanned { value: SecretPlace::File(path.value.clone()), span: path.span.clone() };
         self.context.watched.insert(path.value.clone());
@@ -108,17 +106,14 @@ impl Compiler<'_, '_> {
             Ok(Resolved::NotLookedFor) => return Ok(None),
             Err(SecretFault::Unreadable { kind: std::io::ErrorKind::NotFound, .. } | SecretFault::Empty(_)) => {
                 if others.is_empty() {
-                    let message = "the provider has handed over no secret yet: every delivery is refused".to_owned();
-                    let name = self.file.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+                    let fault = Fault::new("the provider has handed over no secret yet: every delivery is refused");
+                    let name = self.file.path.file_stem().unwrap_or_default().to_string_lossy();
                     let hint = format!("run `hookward learn {name}`, then make the webhook at the provider");
-                    self.warning(Some(place.span), message, &hint);
+                    self.warning(place.span, fault.hint(hint));
                 }
                 return Ok(None);
             }
-            Err(fault) => {
-                self.error(Some(place.span), fault.to_string());
-                return Err(());
-            }
+            Err(fault) => return Err(self.error(place.span, Fault::new(fault.to_string()))),
         };
         self.exposure(&place)?;
         Ok(Some(NamedSecret { id: "learnt".into(), secret, expires: None, kind: KeyKind::Secret }))
@@ -126,31 +121,24 @@ impl Compiler<'_, '_> {
 
     fn refuse_trust_roots(&mut self, auth: &MethodConfig) {
         for root in &auth.trust_roots {
-            self.error(Some(root.span.clone()), "trust_roots are for providers that sign with certificates".to_owned());
+            self.error(root.span.clone(), Fault::new("trust_roots are for providers that sign with certificates"));
         }
     }
 
     /// The certificates in the policy's `trust_roots`.
-    fn trust_roots(&mut self, auth: &MethodConfig) -> Option<Vec<Vec<u8>>> {
-        let mut roots = Vec::new();
-        for root in &auth.trust_roots {
+    fn trust_roots(&mut self, auth: &MethodConfig) -> Result<Vec<Vec<u8>>, Reported> {
+        let read = |root: &Spanned<PathBuf>| {
             self.context.watched.insert(root.value.clone());
-            match std::fs::read(&root.value) {
-                Ok(bytes) => roots.push(bytes),
-                Err(error) => {
-                    self.error(
-                        Some(root.span.clone()),
-                        format!("cannot read {}: {}", root.value.display(), error.kind()),
-                    );
-                    return None;
-                }
-            }
-        }
-        Some(roots)
+            std::fs::read(&root.value).map_err(|error| {
+                let fault = Fault::new(format!("cannot read {}: {}", root.value.display(), error.kind()));
+                self.error(root.span.clone(), fault)
+            })
+        };
+        auth.trust_roots.iter().map(read).collect()
     }
 
-    /// What a reference leads to. `Ok(None)`: it was not looked for.
-    pub(super) fn resolve(&mut self, place: &Spanned<SecretPlace>, kind: KeyKind) -> Result<Option<Secret>, ()> {
+    /// What a reference leads to; `None` if it was not looked for.
+    pub(super) fn resolve(&mut self, place: &Spanned<SecretPlace>, kind: KeyKind) -> Result<Option<Secret>, Reported> {
         self.context.watched.extend(self.context.resolver.file(&place.value));
         match self.context.resolver.resolve(&place.value) {
             Ok(Resolved::Secret(secret)) => {
@@ -173,49 +161,39 @@ impl Compiler<'_, '_> {
                         "set it where the gateway is started, or check the policies alone with `hookward check --no-secrets`"
                     }
                 };
-                self.error_with(Some(place.span.clone()), fault.to_string(), hint.to_owned());
-                Err(())
+                Err(self.error(place.span.clone(), Fault::new(fault.to_string()).hint(hint)))
             }
         }
     }
 
     /// A secret that others can read is no secret: a warning, or an error where the configuration is strict.
-    fn exposure(&mut self, place: &Spanned<SecretPlace>) -> Result<(), ()> {
+    fn exposure(&mut self, place: &Spanned<SecretPlace>) -> Result<(), Reported> {
         let Some(exposure) = self.context.resolver.exposure(&place.value) else { return Ok(()) };
         let file = self.context.resolver.file(&place.value).unwrap_or_default();
-        let (file, span) = (file.display(), Some(place.span.clone()));
-        let hint = format!("chmod 600 {file}");
-        match exposure {
-            Exposure::Everybody { mode } if self.context.strict => {
-                let message = format!("secret file {file} is open to everybody on this machine (mode {mode:03o})");
-                self.error_with(span, message, hint);
-                Err(())
-            }
-            Exposure::Everybody { mode } => {
-                let message = format!("secret file {file} is open to everybody on this machine (mode {mode:03o})");
-                self.warning(span, message, &hint);
-                Ok(())
-            }
-            Exposure::Group { mode } => {
-                let message = format!("secret file {file} is open to its group (mode {mode:03o})");
-                self.warning(span, message, &hint);
-                Ok(())
-            }
+        let file = file.display();
+        let (whom, mode, refused) = match exposure {
+            Exposure::Everybody { mode } => ("everybody on this machine", mode, self.context.strict),
+            Exposure::Group { mode } => ("its group", mode, false),
+        };
+        let fault = Fault::new(format!("secret file {file} is open to {whom} (mode {mode:03o})"));
+        let fault = fault.hint(format!("chmod 600 {file}"));
+        if refused {
+            return Err(self.error(place.span.clone(), fault));
         }
+        self.warning(place.span.clone(), fault);
+        Ok(())
     }
 
-    /// Reads a secret. `Ok(None)`: it was not looked for.
-    fn secret(&mut self, reference: &SecretReference, kind: KeyKind) -> Result<Option<NamedSecret>, ()> {
-        let span = Some(reference.from.span.clone());
+    /// Reads a secret; `None` if it was not looked for.
+    fn secret(&mut self, reference: &SecretReference, kind: KeyKind) -> Result<Option<NamedSecret>, Reported> {
         let Some(secret) = self.resolve(&reference.from, kind)? else { return Ok(None) };
         if secret.len() < SECRET_BYTES_MIN && kind == KeyKind::Secret {
-            let message =
-                format!("secret `{}` has {} bytes, fewer than {SECRET_BYTES_MIN}", reference.id.value, secret.len());
+            let (span, id, length) = (reference.from.span.clone(), &reference.id.value, secret.len());
+            let fault = Fault::new(format!("secret `{id}` has {length} bytes, fewer than {SECRET_BYTES_MIN}"));
             if self.context.strict {
-                self.error(span, message);
-                return Err(());
+                return Err(self.error(span, fault));
             }
-            self.warning(span, message, "let the provider make a new one");
+            self.warning(span, fault.hint("let the provider make a new one"));
         }
         let expires = reference.expires.as_ref().map(|expires| expires.value);
         Ok(Some(NamedSecret { id: reference.id.value.as_str().into(), secret, expires, kind }))

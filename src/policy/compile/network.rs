@@ -9,6 +9,7 @@ use crate::admit::networks::{NetworkRules, Networks};
 use crate::policy::networks::read_list;
 use crate::policy::source_config::NetworkConfig;
 use crate::policy::table::Spanned;
+use crate::policy::table::parse::Fault;
 
 impl Compiler<'_, '_> {
     /// The networks of the policy and of the lists that it names. After an error there are fewer, and nothing is served.
@@ -29,7 +30,8 @@ impl Compiler<'_, '_> {
         if !file.value.exists() {
             let source = self.file.path.file_stem().unwrap_or_default().to_string_lossy();
             let hint = format!("`hookward networks update {source}` writes it, if the provider publishes one");
-            self.error_with(Some(file.span.clone()), format!("there is no file {}", file.value.display()), hint);
+            let fault = Fault::new(format!("there is no file {}", file.value.display()));
+            self.error(file.span.clone(), fault.hint(hint));
             return Arc::default();
         }
         let diagnostics = &mut *self.context.diagnostics;

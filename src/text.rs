@@ -1,4 +1,4 @@
-//! Writing values into log lines: escaped, cut, and without allocation.
+//! Writing values into log lines, and on terminals: escaped, cut, and nearly always without allocation.
 //!
 //! Everything that a sender chose goes through [`push_json`], [`push_word`] or [`push_plain`] before it stands in a line.
 //!
@@ -19,13 +19,15 @@ pub(crate) const RFC3339_LENGTH: usize = 27;
 /// What stands where text was cut.
 pub(crate) const CUT: &str = "…";
 
-/// Whether a character can break a line, colour a terminal, reorder text or hide in it (Unicode `Cc`, `Zl`, `Zp`, the
-/// bidirectional controls of UAX #9, and the characters without width).
+/// Whether a character can break a line, colour a terminal, reorder text or hide in it: Unicode `Cc`, `Zl`, `Zp`, the
+/// bidirectional controls of UAX #9, what is shown as nothing (`Default_Ignorable_Code_Point`), annotations, and
+/// noncharacters of the first plane. The one list for all that is shown.
 pub(crate) const fn is_deceptive(c: char) -> bool {
     matches!(c,
-        '\0'..='\x1f' | '\x7f'..='\u{9f}' | '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
-        | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
-        | '\u{e0000}'..='\u{e007f}')
+        '\0'..='\x1f' | '\x7f'..='\u{9f}' | '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+        | '\u{fdd0}'..='\u{fdef}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{fffe}' | '\u{ffff}'
+        | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// A JSON string (RFC 8259 §7), quotes included.
@@ -53,6 +55,13 @@ pub(crate) fn push_json_or_null(out: &mut Vec<u8>, text: Option<&str>, chars_max
 /// Text for people; what is deceptive stands as `\u{202e}`, a backslash as two.
 pub(crate) fn push_plain(out: &mut Vec<u8>, text: &str, chars_max: usize) {
     escape(out, text, chars_max, |c| c == '\\', push_plain_escape);
+}
+
+/// The same on its own.
+pub(crate) fn plain(text: &str, chars_max: usize) -> String {
+    let mut out = Vec::new();
+    push_plain(&mut out, text, chars_max);
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 /// One word for people. Anything that is not plainly one word is quoted, so that a name with spaces in it cannot pass for
