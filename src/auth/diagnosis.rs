@@ -4,8 +4,8 @@
 //! (`gateway::diagnose`), and `hookward test --explain` asks for each. What is found is for the operator's record alone.
 //!
 //! Everything is tried by the engine that judges deliveries: a scheme or a secret with one thing changed becomes a [`Verifier`] for the moment, or the
-//! body or the URL is changed, and [`Verifier::read`] and [`Credential::verify`](super::Credential::verify) say whether that fits. Keys for changed secrets are made from
-//! the configured ones when they are needed and cleared after; nothing is kept for them.
+//! body or the URL is changed, and [`Verifier::read`] and [`Credential::verify`](super::Credential::verify) say whether that fits. Keys for changed secrets are
+//! made from the configured ones when they are needed and cleared after; nothing is kept for them.
 //!
 //! **Invariant:** what is tried does not depend on what fitted: every candidate is, as far as the [`WORK_BYTES_MAX`] go, so that the time a
 //! diagnosis takes says nothing about the secret.

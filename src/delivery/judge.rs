@@ -29,7 +29,8 @@ impl<'d> Accepted<'d> {
     /// nothing reaches no decoder.
     ///
     /// # Errors
-    /// `decoding_failed`, `body_too_large`, `json_*`, `form_malformed`, `multipart_malformed`, `event_missing`, `event_unlisted`, `schema_mismatch`; or an answer where unlisted events are acknowledged.
+    /// `decoding_failed`, `body_too_large`, `json_*`, `form_malformed`, `multipart_malformed`, `event_missing`, `event_unlisted`, `schema_mismatch`; or an
+    /// answer where unlisted events are acknowledged.
     pub fn validate(mut self) -> Result<Validated<'d>, Ended> {
         let source = self.routed.source;
         self.body = self.routed.decoded(self.body, source.body_bytes_max)?;
