@@ -161,7 +161,7 @@ impl<U: Upstream> Gateway<U> {
         let policy = self.shared.policy.load_full();
         let mut draft = Draft::new(self, &head, arrival);
         let ended = match self.judge(&policy, &head, &mut body, arrival, commitment, &mut draft).await {
-            Err(Ended::Answered(answer)) => Err(self.fulfil(answer, &draft, commitment).await),
+            Err(Ended::Answered(answer)) => Err(self.fulfil(answer, &mut draft, commitment).await),
             ended => ended,
         };
         let (mut reply, refused) = draft.finish(ended);
@@ -178,7 +178,7 @@ impl<U: Upstream> Gateway<U> {
     }
 
     /// Does what an answer of the gateway's own depends on.
-    async fn fulfil(&self, mut answer: Box<Answer>, draft: &Draft<'_, U>, commitment: &Commitment) -> Ended {
+    async fn fulfil(&self, mut answer: Box<Answer>, draft: &mut Draft<'_, U>, commitment: &Commitment) -> Ended {
         match answer.duty.take() {
             None => Ended::Answered(answer),
             Some(Duty::Keep(secret)) => self.learn(answer, secret, draft, commitment).await,
@@ -216,7 +216,7 @@ impl<U: Upstream> Gateway<U> {
         let now = clock.unix_seconds();
         let authenticated = received.authenticate(now, draft.findings())?;
         draft.authenticated(&authenticated);
-        commitment.commit(draft.taken());
+        commitment.commit(draft.committed());
         let accepted = authenticated.accept(limits, clock.monotonic(), draft.findings())?;
         let validated = accepted.validate(draft.findings())?;
         draft.validated(&validated);

@@ -342,7 +342,7 @@ const TABLE: [Row; R::DeadlineExceeded as usize + 1] = [
     row(R::Panic, "panic", Some(Code::INTERNAL_SERVER_ERROR), "internal", S::Gateway, OurFault, Error, Close,
         "a defect of the gateway; only this delivery is lost", "please report it with the record"),
     row(R::DeadlineExceeded, "deadline_exceeded", Some(Code::GATEWAY_TIMEOUT), "timeout", S::Gateway, OurFault, Error, Close,
-        "the delivery as a whole took too long", "see elapsed_us, and the stages before"),
+        "the gateway stopped before the delivery was done; the app may have it", "find out why the app is slow, or raise [edge] drain_seconds"),
 ];
 
 #[expect(clippy::too_many_arguments, reason = "the columns of a table, used here alone")]

@@ -38,6 +38,7 @@ pub(super) struct Draft<'d, U: Upstream> {
     findings: Findings,
     upstream: Option<UpstreamFacts>,
     answered: Option<Duration>,
+    committed: bool,
     written: bool,
     _counted: Counted,
 }
@@ -67,6 +68,7 @@ impl<'d, U: Upstream> Draft<'d, U> {
             findings: Findings::default(),
             upstream: None,
             answered: None,
+            committed: false,
             written: false,
             _counted: gateway.recorder().in_flight(),
         }
@@ -121,8 +123,9 @@ impl<'d, U: Upstream> Draft<'d, U> {
         self.proven = proof.map(|proof| Proven { scheme: proof.scheme(), secret_id: proof.secret_id_kept() });
     }
 
-    /// Whose delivery it is, once it was authenticated.
-    pub(super) const fn taken(&self) -> Taken {
+    /// From here on the delivery is finished although its sender may be gone. Answers whose it is.
+    pub(super) const fn committed(&mut self) -> Taken {
+        self.committed = true;
         if self.proven.is_some() { Taken::Proven } else { Taken::Unproven }
     }
 
@@ -239,11 +242,12 @@ impl<U: Upstream> Drop for Draft<'_, U> {
         if self.written {
             return;
         }
-        let (reason, status) = if std::thread::panicking() {
-            (Reason::Panic, Reason::Panic.row().status)
-        } else {
-            (Reason::BodyTruncated, None)
+        let (rejection, status) = match (std::thread::panicking(), self.committed) {
+            (true, _) => (Reason::Panic.into(), Reason::Panic.row().status),
+            // Nothing but the end of the gateway's own time keeps it from an answer.
+            (false, true) => (Rejection::new(Reason::DeadlineExceeded).fact("limit", "drain_seconds"), None),
+            (false, false) => (Reason::BodyTruncated.into(), None),
         };
-        self.write(status.map(|status| status.as_u16()), Outcome::Rejected(&Rejection::new(reason)));
+        self.write(status.map(|status| status.as_u16()), Outcome::Rejected(&rejection));
     }
 }

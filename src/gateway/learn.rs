@@ -19,7 +19,7 @@ impl<U: Upstream> Gateway<U> {
         &self,
         answer: Box<Answer>,
         secret: Secret,
-        draft: &Draft<'_, U>,
+        draft: &mut Draft<'_, U>,
         commitment: &Commitment,
     ) -> Ended {
         let kept_in = draft.source().and_then(|source| Some((source, source.handshakes.learn.clone()?)));
@@ -27,7 +27,7 @@ impl<U: Upstream> Gateway<U> {
         let shared = &self.shared;
         // The semaphore is never closed.
         let Ok(_turn) = shared.learning.acquire().await else { return Reason::HandshakeRefused.into() };
-        commitment.commit(draft.taken());
+        commitment.commit(draft.committed());
         let now = shared.clock.unix_seconds();
         match tokio::task::spawn_blocking(move || learn::keep(&file, &secret, now)).await {
             Ok(Ok(())) => {
@@ -41,7 +41,7 @@ impl<U: Upstream> Gateway<U> {
     }
 
     /// At a level that shows also where ordinary deliveries do not: whoever hands over the secret is believed from now on.
-    fn tell_kept(&self, source: &Source, draft: &Draft<'_, U>) {
+    fn tell_kept(&self, source: &Source, draft: &mut Draft<'_, U>) {
         let (peer, mut id) = (draft.peer(), [0; DeliveryId::LENGTH]);
         let delivery = draft.id().encode(&mut id).to_owned();
         let message = "a secret was handed over and is kept";

@@ -217,6 +217,9 @@ fn a_drain_ends_within_its_deadline_whoever_is_slow() {
     assert!(began.elapsed() < PATIENCE, "and not for ever");
     stuck.wait_closed();
     silent.wait_closed();
+    let record = gateway.record("deadline_exceeded");
+    assert_eq!((record.status, record.blame.as_deref()), (None, Some("gateway")));
+    assert!(record.facts().contains("drain_seconds"), "{}", record.facts());
     door.open();
 }
 
