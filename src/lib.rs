@@ -3,30 +3,14 @@
 //! One binary in front of the apps a team already has. It terminates TLS, proves who sent each webhook, checks and cleans what it carries, keeps floods
 //! out, hands internal services only clean requests, and says exactly why it refused the rest.
 //!
-//! # The life of one delivery
+//! # Where to begin
 //!
-//! ```text
-//! Socket ─ edge ─▶ Connection                     caps, deadlines, TLS, HTTP
-//! Request ─ gateway, under one snapshot of the policy:
-//!   Routed::find      ─▶ Routed                   whose is it? host, path, method, media type
-//!   Limits::enter     ─▶ Permit                   may this client go on? networks, rates, failure budget
-//!   Routed::present   ─▶ Presented                credential and timestamp, before any byte of the body
-//!   receive::read     ─▶ Received                 the body, once, within cap and deadline
-//!   .authenticate     ─▶ Authenticated { Proof }  who sent it
-//!   .accept           ─▶ Accepted { Claim, Slot } is it new, and is there room?
-//!   .validate         ─▶ Validated { Document }   what it says
-//!   .sanitize         ─▶ Sanitized                what may leave
-//!   forward           ─▶ Forwarded                the upstream's answer
-//! Response, and one Delivery record, in every case
-//! ```
+//! With [`gateway`], the life of a delivery, and [`delivery`], the same as types: each stage is one that only the stage before can make. [`edge`] brings the
+//! requests, [`policy`] says what is wanted of them, [`reason`] is the table of all that can be wrong with one, [`record`] tells what became of it, and
+//! [`offline`] walks the same way without sockets.
 //!
-//! Each stage is a type that only the stage before can make ([`delivery`]); the pipeline itself is [`gateway`], the file to read first.
-//!
-//! # Directions
-//!
-//! Ground floor ([`reason`], [`rejection`], [`secret`], [`clock`], [`header`], [`bounded`], [`request_record`], [`whole_file`]) ← [`payload`] ← [`auth`], [`sanitize`] ←
-//! [`policy`] and [`admit`] ← [`delivery`] ← [`forward`], [`record`], [`receive`], [`reply`], [`tapped`] ← [`gateway`], [`offline`], [`schema_tools`] ← [`edge`], [`admin`] ← [`acme`], [`server`] ← [`cli`].
-//! Nobody imports from the right, but for `policy`, which compiles what `forward` follows ([`forward::headers`], [`forward::names`], [`forward::sign`], [`forward::target`]).
+//! The repository's `ARCHITECTURE.md` has the steps in their order, the map of the code, what always holds, and why things are as they are. The modules stand
+//! here from the ground floor up: nobody imports from below but where that file says so.
 
 pub mod bounded;
 pub mod clock;

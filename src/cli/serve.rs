@@ -44,7 +44,7 @@ use crate::reason::Level;
 use crate::record::{self, Colour, Format, Telemetry};
 use crate::server::{self, Server, StartFault, Startup};
 
-/// Nothing yet: everything is in the configuration.
+/// None: everything is in the configuration.
 #[derive(Debug, Args)]
 pub struct Arguments {}
 

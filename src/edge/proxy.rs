@@ -60,7 +60,11 @@ fn begins_alike(bytes: &[u8], start: &[u8]) -> bool {
 fn read_line(bytes: &[u8]) -> Result<Option<(Header, usize)>, Fault> {
     let line = &bytes[..bytes.len().min(LINE_BYTES_MAX)];
     let Some(end) = line.iter().position(|byte| *byte == b'\n') else {
-        return if line.len() < LINE_BYTES_MAX { Ok(None) } else { Err(Fault::framing("a PROXY line has 107 bytes")) };
+        return if line.len() < LINE_BYTES_MAX {
+            Ok(None)
+        } else {
+            Err(Fault::framing("a PROXY line has at most 107 bytes"))
+        };
     };
     let text = line[LINE_START.len()..end].strip_suffix(b"\r").and_then(|text| std::str::from_utf8(text).ok());
     let is_plain = |text: &&str| text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
@@ -108,7 +112,7 @@ fn read_binary(bytes: &[u8]) -> Result<Option<(Header, usize)>, Fault> {
         _ => return Err(Fault::framing("a PROXY header has a version and a command that are known")),
     };
     if FIXED_BYTES + length > HEADER_BYTES_MAX {
-        return Err(Fault::framing("a PROXY header has 4096 bytes"));
+        return Err(Fault::framing("a PROXY header has at most 4096 bytes"));
     }
     // Of a connection of the proxy's own nothing more counts, whatever is written there (§2.2).
     let addresses = match family {

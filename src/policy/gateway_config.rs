@@ -196,7 +196,7 @@ pub enum LogLevel {
 /// `[admin]`.
 #[derive(Debug, Clone)]
 pub struct AdminConfig {
-    /// The private listener: health, metrics, API.
+    /// The private listener: health, readiness, metrics.
     pub listen: Spanned<SocketAddr>,
 }
 

@@ -1,6 +1,6 @@
 //! Reading TOML: text → spanned values, with every finding collected instead of the first one returned.
 //!
-//! The one file that names the `toml` crate. [`read`] parses a file and hands its top-level table to a function, which
+//! Nothing but this file and `like` names the `toml` crate. [`read`] parses a file and hands its top-level table to a function, which
 //! takes typed values out of a [`Reader`] key by key; whatever key nobody asked for is reported as unknown when that
 //! function returns. Nothing here is on a delivery's way.
 //!
