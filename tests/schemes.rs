@@ -370,7 +370,9 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_body_that_is_signed_is_accepted_and_no_other(body in prop::collection::vec(any::<u8>(), 1..200), at in any::<prop::sample::Index>(), bit in 0_u32..8) {
+    fn any_body_that_is_signed_is_accepted_and_no_other(
+        body in prop::collection::vec(any::<u8>(), 1..200), at in any::<prop::sample::Index>(), bit in 0_u32..8,
+    ) {
         for make in FAMILIES {
             let family = make(&body);
             let good = family.sent();

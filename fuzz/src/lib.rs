@@ -673,8 +673,8 @@ impl AsyncWrite for App {
     }
 }
 
-/// What routes has exactly the path of its source, one Host that is one, and none of the spellings that another server might resolve to another path. The input is lines:
-/// method, target, and header fields.
+/// What routes has exactly the path of its source, one Host that is one, and none of the spellings that another server might resolve to another path. The input
+/// is lines: method, target, and header fields.
 pub fn route(data: &[u8]) {
     static POLICY: OnceLock<Policy> = OnceLock::new();
     let policy = POLICY.get_or_init(routes);

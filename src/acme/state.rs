@@ -1,7 +1,7 @@
 //! What is kept between two runs: the account, the certificate with its key, and when something may be asked of the authority again.
 //!
-//! Each authority has a folder of its own below the directory of the configuration, named after its URL: what a testing authority issued is never taken for what
-//! the real one did.
+//! Each authority has a folder of its own below the directory of the configuration, named after its URL: what a testing authority issued is never taken for
+//! what the real one did.
 //!
 //! **Invariant:** every file is written whole or not at all, and only its owner can read it.
 //! **Invariant:** what is there and cannot be read is a fault and never taken for absent, so that nothing is written in its place unasked.

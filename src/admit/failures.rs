@@ -7,8 +7,8 @@
 //! bounds the work junk can cause and leaves the genuine deliveries among it a way through.
 //!
 //! Who is blocked again soon after a block is blocked for twice as long, up to a maximum: a scanner that comes back each time it may gets to fail less and
-//! less often. A block is forgotten once its client got nothing wrong for as long as the block was, so a slip of an operator's heals by itself. Blocks of clients
-//! that the policy itself names do not grow ([`Limits::failed`](super::Limits::failed)).
+//! less often. A block is forgotten once its client got nothing wrong for as long as the block was, so a slip of an operator's heals by itself. Blocks of
+//! clients that the policy itself names do not grow ([`Limits::failed`](super::Limits::failed)).
 //!
 //! It stands in front of the body: [`Failures::enter`] needs the head of no request, only who sends.
 //!

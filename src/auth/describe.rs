@@ -292,7 +292,8 @@ fn shaken(handshake: &Handshake) -> String {
         if handshake.answer.is_empty() { "an empty body".to_owned() } else { format!("`{}`", handshake.answer) };
     if let Some(place) = &handshake.confirm {
         return format!(
-            "a request with {} goes to the app once it is authentic; where the policy says `[handshake] confirm = true` it is answered {proof} with {answer}, after the gateway has visited the URL that it names ({})",
+            "a request with {} goes to the app once it is authentic; where the policy says `[handshake] confirm = true` it is answered {proof} with {answer}, \
+             after the gateway has visited the URL that it names ({})",
             conditions.join(" and "),
             location(place)
         );

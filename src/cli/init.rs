@@ -160,7 +160,8 @@ fn handshake(preset: &Preset, name: &str) -> String {
         return String::new();
     }
     if preset.handshakes.iter().any(|handshake| handshake.confirm.is_some()) {
-        return "\n[handshake]\nmode = \"forward\"                                 # the app confirms subscriptions; confirm = true instead: the gateway does\n".to_owned();
+        return "\n[handshake]\n\
+            mode = \"forward\"                                 # the app confirms subscriptions; confirm = true instead: the gateway does\n".to_owned();
     }
     let mut text = "\n[handshake]                                       # the gateway answers the provider's test of this endpoint\n".to_owned();
     text.push_str("mode = \"answer\"                                  # or \"forward\", or \"refuse\"\n");

@@ -33,7 +33,8 @@ use crate::clock::Clock;
     name = "hookward",
     version,
     max_term_width = 100,
-    after_help = "Start with `hookward demo`: it needs no file and no set-up.\nExit codes: 0 all is well, 1 something was found or failed, 2 the command line is wrong."
+    after_help = "Start with `hookward demo`: it needs no file and no set-up.\n\
+        Exit codes: 0 all is well, 1 something was found or failed, 2 the command line is wrong."
 )]
 pub struct CommandLine {
     /// The gateway's configuration

@@ -62,8 +62,9 @@ pub struct Update {
 }
 
 const AFTER_HELP: &str = "\
-Policies name the list: `[network] lists = [\"networks/github.txt\"]`; a gateway that runs sees the change. The list is replaced whole or not at all, and left as it is if what is published is empty, \
-malformed or too wide. Run it from a timer, such as once a day, and look into its output: deliveries from what is gone are refused from then on.";
+Policies name the list: `[network] lists = [\"networks/github.txt\"]`; a gateway that runs sees the change. The list is replaced whole \
+or not at all, and left as it is if what is published is empty, malformed or too wide. Run it \
+from a timer, such as once a day, and look into its output: deliveries from what is gone are refused from then on.";
 
 /// Does what was asked for.
 ///

@@ -30,7 +30,8 @@ const PENDING_RESETS_MAX: usize = 20;
 /// hyper reads into no smaller buffer.
 const BUFFER_BYTES_MIN: usize = 8 * 1024;
 
-/// Serves HTTP/1 on this stream. The library, with its buffers, stands only while there are requests: a connection that waits for one holds its stream and no more.
+/// Serves HTTP/1 on this stream. The library, with its buffers, stands only while there are requests: a connection that waits for one holds its stream and no
+/// more.
 ///
 /// # Errors
 /// What the library refused by itself.

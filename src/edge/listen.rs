@@ -41,8 +41,8 @@ pub(super) fn close_to_new(socket: &impl AsFd) {
 #[cfg(not(target_os = "linux"))]
 pub(super) fn close_to_new(_socket: &impl AsFd) {}
 
-/// Binds `workers` sockets to one address (`SO_REUSEPORT`). Port 0 is chosen once and shared by all. At `[::]` clients of IPv4 are taken, too, whatever the system's
-/// `bindv6only` says.
+/// Binds `workers` sockets to one address (`SO_REUSEPORT`). Port 0 is chosen once and shared by all. At `[::]` clients of IPv4 are taken, too, whatever the
+/// system's `bindv6only` says.
 ///
 /// # Errors
 /// What the system says: the address is taken, or not allowed.

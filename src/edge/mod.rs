@@ -3,8 +3,9 @@
 //! Each worker is a thread with a runtime of its own, its own listening sockets (`SO_REUSEPORT`: the kernel spreads connections) and its own pool of
 //! upstream connections. On the path of a delivery workers share the policy snapshot, sharded counters and the sharded limiter tables, and nothing else.
 //!
-//! Reading order: [`sockets`], [`listen`] and [`unix`] (where it listens), [`stream`] (what is accepted), [`serve`] (a worker's loop and one connection), [`proxy`] (who is behind a proxy), [`caps`], [`connection`], [`activity`] and [`registry`]
-//! (deadlines), [`handshakes`], [`turns`] (who is read first), [`socket`], [`tls`], [`client_certificate`], [`guard`] (what the HTTP library gets to see), `http` and `entrance` (its requests).
+//! Reading order: [`sockets`], [`listen`] and [`unix`] (where it listens), [`stream`] (what is accepted), [`serve`] (a worker's loop and one connection),
+//! [`proxy`] (who is behind a proxy), [`caps`], [`connection`], [`activity`] and [`registry`] (deadlines), [`handshakes`], [`turns`] (who is read first),
+//! [`socket`], [`tls`], [`client_certificate`], [`guard`] (what the HTTP library gets to see), `http` and `entrance` (its requests).
 //!
 //! **Invariant:** the accept loop outlives every error. **Invariant:** no wait is without a deadline.
 

@@ -270,8 +270,8 @@ impl Worker {
         }
     }
 
-    /// Waits for the PROXY header that a connection from a trusted proxy begins with, and has the connection count for the client it names. Its time is part of the
-    /// handshake's, or of the first head's where there is none.
+    /// Waits for the PROXY header that a connection from a trusted proxy begins with, and has the connection count for the client it names. Its time is part of
+    /// the handshake's, or of the first head's where there is none.
     async fn introduce(
         &self,
         stream: &mut TcpStream,

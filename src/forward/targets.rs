@@ -66,8 +66,8 @@ pub struct Visit<'t> {
 pub enum Seen {
     /// It answered 2xx or 4xx.
     Alive,
-    /// It answered something else, or broke off. One event that the app stumbles over must not black out the others, so this counts as a failure only while another
-    /// upstream does better; else it says that the app is there.
+    /// It answered something else, or broke off. One event that the app stumbles over must not black out the others, so this counts as a failure only while
+    /// another upstream does better; else it says that the app is there.
     Faulty,
     /// It did not answer in time.
     Silent,

@@ -18,8 +18,8 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 pub enum Peer {
     /// Somebody at this address.
     Network(SocketAddr),
-    /// Somebody whom the proxy at this address does not name although it is asked to (the PROXY protocol): itself, such as a health check, or a client that it does
-    /// not know. So what is written in a request of theirs is nobody's word on the client.
+    /// Somebody whom the proxy at this address does not name although it is asked to (the PROXY protocol): itself, such as a health check, or a client that it
+    /// does not know. So what is written in a request of theirs is nobody's word on the client.
     Unnamed(SocketAddr),
     /// A process that may open the gateway's Unix socket. It has no address, and is a trusted proxy by nature: the file's mode is what decides who it can be.
     Local,

@@ -154,7 +154,10 @@ impl<U: Upstream> Gateway<U> {
 fn failed(rejection: Rejection, confirmation: &Confirmation) -> Rejection {
     rejection
         .fact("visited", confirmation.host().to_owned())
-        .hint("the subscription is not confirmed yet, and its sender tries again: see that this machine reaches the host that detail.visited names, on port 443")
+        .hint(
+            "the subscription is not confirmed yet, and its sender tries again: see that this machine reaches the host that detail.visited names, on \
+             port 443",
+        )
 }
 
 /// The addresses, if all of them are on the internet, or where the policy says.

@@ -1,8 +1,8 @@
 //! A body, read as what its sender says it is: every one becomes a [`Document`], whatever it is spelled in.
 //!
-//! JSON is its own document: its bytes are shared, and nothing here stands in their way. Texts in lines make an array. The fields of a form make an object of strings; where the
-//! policy says that one field holds JSON, that is the document and the other fields go on as they came. What a body was made of is kept beside the
-//! document, so that an edited one can be spelled as the received one was.
+//! JSON is its own document: its bytes are shared, and nothing here stands in their way. Texts in lines make an array. The fields of a form make an object of
+//! strings; where the policy says that one field holds JSON, that is the document and the other fields go on as they came. What a body was made of is kept
+//! beside the document, so that an edited one can be spelled as the received one was.
 //!
 //! **Invariant:** an edited body that is written here reads again as what was judged, or it is not written.
 

@@ -30,8 +30,8 @@ pub(super) fn without_const<R>(options: ValidationOptions<'_, R, Tape>) -> Valid
     options.with_keyword("const", |_, _, _| Ok(Box::new(Always)))
 }
 
-/// Has keywords of ours, those of [`expressions`](super::expressions) included, mean nothing, as in a schema whose metaschema leaves out the vocabulary that they belong to. The
-/// library leaves them out by itself, but for those that somebody brings along.
+/// Has keywords of ours, those of [`expressions`](super::expressions) included, mean nothing, as in a schema whose metaschema leaves out the vocabulary that
+/// they belong to. The library leaves them out by itself, but for those that somebody brings along.
 pub(super) fn without_validation<R>(options: ValidationOptions<'_, R, Tape>) -> ValidationOptions<'_, R, Tape> {
     KEYWORDS.iter().fold(options, |options, keyword| options.with_keyword(*keyword, |_, _, _| Ok(Box::new(Always))))
 }

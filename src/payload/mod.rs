@@ -3,12 +3,14 @@
 //! This is the `validate` step of a delivery's way: the bytes were received whole and proven to come from the sender, and
 //! now have to mean one thing only. [`document`] reads JSON in one pass into a compact tape of spans over the received
 //! bytes; [`instance`] shows that tape to the schema validator, [`bounds`] calculates with its numbers, [`formats`]
-//! checks its URLs and `expressions` its texts (by a [`table`] where there is one), and [`judging`] counts what that costs; `express` spares most payloads the validator; [`schema`] holds a source's compiled schemas, and [`declared`] what they
-//! declare, which decides what the sanitizer keeps and which names may stand in a log. [`patterns`] follows a policy's patterns of places. [`body`] makes documents of bodies that are not
-//! JSON as well; `fields`, `urlencoded` and [`multipart`] know how those are spelled,
-//! `lines` reads batches of JSON texts, and [`coding`] takes compression away first. [`form`] looks fields up for authentication.
+//! checks its URLs and `expressions` its texts (by a [`table`] where there is one), and [`judging`] counts what that costs; `express` spares most payloads the
+//! validator; [`schema`] holds a source's compiled schemas, and [`declared`] what they declare, which decides what the sanitizer keeps and which names may
+//! stand in a log. [`patterns`] follows a policy's patterns of places. [`body`] makes documents of bodies that are not JSON as well; `fields`, `urlencoded` and
+//! [`multipart`] know how those are spelled, `lines` reads batches of JSON texts, and [`coding`] takes compression away first. [`form`] looks fields up for
+//! authentication.
 //!
-//! **Invariant:** nothing here waits or logs. A JSON body is not copied: every later stage looks at the same bytes through spans. Others are decoded or written as JSON, once.
+//! **Invariant:** nothing here waits or logs. A JSON body is not copied: every later stage looks at the same bytes through spans. Others are decoded or written
+//! as JSON, once.
 //! **Invariant:** no byte of a sender reaches `serde_json`: with arbitrary precision switched on it gives member names of
 //! its own a meaning.
 //! **Invariant:** no error, fact or `Debug` output holds a value or a member name of a payload.

@@ -1,8 +1,9 @@
 //! `multipart/form-data` without files (RFC 7578 over RFC 2046 §5.1), strictly.
 //!
 //! Nothing stands before the first delimiter and only a line end may stand behind the last one; lines end with CRLF; what begins like a
-//! delimiter is one, and its boundary stands nowhere else, since parsers look for it in the middle of lines, too. A part says its name in quotes, without `\`, once; a text may say that it is UTF-8 and that nothing is encoded, but not
-//! otherwise. A part with a file name is no text: readers of payloads refuse it, and those who look a field up do not see it.
+//! delimiter is one, and its boundary stands nowhere else, since parsers look for it in the middle of lines, too. A part says its name in quotes, without `\`,
+//! once; a text may say that it is UTF-8 and that nothing is encoded, but not otherwise. A part with a file name is no text: readers of payloads refuse it, and
+//! those who look a field up do not see it.
 //!
 //! **Invariant:** time is linear in the body, and each part's head is bounded.
 

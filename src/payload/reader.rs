@@ -335,7 +335,8 @@ mod tests {
             (b"\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00e9\\u00E9\"", Ok(())), (b"\"\x7F\xC3\xA9\xE2\x80\xA8\xF0\x9F\xA6\x80\"", Ok(())),
             (b"\"\\uD83E\\uDD80\"", Ok(())), (b"\"\\u0000\"", Ok(())), (b"\"\\uD7FF\\uE000\\uFFFF\"", Ok(())), (b"\"\\\\\"", Ok(())),
             (b"\"", malformed(1)), (b"\"a", malformed(2)), (b"\"aaaaaaaaaaaaaaaaaaa", malformed(20)), (b"\"\\\"", malformed(3)), (b"\"\\", malformed(1)),
-            (b"\"\\x\"", malformed(1)), (b"\"\\'\"", malformed(1)), (b"\"\\U0041\"", malformed(1)), (b"\"\\u004\"", malformed(1)), (b"\"\\u00g1\"", malformed(1)),
+            (b"\"\\x\"", malformed(1)), (b"\"\\'\"", malformed(1)), (b"\"\\U0041\"", malformed(1)), (b"\"\\u004\"", malformed(1)),
+            (b"\"\\u00g1\"", malformed(1)),
             (b"\"\\u\"", malformed(1)), (b"\"\x1F\"", malformed(1)), (b"\"a\0b\"", malformed(2)), (b"\"a\nb\"", malformed(2)), (b"\"a\tb\"", malformed(2)),
             (b"\"aaaaaaaaaaaaaaa\x01\"", malformed(16)), (b"'a'", malformed(0)),
         ];
@@ -365,7 +366,8 @@ mod tests {
         #[rustfmt::skip]
         let rows: &[(&str, Verdict)] = &[
             (r#"{"a":1,"b":1}"#, Ok(())), (r#"{"a":1,"a":1}"#, twice(7)), (r#"{"a":1,"A":1}"#, Ok(())), (r#"{"a":1,"a ":1}"#, Ok(())),
-            (r#"{"a":1,"\u0061":1}"#, twice(7)), (r#"{"\u0061":1,"a":1}"#, twice(12)), (r#"{"\u0061":1,"\u0061":1}"#, twice(12)), (r#"{"\u0062":1,"a":1}"#, Ok(())),
+            (r#"{"a":1,"\u0061":1}"#, twice(7)), (r#"{"\u0061":1,"a":1}"#, twice(12)), (r#"{"\u0061":1,"\u0061":1}"#, twice(12)),
+            (r#"{"\u0062":1,"a":1}"#, Ok(())),
             (r#"{"/":1,"\/":1}"#, twice(7)), (r#"{"\"":1,"\u0022":1}"#, twice(8)), (r#"{"\u00e9":1,"é":1}"#, twice(12)), (r#"{"e\u0301":1,"é":1}"#, Ok(())),
             (r#"{"🦀":1,"\ud83e\udd80":1}"#, twice(10)), (r#"{"":1,"":2}"#, twice(6)), (r#"{"":1,"\u0000":2}"#, Ok(())), (r#"{"a\u0000":1,"a":2}"#, Ok(())),
             (r#"{"a":{"a":{"a":1}}}"#, Ok(())), (r#"[{"a":1},{"a":1}]"#, Ok(())), (r#"{"a":{"b":1,"b":2}}"#, twice(12)),

@@ -271,8 +271,8 @@ impl Recorder {
         self.record(delivery, None);
     }
 
-    /// Takes a place in the rejected log for a refusal that is known now (`now` in microseconds since the Unix epoch) and recorded a little later, once it was looked into:
-    /// refusals in between must not keep it out. `None` if it would be counted only; then nothing was counted yet.
+    /// Takes a place in the rejected log for a refusal that is known now (`now` in microseconds since the Unix epoch) and recorded a little later, once it was
+    /// looked into: refusals in between must not keep it out. `None` if it would be counted only; then nothing was counted yet.
     #[must_use]
     pub fn reserve(&self, source: Option<&str>, reason: Reason, peer: IpAddr, now: i64) -> Option<Reserved> {
         let mut state = self.shard.lock();

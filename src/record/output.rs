@@ -61,7 +61,8 @@ pub(super) enum Output {
 }
 
 impl Output {
-    /// Writes whole lines, from `done` on; `done` moves with every byte that is out, and back to a line's start where half of it went with a file that was removed.
+    /// Writes whole lines, from `done` on; `done` moves with every byte that is out, and back to a line's start where half of it went with a file that was
+    /// removed.
     ///
     /// # Errors
     /// What the destination said. Calling again with the same arguments goes on behind the last byte written.

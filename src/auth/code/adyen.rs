@@ -27,7 +27,8 @@ pub(super) const ABOUT: About = About {
         ),
         (
             "not covered",
-            "every other field of an item, such as `eventDate`, `reason` and `additionalData`; how many items there are and in which order; the method; the URL and its query; the time; all headers",
+            "every other field of an item, such as `eventDate`, `reason` and `additionalData`; how many items there are and in which order; the method; the \
+             URL and its query; the time; all headers",
         ),
         (
             "credential",

@@ -32,7 +32,8 @@ pub(super) const ABOUT: About = About {
     lines: &[
         (
             "proves",
-            "that Amazon SNS sent `Message`, `MessageId`, `Subject` or `SubscribeURL` and `Token`, `Timestamp`, `TopicArn` and `Type`, but not the rest of this body; of which account's topic, only where `[auth.parameters] topic_arn` says which; not when",
+            "that Amazon SNS sent `Message`, `MessageId`, `Subject` or `SubscribeURL` and `Token`, `Timestamp`, `TopicArn` and `Type`, but not the rest of \
+             this body; of which account's topic, only where `[auth.parameters] topic_arn` says which; not when",
         ),
         (
             "not covered",
@@ -40,11 +41,13 @@ pub(super) const ABOUT: About = About {
         ),
         (
             "credential",
-            "`Signature` in the body, in base64 with padding; `SigningCertURL` in the body names the certificate: https, host `sns.REGION.amazonaws.com` or `….amazonaws.com.cn`, path `….pem`",
+            "`Signature` in the body, in base64 with padding; `SigningCertURL` in the body names the certificate: https, host `sns.REGION.amazonaws.com` or \
+             `….amazonaws.com.cn`, path `….pem`",
         ),
         (
             "secret",
-            "none: the provider's certificate, in `public_keys`, with its URL as id; it is not fetched, and that it is valid is for whoever puts it there to see",
+            "none: the provider's certificate, in `public_keys`, with its URL as id; it is not fetched, and that it is valid is for whoever puts it there to \
+             see",
         ),
         ("time", "`Timestamp` in the body is signed, but not judged: a captured delivery is as good tomorrow as today"),
         ("and", "where `[auth.parameters] topic_arn` lists topics, `TopicArn` in the body must be one of them"),
@@ -64,7 +67,8 @@ const OF_CONFIRMATION: &[&str] = &["Message", "MessageId", "SubscribeURL", "Time
 /// A topic (256 characters for its name) and a token together: both are some hundred characters long.
 const SIGNED_CHARS_MAX: usize = 2_048;
 
-const SUBSCRIBE_URL: &str = "https://sns.REGION.amazonaws.com/?Action=ConfirmSubscription&TopicArn=…&Token=…, of the message's own topic, its region and its token";
+const SUBSCRIBE_URL: &str = "\
+    https://sns.REGION.amazonaws.com/?Action=ConfirmSubscription&TopicArn=…&Token=…, of the message's own topic, its region and its token";
 
 /// Set where a subscription wants bodies without the envelope, and with it without the signature.
 static RAW_DELIVERY: HeaderName = HeaderName::from_static("x-amz-sns-rawdelivery");

@@ -26,11 +26,13 @@ pub(super) const ABOUT: About = About {
         ("proves", "that somebody who knows the secret signed exactly this body, within 300 s of now"),
         (
             "not covered",
-            "the method; the URL and its query; all headers: those that `h` names are covered by `v1`, which whoever captured a delivery can cut away where `v0` stands beside it",
+            "the method; the URL and its query; all headers: those that `h` names are covered by `v1`, which whoever captured a delivery can cut away where \
+             `v0` stands beside it",
         ),
         (
             "credential",
-            "header `x-hook0-signature`: a list separated by `,` of `t=`, `v0=`, `h=` (names separated by spaces) and `v1=`, each at most once, with 64 digits of lower-case hex; `v0` counts where there is no `v1`",
+            "header `x-hook0-signature`: a list separated by `,` of `t=`, `v0=`, `h=` (names separated by spaces) and `v1=`, each at most once, with 64 digits \
+             of lower-case hex; `v0` counts where there is no `v1`",
         ),
         ("secret", "the whole secret, as text, is the key"),
         (

@@ -35,7 +35,8 @@ pub(super) const ABOUT: About = About {
         ),
         (
             "credential",
-            "header `x-contentful-signature`: 64 digits of lower-case hex; header `x-contentful-signed-headers`: the names of the signed headers, separated by `,`",
+            "header `x-contentful-signature`: 64 digits of lower-case hex; header `x-contentful-signed-headers`: the names of the signed headers, separated by \
+             `,`",
         ),
         ("secret", "the whole secret, as text, is the key"),
         (

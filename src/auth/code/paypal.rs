@@ -24,7 +24,8 @@ use crate::rejection::Rejection;
 pub(super) const ABOUT: About = About {
     checked_with: CheckedWith::TrustedCertificates,
     key_id: Some("https://api.paypal.com/v1/notifications/certs/CERT-0000"),
-    signed: "RSA signature (PKCS#1 v1.5, SHA-256, or SHA-1 where `paypal-auth-algo` says so) of `{header:paypal-transmission-id}|{header:paypal-transmission-time}|{parameter:webhook_id}|{CRC-32 of the body, in decimal}`",
+    signed: "RSA signature (PKCS#1 v1.5, SHA-256, or SHA-1 where `paypal-auth-algo` says so) of \
+        `{header:paypal-transmission-id}|{header:paypal-transmission-time}|{parameter:webhook_id}|{CRC-32 of the body, in decimal}`",
     lines: &[
         (
             "proves",
@@ -32,11 +33,13 @@ pub(super) const ABOUT: About = About {
         ),
         (
             "not covered",
-            "the body: whoever captured a delivery can write another of the same CRC-32 (ask PayPal's API before acting on it); the method; the URL and its query; all headers but `paypal-transmission-id`, `paypal-transmission-time`",
+            "the body: whoever captured a delivery can write another of the same CRC-32 (ask PayPal's API before acting on it); the method; the URL and its \
+             query; all headers but `paypal-transmission-id`, `paypal-transmission-time`",
         ),
         (
             "credential",
-            "header `paypal-transmission-sig`: the signature in base64 with padding; header `paypal-cert-url` names the certificate: https, a host under `paypal.com`",
+            "header `paypal-transmission-sig`: the signature in base64 with padding; header `paypal-cert-url` names the certificate: https, a host under \
+             `paypal.com`",
         ),
         (
             "secret",

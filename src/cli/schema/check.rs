@@ -23,8 +23,8 @@ pub struct Arguments {
 }
 
 const AFTER_HELP: &str = "\
-What the gateway takes, this takes, no more and no less: a schema of at most 32 MiB with all that it refers to, valid for its draft, whose patterns run in linear time \
-(no look-around, no back-references), whose `$ref` lead to what is in the file or in files below the folder (nothing is fetched), \
+What the gateway takes, this takes, no more and no less: a schema of at most 32 MiB with all that it refers to, valid for its draft, whose \
+patterns run in linear time (no look-around, no back-references), whose `$ref` lead to what is in the file or in files below the folder (nothing is fetched), \
 and which cannot nest too deeply when a payload is judged by it.
 
 Exit code 1 where a file has a fault.";

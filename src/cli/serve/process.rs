@@ -69,8 +69,8 @@ impl Room {
         Self(limit.saturating_sub(reserved.saturating_add(wide(others))))
     }
 
-    /// How many connections of clients fit beside those to upstreams, which must not fail for want of a descriptor because clients have them all: these have half
-    /// of what there is, and [`OF_UPSTREAMS_MAX`] at most.
+    /// How many connections of clients fit beside those to upstreams, which must not fail for want of a descriptor because clients have them all: these have
+    /// half of what there is, and [`OF_UPSTREAMS_MAX`] at most.
     pub(super) fn clients_max(self) -> usize {
         usize::try_from((self.0 / 2).max(self.0.saturating_sub(OF_UPSTREAMS_MAX))).unwrap_or(usize::MAX)
     }

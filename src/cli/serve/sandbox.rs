@@ -5,8 +5,8 @@
 //! Reading stays free, since a reload may name policies, certificates and secrets anywhere. So do connections: to upstreams, resolvers, the service manager.
 //! What Landlock does not look at stays free as well: programs in memory (`memfd_create`), ports that the system chooses for a socket without an address.
 //!
-//! **Invariant:** it is entered while the process has one thread, or says that it was not. The kernel confines the thread that asks, and those that it starts from
-//! then on.
+//! **Invariant:** it is entered while the process has one thread, or says that it was not. The kernel confines the thread that asks, and those that it starts
+//! from then on.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;

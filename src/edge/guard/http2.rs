@@ -15,8 +15,8 @@ use crate::edge::connection::Connection;
 use crate::reason::Reason;
 use crate::tapped::Tap;
 
-/// A field section that goes on without end. The library answers it with GOAWAY (`ENHANCE_YOUR_CALM`) as soon as it is over what it takes, which is in proportion
-/// to `head_bytes_max` and never more than there is here.
+/// A field section that goes on without end. The library answers it with GOAWAY (`ENHANCE_YOUR_CALM`) as soon as it is over what it takes, which is in
+/// proportion to `head_bytes_max` and never more than there is here.
 const ENDLESS: [u8; 9 * ENDLESS_FRAMES] = {
     let mut frames = [0; 9 * ENDLESS_FRAMES];
     let mut at = 0;

@@ -1,7 +1,8 @@
 //! What is spoken: versions, cipher suites and key exchange groups.
 //!
-//! Everything here is forward secret, with authenticated encryption. Of suites the gateway's order counts; of groups the library takes the first of the client's
-//! list that is ours, which is the hybrid for all that prefer it. The order of suites and the names of the two profiles are Mozilla's ("Server Side TLS", version 5.7).
+//! Everything here is forward secret, with authenticated encryption. Of suites the gateway's order counts; of groups the library takes the first of the
+//! client's list that is ours, which is the hybrid for all that prefer it. The order of suites and the names of the two profiles are Mozilla's ("Server Side
+//! TLS", version 5.7).
 //!
 //! **Invariant:** what is not listed here is not spoken, whatever the library's defaults become.
 
