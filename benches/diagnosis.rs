@@ -3,6 +3,8 @@
 
 #[path = "../tests/kit/answering.rs"]
 mod answering;
+#[path = "../tests/kit/shared.rs"]
+mod shared;
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -10,33 +12,25 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use answering::Answering;
-use arc_swap::ArcSwap;
 use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
-use hookward::admit::networks::Networks;
 use hookward::admit::{Capacity, Limits};
 use hookward::clock::Clock;
 use hookward::delivery::HostMatch;
-use hookward::forward::names::Names;
 use hookward::forward::request::Protocol;
-use hookward::gateway::confirm::Visits;
 use hookward::gateway::diagnose::Diagnosis;
-use hookward::gateway::{Arrival, Commitment, Gateway, Settings, Shared};
+use hookward::gateway::{Arrival, Commitment, Gateway};
 use hookward::policy::Policy;
-use hookward::policy::gateway_config::{ForwardingField, PoliciesConfig};
+use hookward::policy::gateway_config::PoliciesConfig;
 use hookward::policy::load::{self, Loaded};
-use hookward::policy::reload::Reload;
 use hookward::policy::secrets::{Resolved, Resolver, SecretFault};
 use hookward::policy::source_config::SecretPlace;
 use hookward::policy::table::Spanned;
 use hookward::reason::Level;
-use hookward::receive::Pace;
-use hookward::record::{self, Colour, Format, Telemetry};
 use hookward::reply::Reply;
 use hookward::secret::Secret;
 use http::{HeaderMap, HeaderValue, Method, Request};
 use http_body_util::Full;
-use tokio::sync::Semaphore;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -70,28 +64,10 @@ fn policy(limits: &Limits) -> Policy {
 
 fn gateway(diagnosis: Option<Diagnosis>) -> Arc<Gateway<Answering>> {
     let limits = Limits::new(Capacity::default());
-    let policy = ArcSwap::from_pointee(policy(&limits));
-    let options = record::Options {
-        rejects: "-".into(),
-        file_bytes_max: 1 << 20,
-        files_max: 1,
-        format: Format::Json,
-        colour: Colour::Off,
-        level: Level::Info,
-        clock: Arc::new(|| Clock::system().unix_micros()),
-    };
-    let telemetry = Telemetry::start_with(options, Box::new(io::sink())).expect("telemetry");
-    let settings = Settings {
-        uri_bytes_max: 2048,
-        headers_max: 64,
-        head_bytes_max: 16_384,
-        pace: Pace { deadline: Duration::from_secs(30), grace: Duration::from_secs(5), bytes_per_second_min: 1024 },
-        response_bytes_max: 1 << 20,
-        trusted_proxies: Networks::default(),
-        forwarding_field: ForwardingField::default(),
-    };
-    let (reload, learning, visits) = (Reload::default(), Semaphore::new(1), Visits::new(Names::system()));
-    let shared = Arc::new(Shared { policy, limits, clock: Clock::system(), settings, reload, learning, visits });
+    let policy = policy(&limits);
+    let clock = Clock::system();
+    let telemetry = shared::telemetry(&clock, Level::Info, Box::new(io::sink()));
+    let shared = shared::shared(policy, limits, clock);
     match diagnosis {
         Some(diagnosis) => Gateway::diagnosing(shared, Answering, telemetry.recorder(), diagnosis),
         None => Gateway::new(shared, Answering, telemetry.recorder()),

@@ -2,43 +2,36 @@
 
 #[path = "../tests/kit/answering.rs"]
 mod answering;
+#[path = "../tests/kit/shared.rs"]
+mod shared;
 
 use std::convert::Infallible;
 use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use answering::Answering;
-use arc_swap::ArcSwap;
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use hookward::admit::networks::Networks;
 use hookward::admit::{Capacity, Limits};
 use hookward::auth::key::{KeyKind, NamedSecret};
 use hookward::auth::sign::{Unsigned, sign};
 use hookward::clock::Clock;
 use hookward::delivery::HostMatch;
-use hookward::forward::names::Names;
 use hookward::forward::request::Protocol;
-use hookward::gateway::confirm::Visits;
-use hookward::gateway::{Arrival, Commitment, Gateway, Settings, Shared};
+use hookward::gateway::{Arrival, Commitment, Gateway};
 use hookward::policy::Policy;
-use hookward::policy::gateway_config::{ForwardingField, PoliciesConfig};
+use hookward::policy::gateway_config::PoliciesConfig;
 use hookward::policy::load::{self, Loaded};
 use hookward::policy::preset;
-use hookward::policy::reload::Reload;
 use hookward::policy::secrets::{Resolved, Resolver, SecretFault};
 use hookward::policy::source_config::SecretPlace;
 use hookward::policy::table::Spanned;
 use hookward::reason::Level;
-use hookward::receive::Pace;
-use hookward::record::{self, Colour, Format, Telemetry};
 use hookward::secret::Secret;
 use http::{HeaderMap, HeaderValue, Method, Request};
 use http_body_util::Full;
-use tokio::sync::Semaphore;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -90,36 +83,8 @@ fn gateway() -> Arc<Gateway<Answering>> {
     let limits = Limits::new(Capacity::default());
     let policy = policy(&limits);
     let clock = Clock::system();
-    let telemetry = Telemetry::start_with(
-        record::Options {
-            rejects: "-".into(),
-            file_bytes_max: 1 << 20,
-            files_max: 1,
-            format: Format::Json,
-            colour: Colour::Off,
-            level: Level::Info,
-            clock: Arc::new(|| Clock::system().unix_micros()),
-        },
-        Box::new(io::sink()),
-    );
-    let shared = Shared {
-        policy: ArcSwap::from_pointee(policy),
-        limits,
-        clock,
-        settings: Settings {
-            uri_bytes_max: 2048,
-            headers_max: 64,
-            head_bytes_max: 16_384,
-            pace: Pace { deadline: Duration::from_secs(30), grace: Duration::from_secs(5), bytes_per_second_min: 1024 },
-            response_bytes_max: 1 << 20,
-            trusted_proxies: Networks::default(),
-            forwarding_field: ForwardingField::default(),
-        },
-        reload: Reload::default(),
-        learning: Semaphore::new(1),
-        visits: Visits::new(Names::system()),
-    };
-    Gateway::new(Arc::new(shared), Answering, telemetry.expect("telemetry").recorder())
+    let telemetry = shared::telemetry(&clock, Level::Info, Box::new(io::sink()));
+    Gateway::new(shared::shared(policy, limits, clock), Answering, telemetry.recorder())
 }
 
 /// A push whose size is nearest to 7 KB.

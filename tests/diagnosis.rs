@@ -4,6 +4,8 @@
 
 #[path = "kit/answering.rs"]
 mod answering;
+#[path = "kit/shared.rs"]
+mod shared;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -13,9 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use answering::Answering;
-use arc_swap::ArcSwap;
 use bytes::Bytes;
-use hookward::admit::networks::Networks;
 use hookward::admit::{Capacity, Limits};
 use hookward::auth::diagnosis::Finding;
 use hookward::auth::key::{KeyKind, NamedSecret};
@@ -23,26 +23,21 @@ use hookward::auth::scheme::{Algorithm, Encoding, Hash, Scheme, SecretForm, Shap
 use hookward::auth::sign::{Unsigned, sign};
 use hookward::clock::Clock;
 use hookward::delivery::HostMatch;
-use hookward::forward::names::Names;
 use hookward::forward::request::Protocol;
-use hookward::gateway::confirm::Visits;
 use hookward::gateway::diagnose::{Diagnosis, Diagnostician, QUEUE_BYTES_MAX, QUEUE_MAX};
-use hookward::gateway::{Arrival, Commitment, Gateway, Settings, Shared};
-use hookward::policy::gateway_config::{ForwardingField, PoliciesConfig};
+use hookward::gateway::{Arrival, Commitment, Gateway};
+use hookward::policy::gateway_config::PoliciesConfig;
 use hookward::policy::load::{self, Loaded};
-use hookward::policy::reload::Reload;
 use hookward::policy::secrets::{Resolved, Resolver, SecretFault};
 use hookward::policy::source_config::SecretPlace;
 use hookward::policy::table::Spanned;
 use hookward::policy::{Policy, preset};
 use hookward::reason::Level;
-use hookward::receive::Pace;
-use hookward::record::{self, Colour, Format, Telemetry};
+use hookward::record::{self, Telemetry};
 use hookward::secret::Secret;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use http_body_util::{BodyExt as _, Full};
-use tokio::sync::Semaphore;
 
 const NOW: i64 = 1_782_907_200;
 
@@ -479,30 +474,10 @@ impl House {
         let limits = Limits::new(Capacity::default());
         let clock = Clock::manual(NOW);
         let written = Written::default();
-        let time = clock.clone();
-        let options = record::Options {
-            rejects: "-".into(),
-            file_bytes_max: 1 << 20,
-            files_max: 1,
-            format: Format::Json,
-            colour: Colour::Off,
-            // The rejected log alone.
-            level: Level::Error,
-            clock: Arc::new(move || time.unix_micros()),
-        };
-        let telemetry = Telemetry::start_with(options, Box::new(written.clone())).unwrap();
-        let settings = Settings {
-            uri_bytes_max: 2048,
-            headers_max: 64,
-            head_bytes_max: 16_384,
-            pace: Pace { deadline: Duration::from_secs(30), grace: Duration::from_secs(5), bytes_per_second_min: 1024 },
-            response_bytes_max: 1 << 20,
-            trusted_proxies: Networks::default(),
-            forwarding_field: ForwardingField::default(),
-        };
-        let policy = ArcSwap::from_pointee(policy(&limits));
-        let (reload, learning, visits) = (Reload::default(), Semaphore::new(1), Visits::new(Names::system()));
-        let shared = Arc::new(Shared { policy, limits, clock: clock.clone(), settings, reload, learning, visits });
+        // The rejected log alone.
+        let telemetry = shared::telemetry(&clock, Level::Error, Box::new(written.clone()));
+        let policy = policy(&limits);
+        let shared = shared::shared(policy, limits, clock.clone());
         let (diagnosis, diagnostician) = Diagnosis::new();
         let gateway = Gateway::diagnosing(shared, Answering, telemetry.recorder(), diagnosis.clone());
         Self { gateway, diagnosis, diagnostician: Some(diagnostician), telemetry, written, clock, clients: 0 }

@@ -4,6 +4,7 @@
 
 mod adyen;
 mod aws_sns;
+#[path = "../kit/certificates.rs"]
 mod certificates;
 mod coinbase_cdp;
 mod contentful;

@@ -7,15 +7,13 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::missing_panics_doc,
-    dead_code,
-    unused_imports,
-    reason = "a test ends where something is not as it says; helpers are part of the tests, and are shared"
+    reason = "a test ends where something is not as it says; helpers are part of the tests"
 )]
 
 mod support;
 
 mod answers;
-#[path = "../code/certificates.rs"]
+#[path = "../kit/certificates.rs"]
 mod certificates;
 mod confirming;
 mod exposure;

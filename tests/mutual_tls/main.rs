@@ -2,15 +2,15 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "the helpers of a test may fail as the test itself may")]
 
+#[path = "../kit/live/mod.rs"]
+mod live;
 mod support;
 
-use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hookward::admit::{Capacity, Limits};
 use hookward::offline::{Replays, Verdict, judge};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -19,9 +19,11 @@ use rustls::HandshakeKind;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::ServerName;
 
+use live::house::{Secrets, check_text};
+use live::{Delivery, Hello, NOW, secret_of};
 use support::{
-    BODY, CERTIFICATE, Claims, GITHUB, HOUR, House, Identity, NAMED, NOW, Row, Shows, auth, authority, below, headers,
-    try_load, write,
+    CERTIFICATE, Claims, GITHUB, HOUR, House, Identity, NAMED, Row, Shows, auth, authority, below, delivery, headers,
+    policies,
 };
 
 #[test]
@@ -89,8 +91,9 @@ fn names_of_a_refused_certificate_are_told_cut_and_few() {
     let long = format!("{0}.{0}.example", "a".repeat(60));
     let names = [long.as_str(), "b.example", "c.example", "d.example", "e.example"];
     let identity = Claims { names: &names, ..Claims::good() }.by(&partner);
-    let answer =
-        house.connect(&house.client(Some(&identity), &rustls::version::TLS13)).send("/hooks/partner", Shows::Nothing);
+    let answer = house
+        .connect(&house.client(Some(&identity), &rustls::version::TLS13))
+        .send(&delivery("/hooks/partner", Shows::Nothing));
     let record = house.record(&answer);
     let told = record["detail"]["certificate_names"].as_array().unwrap();
     let told: Vec<_> = told.iter().map(|name| name.as_str().unwrap()).collect();
@@ -154,8 +157,8 @@ fn a_source_that_wants_no_certificate_takes_no_notice_of_any() {
     for identity in [None, Some(&stranger)] {
         let config = house.client(identity, &rustls::version::TLS13);
         let mut connection = house.connect(&config);
-        assert_eq!(connection.send("/hooks/plain", Shows::Signature).status, 200);
-        assert_eq!(connection.send("/hooks/plain", Shows::BadSignature).status, 401);
+        assert_eq!(connection.send(&delivery("/hooks/plain", Shows::Signature)).status, 200);
+        assert_eq!(connection.send(&delivery("/hooks/plain", Shows::BadSignature)).status, 401);
     }
 }
 
@@ -168,23 +171,30 @@ fn a_resumed_session_is_that_of_the_same_certificate() {
         let none = house.client(None, version);
         for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
             let mut connection = house.connect(&good);
-            assert_eq!(house.judged(&connection.send("/hooks/partner", Shows::Nothing)), "200 hooks.partner.example");
-            assert_eq!(connection.kind(), kind, "{version:?}");
+            assert_eq!(
+                house.judged(&connection.send(&delivery("/hooks/partner", Shows::Nothing))),
+                "200 hooks.partner.example"
+            );
+            assert_eq!(connection.handshake().unwrap(), kind, "{version:?}");
             let mut connection = house.connect(&none);
-            let found = house.judged(&connection.send("/hooks/partner", Shows::Nothing));
-            assert_eq!((found.as_str(), connection.kind()), ("client_certificate_missing", kind), "{version:?}");
+            let found = house.judged(&connection.send(&delivery("/hooks/partner", Shows::Nothing)));
+            assert_eq!(
+                (found.as_str(), connection.handshake().unwrap()),
+                ("client_certificate_missing", kind),
+                "{version:?}"
+            );
         }
         // The authority that is in force is asked, not the one of the first handshake.
         house.reload(&other, &auth("", &[NAMED]));
         let mut connection = house.connect(&good);
-        let found = house.judged(&connection.send("/hooks/partner", Shows::Nothing));
+        let found = house.judged(&connection.send(&delivery("/hooks/partner", Shows::Nothing)));
         assert!(found.contains("does not lead to an authority"), "{found}");
-        assert_eq!(connection.kind(), HandshakeKind::Resumed, "{version:?}");
+        assert_eq!(connection.handshake().unwrap(), HandshakeKind::Resumed, "{version:?}");
         // Nor is a certificate good for longer than it says, on whichever connection.
         house.reload(&partner, &auth("", &[NAMED]));
-        assert_eq!(connection.send("/hooks/partner", Shows::Nothing).status, 200);
-        house.server().shared().clock.advance(Duration::from_secs(u64::try_from(HOUR + 1).unwrap()));
-        let found = house.judged(&connection.send("/hooks/partner", Shows::Nothing));
+        assert_eq!(connection.send(&delivery("/hooks/partner", Shows::Nothing)).status, 200);
+        house.gateway.advance(Duration::from_secs(u64::try_from(HOUR + 1).unwrap()));
+        let found = house.judged(&connection.send(&delivery("/hooks/partner", Shows::Nothing)));
         assert_eq!(found, "credential_mismatch: it has expired", "{version:?}");
     }
 }
@@ -195,12 +205,12 @@ fn a_session_of_before_certificates_were_wanted_is_not_resumed() {
     for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
         let house = House::start(&partner, &auth("", &[GITHUB]));
         let config = house.client(Some(&Claims::good().by(&partner)), version);
-        assert_eq!(house.connect(&config).send("/hooks/partner", Shows::Signature).status, 200);
+        assert_eq!(house.connect(&config).send(&delivery("/hooks/partner", Shows::Signature)).status, 200);
         house.reload(&partner, &auth("all", &[GITHUB, NAMED]));
         let mut connection = house.connect(&config);
-        let found = house.judged(&connection.send("/hooks/partner", Shows::Signature));
+        let found = house.judged(&connection.send(&delivery("/hooks/partner", Shows::Signature)));
         assert_eq!(
-            (found.as_str(), connection.kind()),
+            (found.as_str(), connection.handshake().unwrap()),
             ("200 g+hooks.partner.example", HandshakeKind::Full),
             "{version:?}"
         );
@@ -215,11 +225,10 @@ fn a_certificate_without_its_key_ends_the_handshake() {
     for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
         let mut config = (*house.client(None, version)).clone();
         config.client_auth_cert_resolver = Arc::new(Stolen::of(&theirs, &mine));
-        let mut connection = house.connect(&Arc::new(config));
-        let asked =
-            connection.0.write_all(b"POST /hooks/partner HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n");
         // With TLS 1.3 the client is done before the gateway has seen its certificate.
-        let answered = asked.and_then(|()| connection.0.read(&mut [0; 16]));
+        let answered = Hello::new(&house.gateway)
+            .connect_with(Arc::new(config))
+            .and_then(|mut connection| connection.try_exchange(&delivery("/hooks/partner", Shows::Nothing).bytes()));
         assert!(!matches!(answered, Ok(1..)), "{version:?}: {answered:?}");
     }
 }
@@ -256,8 +265,8 @@ fn a_chain_of_more_than_anybody_needs_ends_the_handshake() {
     for (extra, is_taken) in [(7, true), (8, false)] {
         let mut identity = Claims::good().by(&partner);
         identity.chain.extend(std::iter::repeat_n(partner.der().clone(), extra));
-        let mut connection = house.connect(&house.client(Some(&identity), &rustls::version::TLS12));
-        assert_eq!(connection.0.write_all(b"POST ").is_ok(), is_taken, "{extra} more");
+        let config = house.client(Some(&identity), &rustls::version::TLS12);
+        assert_eq!(Hello::new(&house.gateway).connect_with(config).is_ok(), is_taken, "{extra} more");
     }
 }
 
@@ -273,10 +282,10 @@ fn a_strangers_handshake_needs_the_certificate_where_everything_has_to_hold() {
         for methods in [[meta, NAMED], [NAMED, meta]] {
             house.reload(&partner, &format!("{}{handshake}", auth(combine, &methods)));
             let mut connection = house.connect(&house.client(identity, &rustls::version::TLS13));
-            let query = "hub.mode=subscribe&hub.verify_token=a-secret-of-some-length&hub.challenge=1158201444";
-            let request = format!("GET /hooks/partner?{query} HTTP/1.1\r\nhost: localhost\r\n\r\n");
-            connection.0.write_all(request.as_bytes()).unwrap();
-            assert_eq!(connection.answer().status, status, "{combine} {methods:?}");
+            let token = secret_of("META_TOKEN");
+            let query = format!("hub.mode=subscribe&hub.verify_token={token}&hub.challenge=1158201444");
+            let request = Delivery::bare("GET", &format!("/hooks/partner?{query}"));
+            assert_eq!(connection.send(&request).status, status, "{combine} {methods:?}");
         }
     }
 }
@@ -285,11 +294,11 @@ fn a_strangers_handshake_needs_the_certificate_where_everything_has_to_hold() {
 fn a_recorded_request_came_over_no_connection() {
     let partner = authority("Partner");
     let house = House::start(&partner, &auth("all", &[GITHUB, NAMED]));
-    let request = http::Request::post("/hooks/partner").header("host", "localhost").body(()).unwrap();
-    let (mut head, ()) = request.into_parts();
-    head.headers.extend(headers(Shows::Signature));
-    let policy = house.server().shared().policy.load_full();
-    let body = Bytes::from_static(BODY);
+    let sent = delivery("/hooks/partner", Shows::Signature);
+    let (mut head, ()) = http::Request::post("/hooks/partner").body(()).unwrap().into_parts();
+    head.headers = headers(&sent);
+    let policy = house.gateway.shared().policy.load_full();
+    let body = Bytes::from(sent.body);
     let Verdict::Reject(rejection) = judge(&policy, &head, body, NOW, Replays::Ignored).verdict else {
         panic!("accepted")
     };
@@ -338,11 +347,8 @@ fn what_is_wrong_with_a_client_certificate_in_a_policy_is_said() {
         ),
     ];
     for (name, ca, auth, expected) in rows {
-        let folder = tempfile::tempdir().unwrap();
-        write(folder.path(), ca, &format!("[auth]\n{auth}"), SocketAddr::from(([127, 0, 0, 1], 9)));
-        let report = match try_load(folder.path(), &Limits::new(Capacity::default())) {
-            Ok((_, report)) | Err(report) => report,
-        };
+        let files = policies(ca, &format!("[auth]\n{auth}"), SocketAddr::from(([127, 0, 0, 1], 9)));
+        let (_, report) = check_text(&files.each_ref().map(|(name, text)| (*name, text.as_str())), &Secrets);
         assert!(report.contains(expected), "{name}: {expected:?} is not in\n{report}");
         assert!(!expected.is_empty() || !report.contains("certificate"), "{name}:\n{report}");
     }
@@ -357,7 +363,7 @@ fn every_stream_of_an_http_2_connection_has_its_certificate() {
         config.alpn_protocols = vec![b"h2".to_vec()];
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let statuses = runtime.block_on(async {
-            let stream = tokio::net::TcpStream::connect(house.address).await.unwrap();
+            let stream = tokio::net::TcpStream::connect(house.gateway.address()).await.unwrap();
             let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
             let stream = connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
             let (mut sender, connection) =
@@ -365,10 +371,11 @@ fn every_stream_of_an_http_2_connection_has_its_certificate() {
             tokio::spawn(connection);
             let mut statuses = Vec::new();
             for _ in 0..2 {
+                let sent = delivery("/hooks/partner", Shows::Nothing).without("host");
                 let mut request = http::Request::post("https://localhost/hooks/partner")
-                    .body(Full::new(Bytes::from_static(BODY)))
+                    .body(Full::new(Bytes::from(sent.body.clone())))
                     .unwrap();
-                *request.headers_mut() = headers(Shows::Nothing);
+                *request.headers_mut() = headers(&sent);
                 let answer = sender.send_request(request).await.unwrap();
                 statuses.push(answer.status().as_u16());
                 answer.into_body().collect().await.unwrap();

@@ -379,18 +379,30 @@ pub(crate) fn capacity() -> Capacity {
 
 /// Loads a directory of policies, or says what is wrong with it as `check` would.
 pub(crate) fn load(directory: &Path, resolver: &dyn Resolver, limits: &Limits) -> Result<Policy, String> {
+    let (policy, report) = check(directory, resolver, limits);
+    policy.ok_or(report)
+}
+
+/// Loads a directory of policies and says what was found, warnings included.
+pub(crate) fn check(directory: &Path, resolver: &dyn Resolver, limits: &Limits) -> (Option<Policy>, String) {
     let mut loaded = Loaded::default();
     let config = PoliciesConfig { directory: Spanned { value: directory.to_owned(), span: 0..0 }, strict: false };
     let policy = load::load(&config, resolver, limits, &mut loaded);
-    policy.ok_or_else(|| loaded.diagnostics.report(&loaded.files, &Styles::plain()).to_string())
+    (policy, loaded.diagnostics.report(&loaded.files, &Styles::plain()).to_string())
 }
 
 /// Loads policies given as text.
 pub(crate) fn load_text(files: &[(&str, &str)], resolver: &dyn Resolver) -> Result<Policy, String> {
+    let (policy, report) = check_text(files, resolver);
+    policy.ok_or(report)
+}
+
+/// Loads policies given as text and says what was found, warnings included.
+pub(crate) fn check_text(files: &[(&str, &str)], resolver: &dyn Resolver) -> (Option<Policy>, String) {
     let folder = TempDir::with_prefix("hookward-test-").unwrap();
     let files = files.iter().map(|(path, text)| (PathBuf::from(path), (*text).to_owned())).collect();
     write_files(folder.path(), &files);
-    load(folder.path(), resolver, &Limits::new(capacity()))
+    check(folder.path(), resolver, &Limits::new(capacity()))
 }
 
 fn write_files(directory: &Path, files: &BTreeMap<PathBuf, String>) {

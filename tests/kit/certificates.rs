@@ -1,5 +1,7 @@
 //! RSA keys and certificates, made here.
 
+#![allow(dead_code, reason = "shared by several test binaries, not all of which use all of it")]
+
 use std::sync::LazyLock;
 
 use aws_lc_rs::rand::SystemRandom;

@@ -20,15 +20,15 @@ pub(crate) struct Delivery {
 }
 
 impl Delivery {
+    /// A request for `localhost`, without a body.
+    pub(crate) fn bare(method: &str, target: &str) -> Self {
+        let headers = vec![("host".to_owned(), "localhost".to_owned())];
+        Self { method: method.to_owned(), target: target.to_owned(), headers, body: Vec::new() }
+    }
+
     /// A POST of JSON for `localhost`, without credential.
     pub(crate) fn post(target: &str, body: &str) -> Self {
-        let headers = [("host", "localhost"), ("content-type", "application/json")];
-        Self {
-            method: "POST".to_owned(),
-            target: target.to_owned(),
-            headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
-            body: body.as_bytes().to_vec(),
-        }
+        Self::bare("POST", target).header("content-type", "application/json").body(body.as_bytes())
     }
 
     /// What GitHub sends: an event's name, an id, and the body signed with the secret behind `GITHUB`.
@@ -129,11 +129,11 @@ impl Delivery {
         head.into_bytes()
     }
 
-    /// The whole request.
+    /// The whole request. One that is no POST has a Content-Length if it has a body.
     pub(crate) fn bytes(&self) -> Vec<u8> {
-        let mut bytes = self.head(self.body.len());
-        bytes.extend_from_slice(&self.body);
-        bytes
+        let is_bare = self.body.is_empty() && self.method != "POST";
+        let head = if is_bare { self.head_with("") } else { self.head(self.body.len()) };
+        [head, self.body.clone()].concat()
     }
 
     /// The whole request, its body in chunks of so many bytes.

@@ -8,7 +8,10 @@ use std::sync::Arc;
 
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, ProtocolVersion, RootCertStore, StreamOwned, SupportedProtocolVersion};
+use rustls::{
+    ClientConfig, ClientConnection, HandshakeKind, ProtocolVersion, RootCertStore, StreamOwned,
+    SupportedProtocolVersion,
+};
 use socket2::{Domain, Socket, Type};
 
 use super::{Delivery, PATIENCE, Running};
@@ -81,8 +84,13 @@ impl Hello<'_> {
 
     /// Connects and shakes hands.
     pub(crate) fn connect(&self) -> io::Result<Connection> {
+        self.connect_with(Arc::new(self.config()))
+    }
+
+    /// The same with another TLS configuration, such as one that remembers its sessions.
+    pub(crate) fn connect_with(&self, config: Arc<ClientConfig>) -> io::Result<Connection> {
         let name = ServerName::try_from(self.name.to_owned()).unwrap();
-        let mut session = ClientConnection::new(Arc::new(self.config()), name).unwrap();
+        let mut session = ClientConnection::new(config, name).unwrap();
         let mut socket = try_socket(self.from, self.address)?;
         socket.write_all(self.first)?;
         while session.is_handshaking() {
@@ -208,6 +216,21 @@ impl Connection {
             Stream::Unix(socket) => socket.shutdown(Shutdown::Both),
             Stream::Tls(stream) => stream.sock.shutdown(Shutdown::Both),
         };
+    }
+
+    /// Writes these bytes over TLS and reads what comes first, as far as the gateway lets it.
+    pub(crate) fn try_exchange(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let Stream::Tls(stream) = &mut self.stream else { panic!("a connection without TLS") };
+        stream.write_all(bytes)?;
+        stream.read(&mut [0; 16])
+    }
+
+    /// Whether the handshake was a whole one.
+    pub(crate) fn handshake(&self) -> Option<HandshakeKind> {
+        match &self.stream {
+            Stream::Plain(_) | Stream::Unix(_) => None,
+            Stream::Tls(stream) => stream.conn.handshake_kind(),
+        }
     }
 
     /// The TLS version that was agreed on.
