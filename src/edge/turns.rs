@@ -208,6 +208,7 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::Wake;
+    use std::time::Duration;
 
     #[derive(Default)]
     struct Counter(AtomicUsize);
@@ -327,9 +328,13 @@ mod tests {
         let turns = Arc::new(Turns::default());
         let renewing = Arc::clone(&turns);
         tokio::spawn(async move { renewing.renew().await });
-        for _ in 0..10 * TURNS {
-            let mut turn = Turn::Untaken(None);
-            std::future::poll_fn(|context| turn.poll(&turns, Standing::Stranger, Errand::Read, context)).await;
-        }
+        let ten_rounds = async {
+            for _ in 0..10 * TURNS {
+                let mut turn = Turn::Untaken(None);
+                std::future::poll_fn(|context| turn.poll(&turns, Standing::Stranger, Errand::Read, context)).await;
+                assert_eq!(turn, Turn::Taken);
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), ten_rounds).await.expect("rounds begin");
     }
 }

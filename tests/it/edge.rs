@@ -418,8 +418,7 @@ fn a_body_slower_than_its_deadline_costs_408() {
     let gateway = house.edge(|edge| edge.body_time = Duration::from_millis(200)).start();
     for (name, sent) in [("no byte", &b""[..]), ("some", b"{")] {
         let mut connection = gateway.connect();
-        connection.write(&push().head(2));
-        connection.write(sent);
+        connection.write(&[&push().head(2), sent].concat());
         let answer = connection.answer();
         assert_eq!(answer.status, 408, "{name}");
         let record = gateway.record_of(&answer);
