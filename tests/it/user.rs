@@ -9,7 +9,7 @@ use rustix::process::{Signal, geteuid};
 use crate::gateway::github;
 use crate::sandbox::is_confined;
 use crate::support::served::Serve;
-use crate::support::{App, Connection, Delivery};
+use crate::support::{App, Connection, Delivery, is_demanded};
 
 /// A user that every machine has, and its group.
 const NOBODY: u32 = 65_534;
@@ -21,6 +21,7 @@ fn a_gateway_that_root_starts_becomes_its_user_and_nobody_else_can() {
     let shell = Some((":", "2>errors"));
     let serve = Serve { listen, shell, ..Serve::new(folder.path(), &github(&App::start(), "")) };
     if !geteuid().is_root() {
+        assert!(!is_demanded("root"), "this has to be run by root");
         assert!(thread::scope(|scope| scope.spawn(|| serve.start()).join()).is_err());
         let errors = fs::read_to_string(folder.path().join("errors")).unwrap();
         assert!(errors.contains("only root may become another user"), "{errors}");

@@ -10,6 +10,11 @@ pub(crate) mod served;
 pub(crate) use live::{Answer, App, Connection, Delivery, Hello, House, NOW, PATIENCE, Running, Say, Taken};
 pub(crate) use live::{app, client, command, eventually, house, secret_of};
 
+/// Whether this has to be there for the tests to see; else they do without what the machine has not (`.ci/run`).
+pub(crate) fn is_demanded(what: &str) -> bool {
+    std::env::var("HOOKWARD_TESTS_DEMAND").is_ok_and(|demanded| demanded.split_whitespace().any(|word| word == what))
+}
+
 /// What a sender speaks, over TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Speaks {
