@@ -177,16 +177,23 @@ impl Limits {
     /// source has room for.
     ///
     /// # Errors
-    /// `rate_limited_source`, then `overloaded` (`in_flight_max`); both say when to try again.
+    /// As [`accept_unasked`](Self::accept_unasked).
     pub fn accept(&self, source: &SourceLimits, permit: Permit, now: Duration) -> Result<Slot, Rejection> {
-        let Permit { client, standing, process, monitored } = permit;
-        drop(standing);
-        if let Some(client) = client {
+        if let Some(client) = permit.client {
             self.failures.succeeded(source.id, client, now);
         }
+        self.accept_unasked(source, permit, now)
+    }
+
+    /// Takes a delivery into a source that asks for no proof (`provider = "none"`). Its client stays the stranger that it was: nothing was proven.
+    ///
+    /// # Errors
+    /// `rate_limited_source`, then `overloaded` (`in_flight_max`); both say when to try again.
+    pub fn accept_unasked(&self, source: &SourceLimits, permit: Permit, now: Duration) -> Result<Slot, Rejection> {
         let over = judge(source.rate_mode, source.bucket.take(now), Reason::RateLimitedSource, source.bucket.rate())?;
-        let seat = source.in_flight.try_enter().ok_or_else(|| overloaded("in_flight_max", RETRY_SOON))?;
-        Ok(Slot { _process: process, _source: Some(seat), monitored: monitored.or(over) })
+        let mut slot = self.accept_unproven(source, permit)?;
+        slot.monitored = slot.monitored.or(over);
+        Ok(slot)
     }
 
     /// Takes a delivery into its source that proved nothing and goes on all the same (`[mode] auth = "monitor"`). It takes a place in flight and

@@ -44,7 +44,8 @@ impl<'d> Authenticated<'d> {
         let novelty = self.claim(limits, now)?;
         let rules = &self.routed.source.limits;
         self.with(novelty, |sender, permit| match sender {
-            Sender::Proven(_) | Sender::Unasked => limits.accept(rules, permit, now),
+            Sender::Proven(_) => limits.accept(rules, permit, now),
+            Sender::Unasked => limits.accept_unasked(rules, permit, now),
             Sender::Unproven => limits.accept_unproven(rules, permit),
         })
     }
