@@ -37,7 +37,7 @@ use hookward::secret::Secret;
 use http::Request;
 use http::request::Parts;
 use kit::NOW;
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 
 const BODY: &str = r#"{"type":"order.paid"}"#;
 const OLD: &str = "OLD";
@@ -379,6 +379,41 @@ fn a_token_that_is_fresh_for_longer_than_the_window_stays_claimed_until_it_is_no
         assert_eq!(house.send(&policy, &delivery), "replayed", "{rule} {claims}: {fresh_seconds} s later");
         house.clock.advance(Duration::from_secs(1));
         assert_eq!(house.send(&policy, &delivery), then, "{rule} {claims}: a second more");
+    }
+}
+
+/// Two honest deliveries of one body are the same to the letter where a token need not name a time or an id: both are the app's.
+#[test]
+fn a_repetition_is_kept_from_the_app_where_every_token_has_to_name_a_time_or_an_id() {
+    let text = format!(
+        "{}.{}",
+        URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256"}"#),
+        URL_SAFE_NO_PAD.encode(format!(
+            r#"{{"exp":{},"iat":{NOW},"nbf":{NOW},"jti":"1","sha256":"{}"}}"#,
+            NOW + 900,
+            hex::encode(Sha256::digest(BODY))
+        ))
+    );
+    let signature = URL_SAFE_NO_PAD.encode(hex::decode(mac_of(NEW, &text)).unwrap());
+    let delivery = Delivery::of(&[("authorization", &format!("Bearer {text}.{signature}"))], BODY);
+    let rows = [
+        ("leeway_seconds = 0", "", "forwarded again"),
+        ("leeway_seconds = 0", "{ value = 'claim:nbf' }", "forwarded again"),
+        ("leeway_seconds = 0", "{ value = 'claim:jti', equals = '1', optional = true }", "forwarded again"),
+        ("leeway_seconds = 0", "{ value = 'claim:jti' }", "replayed"),
+        ("leeway_seconds = 0", "{ value = 'claim:iat' }", "replayed"),
+        ("leeway_seconds = 0", "{ value = 'claim:exp' }", "replayed"),
+        ("age_seconds_max = 300", "", "replayed"),
+    ];
+    for (rule, more, expected) in rows {
+        let house = House::new();
+        let scheme = format!(
+            "algorithm = 'jwt'\ncredential = 'bearer'\njwt = {{ algorithms = ['HS256'], {rule} }}\n\
+             require = [{{ value = 'claim:sha256', equals = '{{body|sha256|hex}}' }}, {more}]"
+        );
+        let policy = house.policy(&format!("secrets = [{{ id = 'x', env = '{NEW}' }}]\n[auth.scheme]\n{scheme}"), "");
+        assert_eq!(house.send(&policy, &delivery), "accept", "{rule} {more}");
+        assert_eq!(house.send(&policy, &delivery), expected, "{rule} {more}");
     }
 }
 

@@ -359,6 +359,22 @@ impl Scheme {
         self.timestamp.as_ref().is_some_and(|rule| rule.at.is_in_body() && !self.credential.is_in_body())
     }
 
+    /// Whether the sender signs for how long what it proves is taken: a timestamp, or a token that has to name its age or its end.
+    #[must_use]
+    pub fn limits_time(&self) -> bool {
+        let is_of_token = || self.token.age_seconds_max.is_some() || self.wants_claim("exp");
+        self.timestamp.is_some() || self.algorithm == Algorithm::Jwt && is_of_token()
+    }
+
+    /// Whether a token without this claim is refused.
+    pub(super) fn wants_claim(&self, name: &str) -> bool {
+        self.algorithm == Algorithm::Jwt
+            && self.require.iter().any(|requirement| {
+                let is_it = matches!(&requirement.value, Place::Claim(claim) if **claim == *name);
+                is_it && requirement.presence == Presence::Mandatory
+            })
+    }
+
     /// Whether what it proves covers the body.
     #[must_use]
     pub fn covers_body(&self) -> bool {
