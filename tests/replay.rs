@@ -382,6 +382,27 @@ fn a_token_that_is_fresh_for_longer_than_the_window_stays_claimed_until_it_is_no
     }
 }
 
+/// Of the body only an element is signed: whoever captured it can send another body, which is another delivery, and none without that element.
+#[test]
+fn where_a_part_of_the_body_is_signed_another_body_is_another_delivery() {
+    let house = House::new();
+    let scheme =
+        "algorithm = 'hmac-sha256'\ncredential = 'header:x-signature'\nencoding = 'hex'\nsigned = '{body|xml:id}'";
+    let policy = house.policy(&format!("secrets = [{{ id = 'x', env = '{NEW}' }}]\n[auth.scheme]\n{scheme}"), REFUSE);
+    let rows = [
+        ("7", r#"{"a":"<id>7</id>","amount":1}"#, "accept"),
+        ("7", r#"{"a":"<id>7</id>","amount":1}"#, "replayed"),
+        ("7", r#"{"a":"<id>7</id>","amount":2}"#, "accept"),
+        ("7", r#"{"a":"<id>8</id>","amount":2}"#, "credential_mismatch"),
+        ("", r#"{"a":"<id></id>"}"#, "credential_missing"),
+        ("", r#"{"a":"none"}"#, "credential_missing"),
+    ];
+    for (signed, body, expected) in rows {
+        let delivery = Delivery::of(&[("x-signature", &mac_of(NEW, signed))], body);
+        assert_eq!(house.send(&policy, &delivery), expected, "{signed:?} {body}");
+    }
+}
+
 /// Two honest deliveries of one body are the same to the letter where a token need not name a time or an id: both are the app's.
 #[test]
 fn a_repetition_is_kept_from_the_app_where_every_token_has_to_name_a_time_or_an_id() {

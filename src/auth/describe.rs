@@ -110,7 +110,7 @@ pub fn not_covered(scheme: &Scheme, event: &[Template], delivery_id: &[Template]
     if !scheme.covers_body() {
         list.push("the body".to_owned());
     }
-    if !signed.names(&Value::Method) {
+    if !signed.holds(&Value::Method) {
         list.push("the method".to_owned());
     }
     if !scheme.covers_url() {
@@ -394,13 +394,14 @@ const fn covered(coverage: Covered) -> &'static str {
 
 fn headers_not_covered(scheme: &Scheme) -> String {
     let timestamp = scheme.timestamp.iter().flat_map(|rule| rule.at.headers());
-    let mut covered: Vec<_> = scheme.signed.headers().chain(timestamp).map(|name| format!("`{name}`")).collect();
+    let held = scheme.signed.held_places().flat_map(Place::headers);
+    let mut covered: Vec<_> = held.chain(timestamp).map(|name| format!("`{name}`")).collect();
     covered.dedup();
     if covered.is_empty() { "all headers".to_owned() } else { format!("all headers but {}", covered.join(" and ")) }
 }
 
 fn url_not_covered(signed: &Template) -> String {
-    let parameters = signed.places().filter_map(|place| {
+    let parameters = signed.held_places().filter_map(|place| {
         let Place::Query(name) = place else { return None };
         Some(format!("`{name}`"))
     });

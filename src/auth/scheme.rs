@@ -378,7 +378,7 @@ impl Scheme {
     /// Whether what it proves covers the body.
     #[must_use]
     pub fn covers_body(&self) -> bool {
-        let whole = self.signed.names(&Value::Body) || self.signed.names(&Value::Form);
+        let whole = self.signed.holds(&Value::Body) || self.signed.holds(&Value::Form);
         whole
             || self.algorithm == Algorithm::JwsDetached
             || self.require.iter().any(|one| self.binds(one, &Value::Body))
@@ -387,7 +387,7 @@ impl Scheme {
     /// Whether what it proves covers the URL.
     #[must_use]
     pub fn covers_url(&self) -> bool {
-        self.signed.names(&Value::Url) || self.require.iter().any(|one| self.binds(one, &Value::Url))
+        self.signed.holds(&Value::Url) || self.require.iter().any(|one| self.binds(one, &Value::Url))
     }
 
     /// Whether what it proves covers this place.
@@ -406,7 +406,7 @@ impl Scheme {
             | Place::Form(_)
             | Place::Item(_)
             | Place::Position(_)
-            | Place::Member(_) => self.signed.places().any(|named| named == place || is_field_of(place, named)),
+            | Place::Member(_) => self.signed.held_places().any(|held| held == place || is_field_of(place, held)),
         }
     }
 
@@ -414,7 +414,7 @@ impl Scheme {
     fn binds(&self, requirement: &Requirement, value: &Value) -> bool {
         let covered = match &requirement.value {
             Place::Claim(_) => self.algorithm == Algorithm::Jwt,
-            Place::Query(_) => self.signed.names(&Value::Url),
+            Place::Query(_) => self.signed.holds(&Value::Url),
             other @ (Place::Header(_)
             | Place::HeaderPrefix(_)
             | Place::Bearer
@@ -423,10 +423,10 @@ impl Scheme {
             | Place::Form(_)
             | Place::Item(_)
             | Place::Position(_)
-            | Place::Member(_)) => self.signed.names(&Value::At(other.clone())),
+            | Place::Member(_)) => self.signed.holds(&Value::At(other.clone())),
         };
         let tied = match &requirement.must {
-            Must::EqualAny(templates) => templates.iter().all(|template| template.names(value)),
+            Must::EqualAny(templates) => templates.iter().all(|template| template.holds(value)),
             Must::Exist | Must::Match(_) => false,
         };
         // A hash of the body may be absent only where there is no body.

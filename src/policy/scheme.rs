@@ -232,7 +232,7 @@ fn blank(algorithm: Algorithm, credential: Place) -> Scheme {
 fn check_signed(table: &Reader<'_>, signed: &Spanned<String>, template: &Template, algorithm: Algorithm) {
     let error = |fault: Fault| table.error(Some(signed.span.clone()), fault);
     let is_digest = matches!(algorithm, Algorithm::Digest(_));
-    if is_digest && !template.names(&Value::Secret) {
+    if is_digest && !template.holds(&Value::Secret) {
         let fault =
             Fault::new(format!("algorithm {:?} has no key, and signed does not name {{secret}}", algorithm.name()));
         error(
@@ -358,8 +358,8 @@ fn check_timestamp(
     has_timestamp: bool,
     body_is_read_early: bool,
 ) {
-    let is_signed = template.names(&Value::Timestamp);
-    if is_signed && !has_timestamp {
+    let is_named = template.names(&Value::Timestamp);
+    if is_named && !has_timestamp {
         let start = signed.value.find("{timestamp}").unwrap_or_default();
         let fault = Fault::new("signed names {timestamp}, but there is no timestamp table");
         let fault = fault.hint("add timestamp = { at = \"header:…\" }").within(start..start + "{timestamp}".len());
@@ -367,15 +367,15 @@ fn check_timestamp(
     }
     let Some(rule) = rule else { return };
     let in_body = rule.value.at.is_in_body();
-    if in_body && is_signed && !body_is_read_early {
+    if in_body && is_named && !body_is_read_early {
         let fault = Fault::new(
             "a timestamp inside of the body is judged after the signature, so signed cannot name {timestamp}",
         );
         table.error(Some(rule.span.clone()), fault.hint(format!("write {{{}}} or {{body}}", rule.value.at)));
     }
-    let is_signed_in_place = template.names(&Value::At(rule.value.at.clone()));
-    let is_signed_with_the_body = in_body && template.names(&Value::Body);
-    if !(is_signed || is_signed_in_place || is_signed_with_the_body) {
+    let is_signed_in_place = template.holds(&Value::At(rule.value.at.clone()));
+    let is_signed_with_the_body = in_body && template.holds(&Value::Body);
+    if !(template.holds(&Value::Timestamp) || is_signed_in_place || is_signed_with_the_body) {
         let fault = Fault::new("the timestamp is not part of signed, so anybody could renew it");
         table.error(Some(rule.span.clone()), fault.hint("add {timestamp} to signed, or leave the timestamp out"));
     }

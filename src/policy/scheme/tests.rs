@@ -110,6 +110,18 @@ fn each_fault_is_told_at_its_place() {
             "signed = '{timestamp}'",
             &["7:10: warning: signed does not cover the body, which anybody could then change"],
         ),
+        ("signed", "signed = '{timestamp}.{body|sha256|hex}'", &[]),
+        (
+            "signed",
+            "signed = '{timestamp}.{body|xml:id}'",
+            &["7:10: warning: signed does not cover the body, which anybody could then change"],
+        ),
+        (
+            "signed",
+            "signed = '{timestamp|xml:t}.{body}'",
+            &["7:11: {timestamp} cannot be sent through from-base64 or xml"],
+        ),
+        ("signed", "signed = '{timestamp}{parameter:a|hex}'", &["7:22: {parameter:a} cannot be sent through a filter"]),
         ("signed", "signed = '{body}'", &["8:21: the timestamp is not part of signed, so anybody could renew it"]),
         (
             "signed",
@@ -224,6 +236,21 @@ fn the_other_kinds_of_schemes_tell_their_faults() {
             "digest without secret",
             format!("{signed}algorithm = 'keccak256'\nsigned = '{{body}}'"),
             &["4:10: algorithm \"keccak256\" has no key, and signed does not name {secret}"],
+        ),
+        (
+            "a time in a body that is signed in part",
+            format!("{signed}algorithm = 'hmac-sha256'\nsigned = '{{body|xml:id}}'\ntimestamp = {{ at = 'json:/t' }}"),
+            &[
+                "4:10: warning: signed does not cover the body, which anybody could then change",
+                "5:20: the timestamp is not part of signed, so anybody could renew it",
+            ],
+        ),
+        (
+            "a time in a body that is signed as its hash",
+            format!(
+                "{signed}algorithm = 'hmac-sha256'\nsigned = '{{body|sha256|hex}}'\ntimestamp = {{ at = 'json:/t' }}"
+            ),
+            &[],
         ),
         (
             "secret in an HMAC",
