@@ -212,6 +212,24 @@ impl Place {
         }
     }
 
+    /// Whether several values may stand there, all of which count.
+    #[must_use]
+    pub fn may_hold_several(&self) -> bool {
+        match self {
+            Self::HeaderPrefix(_) => true,
+            Self::Json(pointer) => pointer.has_wildcard(),
+            Self::Header(_)
+            | Self::Query(_)
+            | Self::Bearer
+            | Self::Basic
+            | Self::Form(_)
+            | Self::Item(_)
+            | Self::Position(_)
+            | Self::Claim(_)
+            | Self::Member(_) => false,
+        }
+    }
+
     /// The header fields it reads.
     #[must_use]
     pub fn headers(&self) -> &[HeaderName] {

@@ -145,6 +145,10 @@ fn read_token(table: &mut Reader<'_>, algorithm: Algorithm) -> Option<Scheme> {
     table.require("credential");
     table.require("jwt");
     let credential = read_credential(table);
+    if credential.as_ref().is_some_and(Place::may_hold_several) {
+        let fault = Fault::new(format!("a credential of algorithm {name:?} stands alone"));
+        table.error(table.key_span("credential"), fault.hint("name one header, or one place of the body"));
+    }
     let token = table.table("jwt", read_token_rule).flatten();
     let secret = read_secret(table);
     let require = read_requirements(table);
@@ -175,6 +179,11 @@ fn read_signature(table: &mut Reader<'_>, algorithm: Algorithm) -> Option<Scheme
     table.refuse(&["jwt"], "is for algorithm \"jwt\" and \"jws-detached\" only");
     let credential = read_credential(table);
     let shape = read_shape(table);
+    if let (Some(Shape::List(_)), Some(place)) = (&shape, credential.as_ref().filter(|place| place.may_hold_several()))
+    {
+        let fault = Fault::new(format!("a list stands alone, and at \"{place}\" there may be several"));
+        table.error(table.key_span("list"), fault.hint("name one header, or one place of the body"));
+    }
     let encoding = table.one_of("encoding", ENCODINGS);
     let secret = read_secret(table);
     let signed = table.string("signed");
