@@ -359,6 +359,21 @@ impl Scheme {
         self.timestamp.as_ref().is_some_and(|rule| rule.at.is_in_body() && !self.credential.is_in_body())
     }
 
+    /// Whether it looks something up in the body, which has to be readable then.
+    #[must_use]
+    pub fn looks_inside(&self) -> bool {
+        let is_in_text = |requirement: &Requirement| match &requirement.must {
+            Must::EqualAny(texts) => texts.iter().any(Template::looks_inside),
+            Must::Exist | Must::Match(_) => false,
+        };
+        let timestamp = self.timestamp.iter().map(|rule| &rule.at);
+        let mut places = timestamp.chain(self.require.iter().map(|requirement| &requirement.value));
+        self.credential.is_in_body()
+            || places.any(Place::is_in_body)
+            || self.signed.looks_inside()
+            || self.require.iter().any(is_in_text)
+    }
+
     /// Whether the sender signs for how long what it proves is taken: a timestamp, or a token that has to name its age or its end.
     #[must_use]
     pub fn limits_time(&self) -> bool {

@@ -279,12 +279,17 @@ impl Template {
     /// # Errors
     /// The first that is not there.
     pub fn require_in_body(&self, view: &View<'_>) -> Result<(), Missing> {
-        let looks_inside = |part: &Part| match part {
+        if self.looks_inside() { self.require(view) } else { Ok(()) }
+    }
+
+    /// Whether it looks something up in the body; all of its bytes are no such thing.
+    #[must_use]
+    pub fn looks_inside(&self) -> bool {
+        self.parts.iter().any(|part| match part {
             Part::Value(Value::Body, filters) => filters.iter().any(Filter::takes_a_part),
             Part::Value(value, _) => value.is_of_body(),
             Part::Text(_) => false,
-        };
-        if self.parts.iter().any(looks_inside) { self.require(view) } else { Ok(()) }
+        })
     }
 
     /// Feeds the whole text to `sink`, piece by piece.

@@ -21,7 +21,7 @@ use super::scheme::{Algorithm, Scheme};
 use super::template::{Filling, Filter, Signer};
 use super::token::{Claims, Payload};
 use crate::clock::UnixSeconds;
-use crate::payload::Document;
+use crate::payload::{Document, JsonLimits};
 use crate::reason::Reason;
 use crate::rejection::{Fact, Rejection};
 
@@ -31,6 +31,8 @@ pub struct Verifier {
     name: Box<str>,
     method: Method,
     challenges: Challenges,
+    /// How large JSON may be in which a credential is looked for.
+    json: JsonLimits,
     /// As they were configured: diagnosis reads them in other ways, when it has to. Copies of keys for every way would be kept for nothing.
     secrets: Box<[NamedSecret]>,
 }
@@ -85,7 +87,18 @@ impl Verifier {
             Ok(Keyed { scheme: scheme.clone(), keys: keys.collect::<Result<_, _>>()? })
         });
         let method = Method::Schemes(keyed.collect::<Result<_, _>>()?);
-        Ok(Self { name: name.into(), method, challenges: Challenges::None, secrets: secrets.into() })
+        Ok(Self { secrets: secrets.into(), ..Self::of_method(name, method) })
+    }
+
+    fn of_method(name: &str, method: Method) -> Self {
+        let (challenges, json) = (Challenges::None, JsonLimits::default());
+        Self { name: name.into(), method, challenges, json, secrets: Box::default() }
+    }
+
+    /// The same for a source that takes JSON of this size.
+    #[must_use]
+    pub fn within(self, json: JsonLimits) -> Self {
+        Self { json, ..self }
     }
 
     /// The same for a source whose handshakes get something signed, or not.
@@ -97,7 +110,7 @@ impl Verifier {
     /// A way to prove that only code can say.
     #[must_use]
     pub fn of_code(name: &str, code: Box<dyn Code>) -> Self {
-        Self { name: name.into(), method: Method::Code(code), challenges: Challenges::None, secrets: Box::default() }
+        Self::of_method(name, Method::Code(code))
     }
 
     /// What the head presents for this source.
@@ -186,6 +199,11 @@ impl Verifier {
         &self.secrets
     }
 
+    /// How large JSON may be in which it looks for a credential.
+    pub(super) const fn json(&self) -> JsonLimits {
+        self.json
+    }
+
     fn keyed(&self, position: usize) -> Option<&Keyed> {
         match &self.method {
             Method::Schemes(schemes) => schemes.get(position),
@@ -223,7 +241,7 @@ impl<'d> Credential<'d> {
     /// `credential_mismatch`; `secret_expired` if only an expired secret fits. Where the scheme looks into the body, also what
     /// [`Verifier::read`] may answer.
     pub fn verify(self, verifier: &'d Verifier, body: &Bytes, now: UnixSeconds) -> Result<Proof<'d>, Rejection> {
-        let body = Body::new(body, self.head.headers);
+        let body = Body::new(body, self.head.headers).within(verifier.json);
         let view = View::of_head(self.head).with_body(&body);
         let name = &verifier.name;
         if let Method::Code(code) = &verifier.method {

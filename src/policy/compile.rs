@@ -23,7 +23,7 @@ use super::preset::{self, Preset, Signing};
 use super::secrets::Resolver;
 use super::source::{
     self, ContentTypes, EventRules, ForwardRules, HandshakeRules, Methods, Mode, OnDuplicate, PayloadKind, ReplayRule,
-    Source, Unlisted,
+    SignedContent, Source, Unlisted,
 };
 use super::source_config::{AuthMethod, LimitConfig, MediaType, MethodConfig, SourceConfig};
 use super::table::Spanned;
@@ -96,6 +96,7 @@ pub(super) fn compile(
     let replay = compiler.replay(&config, &combined);
     compiler.url(&config, &schemes);
     compiler.body(&config);
+    compiler.codings(&config, &combined);
     let networks = compiler.networks(&config.network);
     let credential_parameters = schemes.iter().filter_map(|scheme| {
         let Place::Query(name) = &scheme.credential else { return None };
@@ -477,6 +478,21 @@ impl Compiler<'_, '_> {
                 format!("body_bytes_max is {body_bytes_max}, but one client has room for {room} bytes{twice}");
             let hint = "a quarter of [edge] buffered_bytes_max is for one client: raise that".to_owned();
             self.error_with(config.body_bytes_max.span.clone(), message, hint);
+        }
+    }
+
+    /// Where the proof covers the bytes of a compressed body, nothing can be looked up in it before it is proven.
+    fn codings(&mut self, config: &SourceConfig, combined: &Combined<'_>) {
+        if config.content_encodings.is_empty() || config.signed_content == SignedContent::Decoded {
+            return;
+        }
+        for one in combined.looking_inside() {
+            let message = format!(
+                "method {:?} looks into the body, and no compressed one can be looked into before it is proven",
+                one.proving.name()
+            );
+            let hint = "signed_content = \"decoded\", or no content_encodings".to_owned();
+            self.error_with(one.auth.span.clone(), message, hint);
         }
     }
 }
