@@ -451,7 +451,7 @@ fn providers() -> String {
             "| [`{name}`](#{name}) | {} | {} | {} | {} | {} | {} |",
             preset.signed().replace('|', "\\|"),
             by_all(preset, Scheme::covers_body),
-            by_all(preset, judges_time),
+            by_all(preset, Scheme::limits_time),
             covered(preset, &preset.event),
             covered(preset, &preset.delivery_id),
             evidence_in_short(&preset.evidence),
@@ -467,10 +467,6 @@ fn providers() -> String {
 fn by_all(preset: &Preset, covers: fn(&Scheme) -> bool) -> &'static str {
     let schemes = preset.signing.schemes();
     in_words(schemes.iter().filter(|scheme| covers(scheme)).count(), schemes.len())
-}
-
-fn judges_time(scheme: &Scheme) -> bool {
-    describe::time(scheme) != describe::NO_TIME
 }
 
 /// Whether a fact is signed, at all of its places or at none.

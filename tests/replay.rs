@@ -37,7 +37,7 @@ use hookward::secret::Secret;
 use http::Request;
 use http::request::Parts;
 use kit::NOW;
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 
 const BODY: &str = r#"{"type":"order.paid"}"#;
 const OLD: &str = "OLD";
@@ -383,6 +383,62 @@ fn a_token_that_is_fresh_for_longer_than_the_window_stays_claimed_until_it_is_no
     }
 }
 
+/// Of the body only an element is signed: whoever captured it can send another body, which is another delivery, and none without that element.
+#[test]
+fn where_a_part_of_the_body_is_signed_another_body_is_another_delivery() {
+    let house = House::new();
+    let scheme =
+        "algorithm = 'hmac-sha256'\ncredential = 'header:x-signature'\nencoding = 'hex'\nsigned = '{body|xml:id}'";
+    let policy = house.policy(&format!("secrets = [{{ id = 'x', env = '{NEW}' }}]\n[auth.scheme]\n{scheme}"), REFUSE);
+    let rows = [
+        ("7", r#"{"a":"<id>7</id>","amount":1}"#, "accept"),
+        ("7", r#"{"a":"<id>7</id>","amount":1}"#, "replayed"),
+        ("7", r#"{"a":"<id>7</id>","amount":2}"#, "accept"),
+        ("7", r#"{"a":"<id>8</id>","amount":2}"#, "credential_mismatch"),
+        ("", r#"{"a":"<id></id>"}"#, "credential_missing"),
+        ("", r#"{"a":"none"}"#, "credential_missing"),
+    ];
+    for (signed, body, expected) in rows {
+        let delivery = Delivery::of(&[("x-signature", &mac_of(NEW, signed))], body);
+        assert_eq!(house.send(&policy, &delivery), expected, "{signed:?} {body}");
+    }
+}
+
+/// Two honest deliveries of one body are the same to the letter where a token need not name a time or an id: both are the app's.
+#[test]
+fn a_repetition_is_kept_from_the_app_where_every_token_has_to_name_a_time_or_an_id() {
+    let text = format!(
+        "{}.{}",
+        URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256"}"#),
+        URL_SAFE_NO_PAD.encode(format!(
+            r#"{{"exp":{},"iat":{NOW},"nbf":{NOW},"jti":"1","sha256":"{}"}}"#,
+            NOW + 900,
+            hex::encode(Sha256::digest(BODY))
+        ))
+    );
+    let signature = URL_SAFE_NO_PAD.encode(hex::decode(mac_of(NEW, &text)).unwrap());
+    let delivery = Delivery::of(&[("authorization", &format!("Bearer {text}.{signature}"))], BODY);
+    let rows = [
+        ("leeway_seconds = 0", "", "forwarded again"),
+        ("leeway_seconds = 0", "{ value = 'claim:nbf' }", "forwarded again"),
+        ("leeway_seconds = 0", "{ value = 'claim:jti', equals = '1', optional = true }", "forwarded again"),
+        ("leeway_seconds = 0", "{ value = 'claim:jti' }", "replayed"),
+        ("leeway_seconds = 0", "{ value = 'claim:iat' }", "replayed"),
+        ("leeway_seconds = 0", "{ value = 'claim:exp' }", "replayed"),
+        ("age_seconds_max = 300", "", "replayed"),
+    ];
+    for (rule, more, expected) in rows {
+        let house = House::new();
+        let scheme = format!(
+            "algorithm = 'jwt'\ncredential = 'bearer'\njwt = {{ algorithms = ['HS256'], {rule} }}\n\
+             require = [{{ value = 'claim:sha256', equals = '{{body|sha256|hex}}' }}, {more}]"
+        );
+        let policy = house.policy(&format!("secrets = [{{ id = 'x', env = '{NEW}' }}]\n[auth.scheme]\n{scheme}"), "");
+        assert_eq!(house.send(&policy, &delivery), "accept", "{rule} {more}");
+        assert_eq!(house.send(&policy, &delivery), expected, "{rule} {more}");
+    }
+}
+
 /// The fields in another order are the same signed text.
 #[test]
 fn a_sorted_form_in_another_order_is_the_same_delivery() {
@@ -559,6 +615,23 @@ fn a_wall_clock_that_was_set_back_brings_no_delivery_back() {
         house.clock.advance(Duration::from_secs(seconds));
         assert_eq!(house.send(&policy, &delivery), expected, "{seconds} s later");
     }
+}
+
+/// Deliveries without timestamps take places, too, and by their clock the windows of others would be over.
+#[test]
+fn a_delivery_without_a_timestamp_frees_no_claim_of_one_that_may_be_fresh_again() {
+    let house = House::new();
+    let timed = house.policy(&secrets(&[NEW]), REFUSE);
+    let scheme =
+        "[auth.scheme]\nalgorithm = 'hmac-sha256'\ncredential = 'header:x-other'\nencoding = 'hex'\nsigned = '{body}'";
+    let untimed = house.policy(&format!("secrets = [{{ id = 'x', env = '{NEW}' }}]\n{scheme}"), REFUSE);
+    let (captured, other) = (Delivery::listed(NEW, NOW, BODY), Delivery::of(&[("x-other", &mac_of(NEW, BODY))], BODY));
+    assert_eq!(house.send(&timed, &captured), "accept");
+    house.clock.set_wall(NOW - HOUR);
+    house.clock.advance(Duration::from_secs(700));
+    assert_eq!(house.send(&untimed, &other), "accept");
+    house.clock.advance(Duration::from_secs(2_900));
+    assert_eq!(house.send(&timed, &captured), "replayed", "it is fresh again");
 }
 
 /// A window without timestamps is over when the monotonic clock says so, to the second, wherever the wall clock was in between.

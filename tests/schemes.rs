@@ -333,6 +333,31 @@ fn judged(policy: &Policy, fields: &[(&'static str, String)], body: &str, now: i
     }
 }
 
+/// A source that takes deep bodies finds the time in them, and one that takes flat ones alone says so itself.
+#[test]
+fn the_body_is_looked_into_as_deep_as_its_source_takes_it() {
+    let body =
+        |depth: usize| format!(r#"{{"type":"a","t":{NOW},"d":{}{}}}"#, "[".repeat(depth - 1), "]".repeat(depth - 1));
+    let rows = [
+        ("", 64, "accept a"),
+        ("", 65, "timestamp_missing"),
+        ("[limit]\njson_depth_max = 128", 65, "accept a"),
+        ("[limit]\njson_depth_max = 128", 128, "accept a"),
+        ("[limit]\njson_depth_max = 128", 129, "timestamp_missing"),
+        ("[limit]\njson_depth_max = 8", 8, "accept a"),
+        ("[limit]\njson_depth_max = 8", 9, "json_too_deep"),
+    ];
+    for (limit, depth, expected) in rows {
+        let policy = policy(&format!(
+            "secrets = [{{ id = 'mac', env = 'MAC' }}]\n[auth.scheme]\nalgorithm = 'hmac-sha256'\ncredential = 'header:x-acme-proof'\n\
+             encoding = 'hex'\nsigned = '{{body}}'\ntimestamp = {{ at = 'json:/t' }}\n{limit}"
+        ));
+        let body = body(depth);
+        let proof = hex::encode(families::sha256_mac(&body));
+        assert_eq!(judged(&policy, &[("x-acme-proof", proof)], &body, NOW), expected, "{limit} {depth}");
+    }
+}
+
 /// Not a line of Rust for a provider of one's own: its scheme is a table of the policy.
 #[test]
 fn a_provider_that_is_in_no_catalogue_is_added_by_toml_alone() {

@@ -184,7 +184,7 @@ impl Limits {
     /// source has room for. A rate that is only monitored refuses nothing and is a finding.
     ///
     /// # Errors
-    /// `rate_limited_source`, then `overloaded` (`in_flight_max`); both say when to try again.
+    /// As [`accept_unasked`](Self::accept_unasked).
     pub fn accept(
         &self,
         source: &SourceLimits,
@@ -192,15 +192,26 @@ impl Limits {
         now: Duration,
         findings: &mut Findings,
     ) -> Result<Slot, Rejection> {
-        let Permit { client, standing, process } = permit;
-        drop(standing);
-        if let Some(client) = client {
+        if let Some(client) = permit.client {
             self.failures.succeeded(source.id, client, now);
         }
+        self.accept_unasked(source, permit, now, findings)
+    }
+
+    /// Takes a delivery into a source that asks for no proof (`provider = "none"`). Its client stays the stranger that it was: nothing was proven.
+    ///
+    /// # Errors
+    /// `rate_limited_source`, then `overloaded` (`in_flight_max`); both say when to try again.
+    pub fn accept_unasked(
+        &self,
+        source: &SourceLimits,
+        permit: Permit,
+        now: Duration,
+        findings: &mut Findings,
+    ) -> Result<Slot, Rejection> {
         let taken = source.bucket.take(now);
         judge(source.rate_mode, taken, Reason::RateLimitedSource, source.bucket.rate(), findings)?;
-        let seat = source.in_flight.try_enter().ok_or_else(|| overloaded("in_flight_max", RETRY_SOON))?;
-        Ok(Slot { _process: process, _source: Some(seat) })
+        self.accept_unproven(source, permit)
     }
 
     /// Takes a delivery into its source that proved nothing and goes on all the same (`[mode] auth = "monitor"`). It takes a place in flight and

@@ -54,6 +54,13 @@ impl Enforced {
         assert!(findings.is_empty());
         accepted
     }
+
+    fn accept_unasked(&self, source: &SourceLimits, permit: Permit, now: Duration) -> Result<Slot, Rejection> {
+        let mut findings = Findings::default();
+        let accepted = self.0.accept_unasked(source, permit, now, &mut findings);
+        assert!(findings.is_empty());
+        accepted
+    }
 }
 
 impl Deref for Enforced {
@@ -120,6 +127,21 @@ fn after_authentication_the_rate_comes_before_the_places_in_flight() {
     drop(slot);
     assert_eq!((source.in_flight(), limits.in_flight()), (0, 0), "a refusal holds nothing");
     assert!(accept(at(1)).is_ok());
+}
+
+/// Where no proof is asked for the same limits hold, in the same order, and nobody becomes known.
+#[test]
+fn a_delivery_of_which_no_proof_is_asked_spends_what_others_do_and_makes_nobody_known() {
+    let limits = limits(1_000);
+    let source = limits.source("open", SourceRules { source: rate(1, 2), in_flight_max: number(1), ..rules() });
+    let enter = || limits.enter(&source, PEER, at(0)).unwrap();
+    let slot = limits.accept_unasked(&source, enter(), at(0)).unwrap();
+    assert_eq!(told(limits.accept_unasked(&source, enter(), at(0))), (Reason::Overloaded, Some(1)));
+    assert_eq!(told(limits.accept_unasked(&source, enter(), at(0))), (Reason::RateLimitedSource, Some(1)));
+    drop(slot);
+    assert!(!limits.is_met(PEER, at(1)));
+    drop(limits.accept(&source, enter(), at(1)).unwrap());
+    assert!(limits.is_met(PEER, at(1)), "a proven one does");
 }
 
 #[test]

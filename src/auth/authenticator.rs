@@ -255,7 +255,7 @@ struct Unseen<'d> {
 impl Unseen<'_> {
     /// Whether the body shows it, although it fails.
     fn is_in(&self, body: &Bytes, fault: &Rejection) -> bool {
-        let body = Body::new(body, self.head.headers);
+        let body = Body::new(body, self.head.headers).within(self.verifier.json());
         self.verifier.is_presented(&View::of_head(self.head).with_body(&body), fault)
     }
 }

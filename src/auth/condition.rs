@@ -136,5 +136,6 @@ impl Requirement {
 
 fn is_text(template: &Template, found: &str, filling: &Filling<'_>) -> bool {
     let wanted = template.fill(filling);
-    !wanted.is_empty() && bool::from(wanted.ct_eq(found.as_bytes()))
+    let is_whole = !wanted.is_empty() && template.require(&filling.view).is_ok();
+    is_whole && bool::from(wanted.ct_eq(found.as_bytes()))
 }

@@ -130,7 +130,7 @@ pub(super) fn read<'d>(
     view: &View<'d>,
     now: UnixSeconds,
 ) -> Result<OneOrMore<Presented<'d>>, Rejection> {
-    let presented = if matches!(scheme.credential, Place::HeaderPrefix(_) | Place::Json(_)) {
+    let presented = if scheme.credential.may_hold_several() {
         several(scheme, view)?
     } else {
         let text = present(scheme.credential.read(view), &scheme.credential)?;
@@ -343,11 +343,7 @@ fn several<'d>(scheme: &Scheme, view: &View<'d>) -> Result<OneOrMore<Presented<'
         | Algorithm::PublicKey(_)
         | Algorithm::Jwt
         | Algorithm::JwsDetached
-        | Algorithm::Basic => {
-            let prefix = prefix(&scheme.shape);
-            let encoded = texts.iter().filter_map(|text| text.strip_prefix(prefix));
-            signatures(scheme, encoded)
-        }
+        | Algorithm::Basic => signatures(scheme, texts.iter().filter_map(|text| behind_prefix(&scheme.shape, text))),
     };
     let evidence = evidence.ok_or_else(|| malformed(scheme, 0))?;
     Ok(OneOrMore { first: Presented { evidence, timestamp: None, list: None }, more: Vec::new() })
@@ -378,13 +374,8 @@ fn one<'d>(scheme: &Scheme, text: Cow<'d, str>) -> Result<OneOrMore<Presented<'d
     }
     let malformed = || malformed(scheme, found_bytes);
     match &scheme.shape {
-        Shape::Whole { prefix } => {
-            let encoded = text.strip_prefix(&**prefix).ok_or_else(malformed)?;
-            signatures(scheme, std::iter::once(encoded)).map(alone).ok_or_else(malformed)
-        }
-        Shape::MaybePrefixed { prefix } => {
-            let encoded = text.strip_prefix(&**prefix).unwrap_or(&text);
-            signatures(scheme, std::iter::once(encoded)).map(alone).ok_or_else(malformed)
+        shape @ (Shape::Whole { .. } | Shape::MaybePrefixed { .. }) => {
+            signatures(scheme, behind_prefix(shape, &text).into_iter()).map(alone).ok_or_else(malformed)
         }
         Shape::List(layout) => match text {
             Cow::Borrowed(text) => listed(scheme, layout, text),
@@ -457,21 +448,22 @@ fn malformed(scheme: &Scheme, found_bytes: usize) -> Rejection {
     Rejection::new(Reason::CredentialMalformed).fact("expected", layout(scheme)).fact("found_bytes", found_bytes)
 }
 
-fn prefix(shape: &Shape) -> &str {
+/// A signature that stands alone, without what stands before it; `None` where that has to be there and is not.
+fn behind_prefix<'t>(shape: &Shape, text: &'t str) -> Option<&'t str> {
     match shape {
-        Shape::Whole { prefix } | Shape::MaybePrefixed { prefix } => prefix,
-        Shape::List(_) => "",
+        Shape::Whole { prefix } => text.strip_prefix(&**prefix),
+        Shape::MaybePrefixed { prefix } => Some(text.strip_prefix(&**prefix).unwrap_or(text)),
+        // Where several signatures stand no scheme has lists of them.
+        Shape::List(_) => None,
     }
 }
 
 /// A static secret as it was sent.
 fn secret<'d>(scheme: &Scheme, text: Cow<'d, str>) -> Result<Cow<'d, [u8]>, Rejection> {
-    let prefix = prefix(&scheme.shape);
-    let malformed =
-        || Rejection::new(Reason::CredentialMalformed).fact("expected", format!("a token behind `{prefix}`"));
+    let malformed = || Rejection::new(Reason::CredentialMalformed).fact("expected", layout(scheme));
     Ok(match text {
-        Cow::Borrowed(text) => Cow::Borrowed(text.strip_prefix(prefix).ok_or_else(malformed)?.as_bytes()),
-        Cow::Owned(text) => Cow::Owned(text.strip_prefix(prefix).ok_or_else(malformed)?.as_bytes().to_vec()),
+        Cow::Borrowed(text) => Cow::Borrowed(behind_prefix(&scheme.shape, text).ok_or_else(malformed)?.as_bytes()),
+        Cow::Owned(text) => Cow::Owned(behind_prefix(&scheme.shape, &text).ok_or_else(malformed)?.as_bytes().to_vec()),
     })
 }
 

@@ -36,9 +36,6 @@ pub enum Deliveries {
     LookAlike,
 }
 
-/// What is told of the time where none is signed.
-pub const NO_TIME: &str = "none is signed: a captured delivery is as good tomorrow as today";
-
 /// How many members of a [`Place::Member`] are named.
 const MEMBERS_NAMED_MAX: usize = 3;
 
@@ -99,7 +96,7 @@ pub fn proves(scheme: &Scheme) -> String {
     match (&scheme.timestamp, scheme.algorithm) {
         // Writing into a string cannot fail.
         (Some(rule), _) => drop(write!(text, ", within {} s of now", rule.tolerance_seconds)),
-        (None, Algorithm::Jwt) => text.push_str(", for the time that the token names"),
+        (None, Algorithm::Jwt) if scheme.limits_time() => text.push_str(", for the time that the token names"),
         (None, _) => text.push_str("; not when"),
     }
     text
@@ -113,13 +110,13 @@ pub fn not_covered(scheme: &Scheme, event: &[Template], delivery_id: &[Template]
     if !scheme.covers_body() {
         list.push("the body".to_owned());
     }
-    if !signed.names(&Value::Method) {
+    if !signed.holds(&Value::Method) {
         list.push("the method".to_owned());
     }
     if !scheme.covers_url() {
         list.push(url_not_covered(signed));
     }
-    if scheme.timestamp.is_none() && scheme.algorithm != Algorithm::Jwt {
+    if !scheme.limits_time() {
         list.push("the time".to_owned());
     }
     for (what, places) in [("the event's name", event), ("the delivery's id", delivery_id)] {
@@ -237,10 +234,11 @@ pub fn time(scheme: &Scheme) -> String {
         let leeway = scheme.token.leeway_seconds;
         let age =
             scheme.token.age_seconds_max.map(|age| format!("; issued (`iat`) at most {age} s ago")).unwrap_or_default();
-        return format!("the token's `exp`, `nbf` and `iat`, with a leeway of {leeway} s{age}");
+        let lasting = if scheme.limits_time() { "" } else { "; one that has no `exp` is as good tomorrow as today" };
+        return format!("the token's `exp`, `nbf` and `iat`, with a leeway of {leeway} s{age}{lasting}");
     }
     let Some(rule) = &scheme.timestamp else {
-        return NO_TIME.to_owned();
+        return "none is signed: a captured delivery is as good tomorrow as today".to_owned();
     };
     let place = match &rule.at {
         Place::Item(name) => format!("item `{name}` of the credential"),
@@ -325,12 +323,13 @@ pub const fn replays_where(deliveries: Deliveries) -> &'static str {
     }
 }
 
-/// Whether the signed text holds something that no two honest deliveries share: a time, or a header such as an id.
+/// Whether the signed text holds something that no two honest deliveries share: a time, or a header such as an id; a token tells by what it has to
+/// name.
 #[must_use]
 pub fn tells_deliveries_apart(scheme: &Scheme) -> bool {
     let names_a_header = scheme.signed.headers().next().is_some();
-    let has_own_time = scheme.algorithm == Algorithm::Jwt && scheme.covers_body();
-    scheme.timestamp.is_some() || names_a_header || has_own_time
+    let is_one_of_a_kind = scheme.limits_time() || ["iat", "jti"].iter().any(|claim| scheme.wants_claim(claim));
+    scheme.timestamp.is_some() || names_a_header || is_one_of_a_kind && scheme.covers_body()
 }
 
 /// The places where a fact is looked for, in order, each with what covers it.
@@ -396,13 +395,14 @@ const fn covered(coverage: Covered) -> &'static str {
 
 fn headers_not_covered(scheme: &Scheme) -> String {
     let timestamp = scheme.timestamp.iter().flat_map(|rule| rule.at.headers());
-    let mut covered: Vec<_> = scheme.signed.headers().chain(timestamp).map(|name| format!("`{name}`")).collect();
+    let held = scheme.signed.held_places().flat_map(Place::headers);
+    let mut covered: Vec<_> = held.chain(timestamp).map(|name| format!("`{name}`")).collect();
     covered.dedup();
     if covered.is_empty() { "all headers".to_owned() } else { format!("all headers but {}", covered.join(" and ")) }
 }
 
 fn url_not_covered(signed: &Template) -> String {
-    let parameters = signed.places().filter_map(|place| {
+    let parameters = signed.held_places().filter_map(|place| {
         let Place::Query(name) = place else { return None };
         Some(format!("`{name}`"))
     });

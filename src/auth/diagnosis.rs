@@ -129,7 +129,7 @@ impl<'c> Attempts<'_, 'c> {
 
     /// Whether a scheme with these secrets takes the request as it is.
     fn fits_scheme(&mut self, scheme: &Scheme, secrets: &[NamedSecret], body: &Bytes) -> Option<Fitted> {
-        let verifier = Verifier::new("", std::slice::from_ref(scheme), secrets).ok()?;
+        let verifier = Verifier::new("", std::slice::from_ref(scheme), secrets).ok()?.within(self.case.verifier.json());
         self.fits(&verifier, self.case.head, body)
     }
 

@@ -63,6 +63,7 @@ pub struct Body<'d> {
     media_type: Option<&'d str>,
     known: Option<&'d Document>,
     reading: Reading,
+    limits: JsonLimits,
     document: OnceCell<Option<Document>>,
     form: OnceCell<Option<form::Fields>>,
 }
@@ -109,8 +110,15 @@ impl<'d> Body<'d> {
     #[must_use]
     pub fn new(bytes: &'d Bytes, headers: &'d HeaderMap) -> Self {
         let media_type = headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let reading = Reading::Strict;
-        Self { bytes, media_type, known: None, reading, document: OnceCell::new(), form: OnceCell::new() }
+        let (reading, limits) = (Reading::Strict, JsonLimits::default());
+        Self { bytes, media_type, known: None, reading, limits, document: OnceCell::new(), form: OnceCell::new() }
+    }
+
+    /// The same where JSON may be as large as a source takes it. A body that is larger than its source takes it and within the default limits is read as well:
+    /// that it is too large is told by whoever reads it as a payload, and is no fault of a credential.
+    #[must_use]
+    pub fn within(self, limits: JsonLimits) -> Self {
+        Self { limits: self.limits.or_wider(limits), ..self }
     }
 
     /// The same where the JSON was read already, if it was.
@@ -131,11 +139,11 @@ impl<'d> Body<'d> {
         self.bytes
     }
 
-    /// The body as strict JSON within the default limits; `None` where it is not.
+    /// The body as strict JSON within its limits; `None` where it is not.
     pub fn document(&self) -> Option<&Document> {
         self.known.or_else(|| {
             let read = || match self.reading {
-                Reading::Strict => Document::read(self.bytes.clone(), JsonLimits::default()).ok(),
+                Reading::Strict => Document::read(self.bytes.clone(), self.limits).ok(),
                 Reading::Tolerant => Document::read_tolerantly(self.bytes.clone()),
             };
             self.document.get_or_init(read).as_ref()
@@ -209,6 +217,24 @@ impl Place {
             | Self::Item(_)
             | Self::Position(_)
             | Self::Claim(_) => false,
+        }
+    }
+
+    /// Whether several values may stand there, all of which count.
+    #[must_use]
+    pub fn may_hold_several(&self) -> bool {
+        match self {
+            Self::HeaderPrefix(_) => true,
+            Self::Json(pointer) => pointer.has_wildcard(),
+            Self::Header(_)
+            | Self::Query(_)
+            | Self::Bearer
+            | Self::Basic
+            | Self::Form(_)
+            | Self::Item(_)
+            | Self::Position(_)
+            | Self::Claim(_)
+            | Self::Member(_) => false,
         }
     }
 

@@ -359,10 +359,41 @@ impl Scheme {
         self.timestamp.as_ref().is_some_and(|rule| rule.at.is_in_body() && !self.credential.is_in_body())
     }
 
+    /// Whether it looks something up in the body, which has to be readable then.
+    #[must_use]
+    pub fn looks_inside(&self) -> bool {
+        let is_in_text = |requirement: &Requirement| match &requirement.must {
+            Must::EqualAny(texts) => texts.iter().any(Template::looks_inside),
+            Must::Exist | Must::Match(_) => false,
+        };
+        let timestamp = self.timestamp.iter().map(|rule| &rule.at);
+        let mut places = timestamp.chain(self.require.iter().map(|requirement| &requirement.value));
+        self.credential.is_in_body()
+            || places.any(Place::is_in_body)
+            || self.signed.looks_inside()
+            || self.require.iter().any(is_in_text)
+    }
+
+    /// Whether the sender signs for how long what it proves is taken: a timestamp, or a token that has to name its age or its end.
+    #[must_use]
+    pub fn limits_time(&self) -> bool {
+        let is_of_token = || self.token.age_seconds_max.is_some() || self.wants_claim("exp");
+        self.timestamp.is_some() || self.algorithm == Algorithm::Jwt && is_of_token()
+    }
+
+    /// Whether a token without this claim is refused.
+    pub(super) fn wants_claim(&self, name: &str) -> bool {
+        self.algorithm == Algorithm::Jwt
+            && self.require.iter().any(|requirement| {
+                let is_it = matches!(&requirement.value, Place::Claim(claim) if **claim == *name);
+                is_it && requirement.presence == Presence::Mandatory
+            })
+    }
+
     /// Whether what it proves covers the body.
     #[must_use]
     pub fn covers_body(&self) -> bool {
-        let whole = self.signed.names(&Value::Body) || self.signed.names(&Value::Form);
+        let whole = self.signed.holds(&Value::Body) || self.signed.holds(&Value::Form);
         whole
             || self.algorithm == Algorithm::JwsDetached
             || self.require.iter().any(|one| self.binds(one, &Value::Body))
@@ -371,7 +402,7 @@ impl Scheme {
     /// Whether what it proves covers the URL.
     #[must_use]
     pub fn covers_url(&self) -> bool {
-        self.signed.names(&Value::Url) || self.require.iter().any(|one| self.binds(one, &Value::Url))
+        self.signed.holds(&Value::Url) || self.require.iter().any(|one| self.binds(one, &Value::Url))
     }
 
     /// Whether what it proves covers this place.
@@ -390,7 +421,7 @@ impl Scheme {
             | Place::Form(_)
             | Place::Item(_)
             | Place::Position(_)
-            | Place::Member(_) => self.signed.places().any(|named| named == place || is_field_of(place, named)),
+            | Place::Member(_) => self.signed.held_places().any(|held| held == place || is_field_of(place, held)),
         }
     }
 
@@ -398,7 +429,7 @@ impl Scheme {
     fn binds(&self, requirement: &Requirement, value: &Value) -> bool {
         let covered = match &requirement.value {
             Place::Claim(_) => self.algorithm == Algorithm::Jwt,
-            Place::Query(_) => self.signed.names(&Value::Url),
+            Place::Query(_) => self.signed.holds(&Value::Url),
             other @ (Place::Header(_)
             | Place::HeaderPrefix(_)
             | Place::Bearer
@@ -407,10 +438,10 @@ impl Scheme {
             | Place::Form(_)
             | Place::Item(_)
             | Place::Position(_)
-            | Place::Member(_)) => self.signed.names(&Value::At(other.clone())),
+            | Place::Member(_)) => self.signed.holds(&Value::At(other.clone())),
         };
         let tied = match &requirement.must {
-            Must::EqualAny(templates) => templates.iter().all(|template| template.names(value)),
+            Must::EqualAny(templates) => templates.iter().all(|template| template.holds(value)),
             Must::Exist | Must::Match(_) => false,
         };
         // A hash of the body may be absent only where there is no body.

@@ -2,8 +2,11 @@
 //!
 //! A template is compiled when policies load and fed piece by piece into a MAC or a buffer, so that a body is never copied to be signed.
 //!
-//! **Invariant:** every value that a signed text names must be there and not be empty, or the credential is refused: a missing delivery id
-//! signs nothing.
+//! **Invariant:** every value that a signed text names must be there and not be empty, and so must be what a filter takes out of it, or the
+//! credential is refused: a missing delivery id signs nothing.
+//!
+//! **Invariant:** a text *holds* a value where no two such values make the same text. One of which a filter takes a part is named and not held: whoever
+//! captured the text could change the rest.
 
 use std::fmt::Write as _;
 
@@ -74,10 +77,34 @@ pub enum Filter {
     Base64Url,
     /// A JSON string with its quotes.
     Json,
-    /// The bytes that base 64 spells; nothing where it is none. White space is skipped.
+    /// The bytes that base 64 spells; white space is skipped.
     FromBase64,
-    /// The text of the first XML element of this name (`xml:kind`); nothing where there is none.
+    /// The text of the first XML element of this name (`xml:kind`).
     Xml(Box<str>),
+}
+
+impl Filter {
+    /// Whether it takes something out of a value, which may not be there.
+    #[must_use]
+    pub const fn takes_a_part(&self) -> bool {
+        matches!(self, Self::FromBase64 | Self::Xml(_))
+    }
+
+    /// Whether two values are two texts behind it, too.
+    const fn tells_apart(&self) -> bool {
+        match self {
+            Self::Sha1
+            | Self::Sha256
+            | Self::Sha512
+            | Self::HmacSha1
+            | Self::HmacSha256
+            | Self::Hex
+            | Self::Base64
+            | Self::Base64Url => true,
+            // A JSON string has one sign for all bytes that are no text.
+            Self::Json | Self::FromBase64 | Self::Xml(_) => false,
+        }
+    }
 }
 
 /// The words of the scheme language for filters.
@@ -180,6 +207,25 @@ impl Template {
         self.values().any(|named| named == value)
     }
 
+    /// The values it holds: as they are, as hashes, or spelled in another way.
+    fn held(&self) -> impl Iterator<Item = &Value> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Value(value, filters) if filters.iter().all(Filter::tells_apart) => Some(value),
+            Part::Value(..) | Part::Text(_) => None,
+        })
+    }
+
+    /// Whether it holds this value.
+    #[must_use]
+    pub fn holds(&self, value: &Value) -> bool {
+        self.held().any(|held| held == value)
+    }
+
+    /// The places whose values it holds.
+    pub fn held_places(&self) -> impl Iterator<Item = &Place> {
+        self.held().filter_map(Value::place)
+    }
+
     /// Whether it changes a value by this filter.
     #[must_use]
     pub fn filters(&self, filter: &Filter) -> bool {
@@ -188,17 +234,7 @@ impl Template {
 
     /// The places it names, filtered or not.
     pub fn places(&self) -> impl Iterator<Item = &Place> {
-        self.values().filter_map(|value| match value {
-            Value::At(place) => Some(place),
-            Value::Body
-            | Value::Timestamp
-            | Value::Url
-            | Value::Method
-            | Value::Secret
-            | Value::VerifyToken
-            | Value::Form
-            | Value::Parameter(_) => None,
-        })
+        self.values().filter_map(Value::place)
     }
 
     /// The header fields it names.
@@ -225,21 +261,14 @@ impl Template {
     /// # Errors
     /// The first that is not.
     pub fn require(&self, view: &View<'_>) -> Result<(), Missing> {
-        for value in self.values() {
-            let Value::At(place) = value else {
-                if matches!(value, Value::Form) && view.body.is_some_and(|body| body.form().is_none()) {
-                    return Err(Missing { what: "form".to_owned(), unreadable: None });
-                }
-                continue;
-            };
-            if place.is_in_body() && view.body.is_none() {
+        for part in &self.parts {
+            let Part::Value(value, filters) = part else { continue };
+            if view.body.is_none() && value.is_of_body() {
                 continue;
             }
-            let missing = |unreadable| Missing { what: place.to_string(), unreadable };
-            match place.read(view) {
-                Ok(Some(text)) if !text.is_empty() => {}
-                Ok(_) => return Err(missing(None)),
-                Err(unreadable) => return Err(missing(Some(unreadable))),
+            value.require(view)?;
+            if filters.iter().any(Filter::takes_a_part) && filtered(value, filters, &Filling::of(*view)).is_none() {
+                return Err(Missing { what: part.to_string(), unreadable: None });
             }
         }
         Ok(())
@@ -250,18 +279,17 @@ impl Template {
     /// # Errors
     /// The first that is not there.
     pub fn require_in_body(&self, view: &View<'_>) -> Result<(), Missing> {
-        let looks_inside = |value: &Value| match value {
-            Value::At(place) => place.is_in_body(),
-            Value::Form => true,
-            Value::Body
-            | Value::Timestamp
-            | Value::Url
-            | Value::Method
-            | Value::Secret
-            | Value::VerifyToken
-            | Value::Parameter(_) => false,
-        };
-        if self.values().any(looks_inside) { self.require(view) } else { Ok(()) }
+        if self.looks_inside() { self.require(view) } else { Ok(()) }
+    }
+
+    /// Whether it looks something up in the body; all of its bytes are no such thing.
+    #[must_use]
+    pub fn looks_inside(&self) -> bool {
+        self.parts.iter().any(|part| match part {
+            Part::Value(Value::Body, filters) => filters.iter().any(Filter::takes_a_part),
+            Part::Value(value, _) => value.is_of_body(),
+            Part::Text(_) => false,
+        })
     }
 
     /// Feeds the whole text to `sink`, piece by piece.
@@ -270,7 +298,7 @@ impl Template {
             match part {
                 Part::Text(text) => sink(text.as_bytes()),
                 Part::Value(value, filters) if filters.is_empty() => value.feed(filling, sink),
-                Part::Value(value, filters) => sink(&filtered(value, filters, filling)),
+                Part::Value(value, filters) => sink(&filtered(value, filters, filling).unwrap_or_default()),
             }
         }
     }
@@ -285,6 +313,50 @@ impl Template {
 }
 
 impl Value {
+    const fn place(&self) -> Option<&Place> {
+        match self {
+            Self::At(place) => Some(place),
+            Self::Body
+            | Self::Timestamp
+            | Self::Url
+            | Self::Method
+            | Self::Secret
+            | Self::VerifyToken
+            | Self::Form
+            | Self::Parameter(_) => None,
+        }
+    }
+
+    /// Whether it is the body, or in it.
+    const fn is_of_body(&self) -> bool {
+        match self {
+            Self::Body | Self::Form => true,
+            Self::At(place) => place.is_in_body(),
+            Self::Timestamp | Self::Url | Self::Method | Self::Secret | Self::VerifyToken | Self::Parameter(_) => false,
+        }
+    }
+
+    /// Whether it is in the request and not empty; a body may be empty.
+    fn require(&self, view: &View<'_>) -> Result<(), Missing> {
+        let missing = |unreadable| Missing { what: self.to_string(), unreadable };
+        match self {
+            Self::Form if view.body.and_then(Body::form).is_none() => Err(missing(None)),
+            Self::At(place) => match place.read(view) {
+                Ok(Some(text)) if !text.is_empty() => Ok(()),
+                Ok(_) => Err(missing(None)),
+                Err(unreadable) => Err(missing(Some(unreadable))),
+            },
+            Self::Form
+            | Self::Body
+            | Self::Timestamp
+            | Self::Url
+            | Self::Method
+            | Self::Secret
+            | Self::VerifyToken
+            | Self::Parameter(_) => Ok(()),
+        }
+    }
+
     fn feed(&self, filling: &Filling<'_>, sink: &mut dyn FnMut(&[u8])) {
         let Filling { view, .. } = filling;
         match self {
@@ -313,26 +385,36 @@ impl Value {
     }
 }
 
-fn filtered(value: &Value, filters: &[Filter], filling: &Filling<'_>) -> Vec<u8> {
+/// The value behind its filters; `None` where one of them takes out a part that is not there, or is empty.
+fn filtered(value: &Value, filters: &[Filter], filling: &Filling<'_>) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     value.feed(filling, &mut |piece| bytes.extend_from_slice(piece));
-    filters.iter().fold(bytes, |bytes, filter| match filter {
-        Filter::Sha1 => Sha1::digest(&bytes).to_vec(),
-        Filter::Sha256 => Sha256::digest(&bytes).to_vec(),
-        Filter::Sha512 => Sha512::digest(&bytes).to_vec(),
-        Filter::HmacSha1 | Filter::HmacSha256 => {
-            filling.signer.and_then(|signer| signer.mac(filter, &bytes)).unwrap_or_default()
-        }
-        Filter::FromBase64 => {
-            let spelled: Vec<u8> = bytes.into_iter().filter(|byte| !byte.is_ascii_whitespace()).collect();
-            STANDARD.decode(spelled).unwrap_or_default()
-        }
-        Filter::Xml(name) => element(&bytes, name).unwrap_or_default().to_vec(),
-        Filter::Hex => hex::encode(&bytes).into_bytes(),
-        Filter::Base64 => STANDARD.encode(&bytes).into_bytes(),
-        Filter::Base64Url => URL_SAFE_NO_PAD.encode(&bytes).into_bytes(),
-        Filter::Json => json_string(&String::from_utf8_lossy(&bytes)).into_bytes(),
+    filters.iter().try_fold(bytes, |bytes, filter| {
+        let filtered = filter.apply(bytes, filling)?;
+        (!filter.takes_a_part() || !filtered.is_empty()).then_some(filtered)
     })
+}
+
+impl Filter {
+    fn apply(&self, bytes: Vec<u8>, filling: &Filling<'_>) -> Option<Vec<u8>> {
+        Some(match self {
+            Self::Sha1 => Sha1::digest(&bytes).to_vec(),
+            Self::Sha256 => Sha256::digest(&bytes).to_vec(),
+            Self::Sha512 => Sha512::digest(&bytes).to_vec(),
+            Self::HmacSha1 | Self::HmacSha256 => {
+                filling.signer.and_then(|signer| signer.mac(self, &bytes)).unwrap_or_default()
+            }
+            Self::FromBase64 => {
+                let spelled: Vec<u8> = bytes.into_iter().filter(|byte| !byte.is_ascii_whitespace()).collect();
+                STANDARD.decode(spelled).ok()?
+            }
+            Self::Xml(name) => element(&bytes, name)?.to_vec(),
+            Self::Hex => hex::encode(&bytes).into_bytes(),
+            Self::Base64 => STANDARD.encode(&bytes).into_bytes(),
+            Self::Base64Url => URL_SAFE_NO_PAD.encode(&bytes).into_bytes(),
+            Self::Json => json_string(&String::from_utf8_lossy(&bytes)).into_bytes(),
+        })
+    }
 }
 
 /// What stands between the first `<name>` and the `</name>` after it.
@@ -365,23 +447,26 @@ fn json_string(text: &str) -> String {
 /// The template as the scheme language writes it.
 impl std::fmt::Display for Template {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for part in &self.parts {
-            match part {
-                Part::Text(text) => f.write_str(&text.replace('{', "{{").replace('\n', "\\n"))?,
-                Part::Value(value, filters) => {
-                    write!(f, "{{{value}")?;
-                    for filter in filters {
-                        if let Filter::Xml(name) = filter {
-                            write!(f, "|xml:{name}")?;
-                        } else {
-                            write!(f, "|{}", word(filter))?;
-                        }
+        self.parts.iter().try_for_each(|part| part.fmt(f))
+    }
+}
+
+impl std::fmt::Display for Part {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(&text.replace('{', "{{").replace('\n', "\\n")),
+            Self::Value(value, filters) => {
+                write!(f, "{{{value}")?;
+                for filter in filters {
+                    if let Filter::Xml(name) = filter {
+                        write!(f, "|xml:{name}")?;
+                    } else {
+                        write!(f, "|{}", word(filter))?;
                     }
-                    f.write_str("}")?;
                 }
+                f.write_str("}")
             }
         }
-        Ok(())
     }
 }
 

@@ -1,6 +1,7 @@
 //! Every preset and family: what is signed verifies, and the nearest wrong thing is refused for its own reason.
 
 mod condition;
+mod credential;
 mod facts;
 mod handshake;
 mod key;

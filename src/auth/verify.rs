@@ -21,7 +21,7 @@ use super::scheme::{Algorithm, Scheme};
 use super::template::{Filling, Filter, Signer};
 use super::token::{Claims, Payload};
 use crate::clock::UnixSeconds;
-use crate::payload::Document;
+use crate::payload::{Document, JsonLimits};
 use crate::reason::Reason;
 use crate::rejection::{Fact, Rejection};
 
@@ -31,6 +31,8 @@ pub struct Verifier {
     name: Box<str>,
     method: Method,
     challenges: Challenges,
+    /// How large JSON may be in which a credential is looked for.
+    json: JsonLimits,
     /// As they were configured: diagnosis reads them in other ways, when it has to. Copies of keys for every way would be kept for nothing.
     secrets: Box<[NamedSecret]>,
 }
@@ -85,7 +87,18 @@ impl Verifier {
             Ok(Keyed { scheme: scheme.clone(), keys: keys.collect::<Result<_, _>>()? })
         });
         let method = Method::Schemes(keyed.collect::<Result<_, _>>()?);
-        Ok(Self { name: name.into(), method, challenges: Challenges::None, secrets: secrets.into() })
+        Ok(Self { secrets: secrets.into(), ..Self::of_method(name, method) })
+    }
+
+    fn of_method(name: &str, method: Method) -> Self {
+        let (challenges, json) = (Challenges::None, JsonLimits::default());
+        Self { name: name.into(), method, challenges, json, secrets: Box::default() }
+    }
+
+    /// The same for a source that takes JSON of this size.
+    #[must_use]
+    pub fn within(self, json: JsonLimits) -> Self {
+        Self { json, ..self }
     }
 
     /// The same for a source whose handshakes get something signed, or not.
@@ -97,7 +110,7 @@ impl Verifier {
     /// A way to prove that only code can say.
     #[must_use]
     pub fn of_code(name: &str, code: Box<dyn Code>) -> Self {
-        Self { name: name.into(), method: Method::Code(code), challenges: Challenges::None, secrets: Box::default() }
+        Self::of_method(name, Method::Code(code))
     }
 
     /// What the head presents for this source.
@@ -137,7 +150,7 @@ impl Verifier {
         now: UnixSeconds,
     ) -> Result<Proof<'d>, Rejection> {
         let Credential { head, scheme, presented } = credential;
-        let body = Body::new(body, head.headers);
+        let body = Body::new(body, head.headers).within(self.json);
         let view = View::of_head(head).with_body(&body);
         let keyed = match &self.method {
             Method::Code(code) => return Ok(Proof::of_code(&self.name, code.verify(&view, now)?, now)),
@@ -217,6 +230,11 @@ impl Verifier {
     /// The secrets and keys as they were configured, for diagnosis; none where code judges.
     pub(super) fn secrets(&self) -> &[NamedSecret] {
         &self.secrets
+    }
+
+    /// How large JSON may be in which it looks for a credential.
+    pub(super) const fn json(&self) -> JsonLimits {
+        self.json
     }
 }
 

@@ -93,7 +93,7 @@ impl Routed<'_> {
 
 /// Answers a handshake without proof that only the body tells. Everything else goes on to the fault it has.
 pub(super) fn meet(routed: &Routed<'_>, body: &Bytes, now: UnixSeconds) -> Result<(), Ended> {
-    let body = Body::new(body, &routed.head.headers);
+    let body = Body::new(body, &routed.head.headers).within(routed.source.json);
     let view = View::of_head(routed.auth_head()).with_body(&body);
     let is_met = |handshake: &&Handshake| handshake.proof == ProofNeeded::None && handshake.is(&view);
     match routed.source.handshakes.list.iter().find(is_met) {
@@ -109,7 +109,7 @@ impl Accepted<'_> {
         if rules.mode == HandshakeMode::Forward || rules.list.is_empty() {
             return Ok(());
         }
-        let body = Body::read(&self.body, &self.routed.head.headers, document);
+        let body = Body::read(&self.body, &self.routed.head.headers, document).within(self.routed.source.json);
         let view = View::of_head(self.routed.auth_head()).with_body(&body);
         match rules.list.iter().find(|handshake| handshake.proof == ProofNeeded::Required && handshake.is(&view)) {
             Some(_) if self.sender.is_unproven() => {

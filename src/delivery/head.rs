@@ -4,9 +4,9 @@ use std::net::Ipv6Addr;
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST};
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method, Version};
+use http::{HeaderName, Method, Version};
 
-use super::Reading;
+use super::{Reading, Unread};
 use crate::header::{self, Duplicated};
 use crate::payload::coding::Coding;
 use crate::payload::content_type::ContentType;
@@ -22,7 +22,7 @@ pub(super) fn check_host(head: &Parts) -> Result<(), Rejection> {
     let malformed = || Rejection::new(Reason::HeaderMalformed).fact("header", "host");
     let authority = head.uri.authority();
     match host {
-        Some(value) if !is_host(value) => Err(malformed()),
+        Some(value) if !is_host(value.as_bytes()) => Err(malformed()),
         Some(value)
             if authority
                 .is_some_and(|authority| !value.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes())) =>
@@ -33,15 +33,15 @@ pub(super) fn check_host(head: &Parts) -> Result<(), Rejection> {
             Err(malformed())
         }
         Some(_) | None => match authority {
-            Some(authority) if authority.as_str().contains('@') => Err(malformed()),
+            Some(authority) if !is_host(authority.as_str().as_bytes()) => Err(malformed()),
             Some(_) | None => Ok(()),
         },
     }
 }
 
 /// A registered name or an address with an optional port, and nothing else (RFC 9110 §7.2; no userinfo, list, path or white space).
-fn is_host(value: &HeaderValue) -> bool {
-    let text = std::str::from_utf8(value.as_bytes()).ok();
+fn is_host(value: &[u8]) -> bool {
+    let text = std::str::from_utf8(value).ok();
     text.and_then(behind_name).is_some_and(|rest| rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port))
 }
 
@@ -111,7 +111,7 @@ fn is_at_odds(source: &Source, content_type: ContentType<'_>) -> bool {
 /// How a body of this type is read.
 pub(super) fn reading<'h>(source: &Source, content_type: ContentType<'h>) -> Reading<'h> {
     if is_at_odds(source, content_type) {
-        return Reading::Refused("the Content-Type says that apps would read something else");
+        return refused("the type that the policy reads", "the Content-Type says that apps would read something else");
     }
     let format = match source.payload {
         PayloadKind::Opaque => return Reading::Not,
@@ -126,10 +126,16 @@ pub(super) fn reading<'h>(source: &Source, content_type: ContentType<'h>) -> Rea
     };
     match format {
         Some(format) if content_type.is_utf8() => Reading::As(format),
-        Some(_) => Reading::Refused("only UTF-8 is read"),
-        None if content_type.is(multipart::MEDIA_TYPE) => Reading::Refused("its boundary parameter is missing or none"),
-        None => Reading::Refused("payload = \"opaque\" forwards what is not read"),
+        Some(_) => refused("charset=utf-8, or no charset", "only UTF-8 is read"),
+        None if content_type.is(multipart::MEDIA_TYPE) => {
+            refused("a boundary", "its boundary parameter is missing or none")
+        }
+        None => refused("a type that is read", "payload = \"opaque\" forwards what is not read"),
     }
+}
+
+const fn refused<'h>(expected: &'static str, hint: &'static str) -> Reading<'h> {
+    Reading::Refused(Unread { expected, hint })
 }
 
 /// Text of the sender's for a record, cut; it is escaped when it is written.
@@ -148,7 +154,12 @@ pub(crate) fn format<'d>(source: &Source, head: &'d Parts) -> Result<Option<Form
     }
 }
 
-/// No body of this type is taken, or none is read.
+/// No body is read as this type says.
+pub(super) fn unread(content_type: ContentType<'_>, Unread { expected, hint }: Unread) -> Rejection {
+    unsupported(content_type).fact("expected", expected).hint(hint)
+}
+
+/// No body of this type is taken.
 pub(super) fn unsupported(content_type: ContentType<'_>) -> Rejection {
     Rejection::new(Reason::UnsupportedMediaType).fact("content_type", cut(content_type.media_type()))
 }
@@ -188,8 +199,7 @@ mod tests {
             ("::1", false),
         ];
         for (text, expected) in rows {
-            let value = HeaderValue::from_bytes(text.as_bytes()).expect("a value");
-            assert_eq!(is_host(&value), expected, "{text}");
+            assert_eq!(is_host(text.as_bytes()), expected, "{text}");
         }
     }
 }

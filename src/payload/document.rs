@@ -37,6 +37,16 @@ pub struct JsonLimits {
 pub const DEPTH_CEILING: u32 = 512;
 
 impl JsonLimits {
+    /// What is within one of both.
+    #[must_use]
+    pub fn or_wider(self, other: Self) -> Self {
+        Self {
+            depth_max: self.depth_max.max(other.depth_max),
+            nodes_max: self.nodes_max.max(other.nodes_max),
+            members_max: self.members_max.max(other.members_max),
+        }
+    }
+
     fn within_bounds(self) -> Self {
         Self { depth_max: self.depth_max.min(DEPTH_CEILING), nodes_max: self.nodes_max.min(COUNT_MAX), ..self }
     }

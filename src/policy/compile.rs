@@ -24,7 +24,7 @@ use super::preset::{self, Preset, Signing};
 use super::secrets::Resolver;
 use super::source::{
     self, ContentTypes, EventRules, ForwardRules, HandshakeRules, Methods, Mode, OnDuplicate, PayloadKind, ReplayRule,
-    Source, Unlisted,
+    SignedContent, Source, Unlisted,
 };
 use super::source_config::{AuthMethod, LimitConfig, MediaType, MethodConfig, SourceConfig};
 use super::table::Spanned;
@@ -44,6 +44,7 @@ use crate::auth::template::Template;
 use crate::auth::verify::Challenges;
 use crate::forward::{HeaderRules, Signer, sign};
 use crate::payload::schema::{Schema, SchemaFault};
+use crate::sanitize::Action;
 
 /// What compiling a source takes besides its file.
 pub(super) struct Context<'c> {
@@ -99,6 +100,7 @@ pub(super) fn compile(
     let replay = compiler.replay(&config, &combined);
     compiler.url(&config, &schemes);
     compiler.body(&config);
+    compiler.codings(&config, &combined);
     let networks = compiler.networks(&config.network);
     let credential_parameters = schemes.iter().filter_map(|scheme| {
         let Place::Query(name) = &scheme.credential else { return None };
@@ -304,7 +306,22 @@ impl Compiler<'_, '_> {
             done = Err(self.error(span, fault));
         }
         self.warn_of_unsigned_event(&rules, schemes);
+        if config.sanitize.rules.unknown_fields != Action::Keep {
+            let events = schemas.by_event.iter().map(|(_, path)| path);
+            let patterns = schemas.by_pattern.iter().map(|(_, path)| path);
+            events.chain(patterns).chain(&schemas.any).for_each(|path| self.warn_of_open_schema(path));
+        }
         done.map(|()| rules)
+    }
+
+    /// Where a schema takes any member nobody finds out by `unknown_fields` that it says less than was thought.
+    fn warn_of_open_schema(&mut self, path: &Spanned<PathBuf>) {
+        let Some(Ok(schema)) = self.context.schemas.get(&path.value) else { return };
+        if schema.declared().takes_any_object() {
+            let fault = Fault::new("unknown_fields finds nothing at the root of this schema, which takes any member");
+            let hint = "list the members in properties, and let additionalProperties take no others";
+            self.warning(path.span.clone(), fault.hint(hint));
+        }
     }
 
     /// A schema chosen by what anybody can change is chosen by an attacker who captured a delivery.
@@ -456,6 +473,21 @@ impl Compiler<'_, '_> {
             ));
             let hint = "a quarter of [edge] buffered_bytes_max is for one client: raise that";
             self.error(config.body_bytes_max.span.clone(), fault.hint(hint));
+        }
+    }
+
+    /// Where the proof covers the bytes of a compressed body, nothing can be looked up in it before it is proven.
+    fn codings(&mut self, config: &SourceConfig, combined: &Combined<'_>) {
+        if config.content_encodings.is_empty() || config.signed_content == SignedContent::Decoded {
+            return;
+        }
+        for one in combined.looking_inside() {
+            let message = format!(
+                "method {:?} looks into the body, and no compressed one can be looked into before it is proven",
+                one.proving.name()
+            );
+            let hint = "signed_content = \"decoded\", or no content_encodings";
+            self.error(one.auth.span.clone(), Fault::new(message).hint(hint));
         }
     }
 }

@@ -145,6 +145,10 @@ fn read_token(table: &mut Reader<'_>, algorithm: Algorithm) -> Option<Scheme> {
     table.require("credential");
     table.require("jwt");
     let credential = read_credential(table);
+    if credential.as_ref().is_some_and(Place::may_hold_several) {
+        let fault = Fault::new(format!("a credential of algorithm {name:?} stands alone"));
+        table.error(table.key_span("credential"), fault.hint("name one header, or one place of the body"));
+    }
     let token = table.table("jwt", read_token_rule).flatten();
     let secret = read_secret(table);
     let require = read_requirements(table);
@@ -175,6 +179,11 @@ fn read_signature(table: &mut Reader<'_>, algorithm: Algorithm) -> Option<Scheme
     table.refuse(&["jwt"], "is for algorithm \"jwt\" and \"jws-detached\" only");
     let credential = read_credential(table);
     let shape = read_shape(table);
+    if let (Some(Shape::List(_)), Some(place)) = (&shape, credential.as_ref().filter(|place| place.may_hold_several()))
+    {
+        let fault = Fault::new(format!("a list stands alone, and at \"{place}\" there may be several"));
+        table.error(table.key_span("list"), fault.hint("name one header, or one place of the body"));
+    }
     let encoding = table.one_of("encoding", ENCODINGS);
     let secret = read_secret(table);
     let signed = table.string("signed");
@@ -231,7 +240,7 @@ fn blank(algorithm: Algorithm, credential: Place) -> Scheme {
 fn check_signed(table: &Reader<'_>, signed: &Spanned<String>, template: &Template, algorithm: Algorithm) {
     let error = |fault: Fault| table.error(Some(signed.span.clone()), fault);
     let is_digest = matches!(algorithm, Algorithm::Digest(_));
-    if is_digest && !template.names(&Value::Secret) {
+    if is_digest && !template.holds(&Value::Secret) {
         let fault =
             Fault::new(format!("algorithm {:?} has no key, and signed does not name {{secret}}", algorithm.name()));
         error(
@@ -356,8 +365,8 @@ fn check_timestamp(
     rule: Option<&Spanned<TimestampRule>>,
     credential: Option<&Place>,
 ) {
-    let is_signed = template.names(&Value::Timestamp);
-    if is_signed && !table.has("timestamp") {
+    let is_named = template.names(&Value::Timestamp);
+    if is_named && !table.has("timestamp") {
         let start = signed.value.find("{timestamp}").unwrap_or_default();
         let fault = Fault::new("signed names {timestamp}, but there is no timestamp table");
         let fault = fault.hint("add timestamp = { at = \"header:…\" }").within(start..start + "{timestamp}".len());
@@ -366,15 +375,15 @@ fn check_timestamp(
     let Some(rule) = rule else { return };
     let in_body = rule.value.at.is_in_body();
     let body_is_read_early = credential.is_some_and(Place::is_in_body);
-    if in_body && is_signed && !body_is_read_early {
+    if in_body && is_named && !body_is_read_early {
         let fault = Fault::new(
             "a timestamp inside of the body is judged after the signature, so signed cannot name {timestamp}",
         );
         table.error(Some(rule.span.clone()), fault.hint(format!("write {{{}}} or {{body}}", rule.value.at)));
     }
-    let is_signed_in_place = template.names(&Value::At(rule.value.at.clone()));
-    let is_signed_with_the_body = in_body && template.names(&Value::Body);
-    if !(is_signed || is_signed_in_place || is_signed_with_the_body) {
+    let is_signed_in_place = template.holds(&Value::At(rule.value.at.clone()));
+    let is_signed_with_the_body = in_body && template.holds(&Value::Body);
+    if !(template.holds(&Value::Timestamp) || is_signed_in_place || is_signed_with_the_body) {
         let fault = Fault::new("the timestamp is not part of signed, so anybody could renew it");
         table.error(Some(rule.span.clone()), fault.hint("add {timestamp} to signed, or leave the timestamp out"));
     }

@@ -9,7 +9,7 @@ use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 use hookward::payload::coding::{Coding, RATIO_MAX};
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
-use crate::{House, load};
+use crate::{House, load, load_proven};
 
 const JSON: &str = "application/json";
 const SMALL: &str = r#"{"a":1}"#;
@@ -197,4 +197,36 @@ fn codings_are_named_as_the_header_names_them() {
     assert!(policy.is_none() && report.contains("brotli"), "{report}");
     let (policy, report) = load("signed_content = 'decoded'", "", "{}");
     assert!(policy.is_some() && report.contains("no effect without content_encodings"), "{report}");
+}
+
+/// What is signed compressed cannot be looked into before it is proven: nothing genuine would ever be accepted.
+#[test]
+fn a_method_that_looks_into_the_body_has_to_have_it_decoded() {
+    let scheme = |words: &str| format!("[auth.scheme]\nalgorithm = 'hmac-sha256'\nencoding = 'hex'\n{words}");
+    let in_header = "credential = 'header:x-sig'\n";
+    let rows = [
+        ("provider = 'token'".to_owned(), false),
+        ("provider = 'github'".to_owned(), false),
+        ("provider = 'nowpayments'".to_owned(), true),
+        (scheme(&format!("{in_header}signed = '{{body}}'")), false),
+        (scheme(&format!("{in_header}signed = '{{body|sha256|hex}}'")), false),
+        (scheme(&format!("{in_header}signed = '{{body|from-base64}}'")), true),
+        (scheme(&format!("{in_header}signed = '{{form}}'")), true),
+        (scheme(&format!("{in_header}signed = '{{body}}{{json:/id}}'")), true),
+        (scheme(&format!("{in_header}signed = '{{body}}'\ntimestamp = {{ at = 'json:/at' }}")), true),
+        (scheme(&format!("{in_header}signed = '{{body}}'\nrequire = [{{ value = 'form:id' }}]")), true),
+        (scheme(&format!("{in_header}signed = '{{body}}'\nrequire = [{{ value = 'header:x-id' }}]")), false),
+        (scheme("credential = 'json:/sig'\nsigned = '{header:x-id}'"), true),
+    ];
+    for (auth, looks_inside) in rows {
+        for (top, is_refused) in [
+            ("content_encodings = ['gzip']", looks_inside),
+            ("content_encodings = ['gzip']\nsigned_content = 'decoded'", false),
+            ("", false),
+        ] {
+            let (policy, report) = load_proven(top, &auth, "", "{}");
+            assert_eq!(policy.is_none(), is_refused, "{auth} {top}: {report}");
+            assert_eq!(report.contains("looks into the body"), is_refused, "{auth} {top}: {report}");
+        }
+    }
 }

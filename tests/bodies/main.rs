@@ -88,9 +88,14 @@ impl House {
 
 /// The policy, and all that is said of it.
 pub(crate) fn load(top: &str, tables: &str, schema: &str) -> (Option<Policy>, String) {
+    load_proven(top, "provider = 'token'", tables, schema)
+}
+
+/// The same where senders prove themselves by these words of `[auth]`.
+pub(crate) fn load_proven(top: &str, auth: &str, tables: &str, schema: &str) -> (Option<Policy>, String) {
     let folder = tempfile::tempdir().unwrap();
     let text = format!(
-        "path = '/hooks/acme'\n{top}\n[auth]\nprovider = 'token'\nsecrets = [{{ id = 'a', env = 'A' }}]\n{tables}\n\
+        "path = '/hooks/acme'\n{top}\n[auth]\nsecrets = [{{ id = 'a', env = 'A' }}]\n{auth}\n{tables}\n\
          [forward]\nto = 'http://127.0.0.1:9/'\n"
     );
     fs::write(folder.path().join("acme.toml"), text).unwrap();

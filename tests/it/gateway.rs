@@ -363,14 +363,20 @@ async fn what_came_together_is_judged_before_the_first_of_it_is_sent() {
 async fn only_a_proven_delivery_makes_its_sender_known() {
     let forged =
         || Delivery::github("push", "{}").replace("x-hub-signature-256", &format!("sha256={}", "0".repeat(64)));
-    let monitored = "[mode]\nauth = \"monitor\"\nbecause = \"moving\"\n";
-    for (name, more, delivery, status, proven) in [
-        ("genuine", "", Delivery::github("push", "{}"), 200, true),
-        ("forged", "", forged(), 401, false),
-        ("forged, and authentication is only monitored", monitored, forged(), 200, false),
-        ("genuine, to another path", "", Delivery::github("push", "{}").target("/hooks/other"), 404, false),
+    let asking = |more: &str| github(&App::start(), more);
+    let monitored = asking("[mode]\nauth = \"monitor\"\nbecause = \"moving\"\n");
+    let unasked = asking("").replace(
+        "provider = \"github\"\nsecrets = [{ id = \"2026-11\", env = \"GITHUB\" }]",
+        "provider = \"none\"\nbecause = \"anybody may send\"",
+    );
+    for (name, policy, delivery, status, proven) in [
+        ("genuine", &asking(""), Delivery::github("push", "{}"), 200, true),
+        ("forged", &asking(""), forged(), 401, false),
+        ("forged, and authentication is only monitored", &monitored, forged(), 200, false),
+        ("genuine, where nobody asks for a proof", &unasked, Delivery::github("push", "{}"), 200, false),
+        ("genuine, to another path", &asking(""), Delivery::github("push", "{}").target("/hooks/other"), 404, false),
     ] {
-        let house = House::with("github", &github(&App::start(), more)).start();
+        let house = House::with("github", policy).start();
         let upstream = service_fn(|_: Outbound| {
             let head = Response::new(()).into_parts().0;
             ready(Ok::<_, ExchangeFault>(Exchange { head, body: Bytes::new(), attempts: 1 }))

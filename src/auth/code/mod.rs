@@ -233,6 +233,15 @@ impl CodeKind {
         self.about().tolerance_seconds
     }
 
+    /// Whether it looks something up in the body, which has to be readable then.
+    #[must_use]
+    pub const fn looks_inside(self) -> bool {
+        match self {
+            Self::AwsSns | Self::Adyen | Self::NowPayments => true,
+            Self::PayPal | Self::Contentful | Self::CoinbaseCdp => false,
+        }
+    }
+
     /// Whether what it signs differs for any two honest deliveries.
     #[must_use]
     pub const fn tells_deliveries_apart(self) -> bool {

@@ -178,6 +178,40 @@ fn a_token_is_described_by_its_own_rules() {
     assert_eq!(said, expected);
 }
 
+/// A token that need not name a time proves none, whatever its claims could say.
+#[test]
+fn the_time_of_a_token_is_told_as_far_as_the_token_has_to_name_it() {
+    let ageless = |more: Option<(&str, Presence)>| {
+        let mut scheme = jwt();
+        scheme.token.age_seconds_max = None;
+        let more = more.map(|(claim, presence)| {
+            let must = Must::EqualAny(Box::from([Template::new(vec![Part::Text("1".into())])]));
+            Requirement { value: Place::Claim(claim.into()), must, presence }
+        });
+        scheme.require = scheme.require.into_iter().chain(more).collect();
+        scheme
+    };
+    // Each row: whether its time is limited, and whether two honest deliveries have to differ.
+    let rows = [
+        ("a greatest age", jwt(), true, true),
+        ("nothing", ageless(None), false, false),
+        ("an end", ageless(Some(("exp", Presence::Mandatory))), true, true),
+        ("an end, perhaps", ageless(Some(("exp", Presence::Optional))), false, false),
+        ("a beginning", ageless(Some(("nbf", Presence::Mandatory))), false, false),
+        ("a birth", ageless(Some(("iat", Presence::Mandatory))), false, true),
+        ("an id", ageless(Some(("jti", Presence::Mandatory))), false, true),
+        ("a greatest age, of no body", Scheme { require: Box::default(), ..jwt() }, true, false),
+    ];
+    for (name, scheme, is_limited, differ) in rows {
+        assert_eq!(scheme.limits_time(), is_limited, "{name}");
+        assert_eq!(proves(&scheme).ends_with("for the time that the token names"), is_limited, "{name}");
+        assert_eq!(proves(&scheme).ends_with("; not when"), !is_limited, "{name}");
+        assert_eq!(time(&scheme).ends_with("as good tomorrow as today"), !is_limited, "{name}");
+        assert_eq!(not_covered(&scheme, &[], &[]).contains(&"the time".to_owned()), !is_limited, "{name}");
+        assert_eq!(tells_deliveries_apart(&scheme), differ, "{name}");
+    }
+}
+
 /// Where a source has several schemes, the reader is told which requests each is for.
 #[test]
 fn several_schemes_say_what_they_are_for() {

@@ -26,7 +26,7 @@ pub fn signed_shape(case: &Case<'_>) -> Vec<String> {
         return Vec::new();
     }
     let headers: &HeaderMap = case.head.headers;
-    let body = Body::new(received, headers);
+    let body = Body::new(received, headers).within(case.verifier.json());
     let view = View::of_head(case.head).with_body(&body);
     let credential = scheme.credential.read(&view).ok().flatten();
     let layout = match &scheme.shape {

@@ -30,7 +30,7 @@ pub(super) fn look(scheme: &Scheme, attempts: &mut Attempts<'_, '_>) {
         return;
     }
     let case = attempts.case;
-    let body = case.body.map(|body| Body::new(body, case.head.headers));
+    let body = case.body.map(|body| Body::new(body, case.head.headers).within(case.verifier.json()));
     let view = body.as_ref().map_or(View::of_head(case.head), |body| View::of_head(case.head).with_body(body));
     let text = match scheme.credential.read(&view) {
         Ok(Some(text)) if !text.is_empty() && text.len() <= TEXT_BYTES_MAX => text,

@@ -9,6 +9,9 @@ use crate::payload::{Document, JsonLimits};
 use crate::policy::scheme::read_scheme;
 use crate::policy::table::read_text;
 
+/// The SHA-256 of an empty text.
+const NOTHING: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
 /// A scheme with this condition or requirement.
 fn scheme(words: &str) -> Scheme {
     let text = format!("algorithm = 'token'\ncredential = 'header:x-token'\n{words}");
@@ -73,7 +76,7 @@ fn a_pattern_matches_all_of_a_value_or_nothing() {
 fn a_side_condition_holds_or_not() {
     let sent = Sent::new(
         "/?hash=2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
-        &[("x-a", "1"), ("x-e", ""), ("x-d", "1"), ("x-d", "1")],
+        &[("x-a", "1"), ("x-e", ""), ("x-d", "1"), ("x-d", "1"), ("x-n", NOTHING)],
         "hello",
     );
     let rows = [
@@ -97,6 +100,9 @@ fn a_side_condition_holds_or_not() {
         // A hash of the body is left out only where there is no body.
         ("value = 'query:other', equals = '{body|sha256|hex}', optional = true", false),
         ("value = 'query:other', equals = '{url|sha256|hex}', optional = true", true),
+        // The SHA-256 of nothing: what is not there has no hash.
+        ("value = 'header:x-n', equals = '{body|xml:id|sha256|hex}'", false),
+        ("value = 'header:x-n', equals = '{header:x-e|sha256|hex}'", false),
         // A text that comes out empty is no proof of anything.
         ("value = 'header:x-a', equals = '{header:x-b}'", false),
         ("value = 'header:x-e', equals = '{header:x-b}'", false),

@@ -121,6 +121,54 @@ fn what_is_named_has_to_be_there_and_not_be_empty() {
     assert!(sent.look(|view| parse_template("{header:x-a}{json:/b}").unwrap().require_in_body(view)).is_err());
 }
 
+/// The nearest that is there stands beside each that is not.
+#[test]
+fn what_a_filter_takes_out_of_a_value_has_to_be_there_and_not_be_empty() {
+    let rows = [
+        ("<n><id>7</id></n>", "{body|xml:id}", true),
+        ("<n><id></id></n>", "{body|xml:id}", false),
+        ("<n><id>7</n>", "{body|xml:id}", false),
+        ("", "{body|xml:id}", false),
+        ("<n><id></id></n>", "{body|xml:id|sha256|hex}", false),
+        ("<n><id>7</id></n>", "{body|xml:id|sha256|hex}", true),
+        ("YWJj", "{body|from-base64}", true),
+        ("YWJ", "{body|from-base64}", false),
+        ("", "{body|from-base64}", false),
+        ("", "{body|sha256|hex}", true),
+    ];
+    for (body, text, expected) in rows {
+        let (template, sent) = (parse_template(text).unwrap(), Sent::json(body));
+        let missing = Err(Missing { what: text.to_owned(), unreadable: None });
+        let judged = if expected { Ok(()) } else { missing };
+        assert_eq!(sent.look(|view| template.require(view)), judged, "{text} of {body:?}");
+        assert_eq!(sent.look(|view| template.require_in_body(view)), judged, "{text} of {body:?}");
+        let view = crate::auth::place::View::of_head(sent.head());
+        assert_eq!(template.require(&view), Ok(()), "{text} of {body:?}: before the body is there");
+    }
+}
+
+#[test]
+fn a_text_holds_what_no_filter_took_a_part_of() {
+    let rows = [
+        ("{body}", true),
+        ("{body|sha256}", true),
+        ("{body|sha1|base64}", true),
+        ("{body|hex}", true),
+        ("{body|sha512|json}", false),
+        ("{body|json}", false),
+        ("{body|from-base64}", false),
+        ("{body|xml:id}", false),
+        ("{body|xml:id|sha256|hex}", false),
+        ("{body|xml:id}{body|sha256|hex}", true),
+        ("{json:/a}", false),
+    ];
+    for (text, expected) in rows {
+        let template = parse_template(text).unwrap();
+        assert_eq!(template.holds(&Value::Body), expected, "{text}");
+        assert_eq!(template.names(&Value::Body), text.contains("body"), "{text}");
+    }
+}
+
 #[test]
 fn parameters_become_fixed_text() {
     let given = |name: &str| (name == "account").then_some("{17}");

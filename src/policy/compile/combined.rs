@@ -116,6 +116,14 @@ impl<'s> Combined<'s> {
         tolerances.max()
     }
 
+    /// The methods that look something up in the body.
+    pub(super) fn looking_inside(&self) -> impl Iterator<Item = &One<'s>> {
+        self.list.iter().filter(|one| match one.proving.code() {
+            Some(kind) => kind.looks_inside(),
+            None => one.schemes().iter().any(Scheme::looks_inside),
+        })
+    }
+
     /// Whether anything signed can tell a delivery from its repetition.
     pub(super) fn signs(&self) -> bool {
         self.list.iter().any(One::signs)
@@ -179,7 +187,7 @@ impl One<'_> {
         let of_scheme = |scheme: &Scheme| match scheme {
             scheme if scheme.is_static() => Strength::Static,
             scheme if !scheme.covers_body() => Strength::PartOfRequest,
-            scheme if scheme.timestamp.is_none() => Strength::Timeless,
+            scheme if !scheme.limits_time() => Strength::Timeless,
             _timed => Strength::Whole,
         };
         self.schemes().iter().map(of_scheme).min().unwrap_or(Strength::Whole)
@@ -260,7 +268,7 @@ impl Compiler<'_, '_> {
             let learn = learn.filter(|_| position == answers);
             let schemes = one.schemes.as_deref().map_err(|reported| *reported)?;
             let verifier = self.verifier(one.auth, learn, &one.proving, schemes)?;
-            Ok(Method::Request(verifier.with_challenges(challenges)))
+            Ok(Method::Request(verifier.with_challenges(challenges).within(config.limit.json)))
         });
         // Every method is looked at, so that all findings are told at once.
         let methods: Vec<_> = methods.collect();

@@ -110,6 +110,18 @@ fn each_fault_is_told_at_its_place() {
             "signed = '{timestamp}'",
             &["7:10: warning: signed does not cover the body, which anybody could then change"],
         ),
+        ("signed", "signed = '{timestamp}.{body|sha256|hex}'", &[]),
+        (
+            "signed",
+            "signed = '{timestamp}.{body|xml:id}'",
+            &["7:10: warning: signed does not cover the body, which anybody could then change"],
+        ),
+        (
+            "signed",
+            "signed = '{timestamp|xml:t}.{body}'",
+            &["7:11: {timestamp} cannot be sent through from-base64 or xml"],
+        ),
+        ("signed", "signed = '{timestamp}{parameter:a|hex}'", &["7:22: {parameter:a} cannot be sent through a filter"]),
         ("signed", "signed = '{body}'", &["8:21: the timestamp is not part of signed, so anybody could renew it"]),
         (
             "signed",
@@ -139,6 +151,17 @@ fn each_fault_is_told_at_its_place() {
         ("list", "list = { pair = ',', item = 'v1' }", &["4:8: separator and pair are both ','"]),
         ("list", "list = { separator = ', ', item = 'v1' }", &["4:22: must be one character, got \", \""]),
         ("list", "list = {}", &["4:8: missing key \"item\" in list"]),
+        ("credential", "credential = 'json:/signature'", &[]),
+        (
+            "credential",
+            "credential = 'json:/signatures/*'",
+            &["4:1: a list stands alone, and at \"json:/signatures/*\" there may be several"],
+        ),
+        (
+            "credential",
+            "credential = 'header:x-acme-*'",
+            &["4:1: a list stands alone, and at \"header:x-acme-*\" there may be several"],
+        ),
         ("end", "prefix = 'sha256='", &["4:1: list and prefix cannot stand together"]),
         ("end", "digest = 'x'", &["9:1: unknown key \"digest\""]),
     ];
@@ -224,6 +247,36 @@ fn the_other_kinds_of_schemes_tell_their_faults() {
             "digest without secret",
             format!("{signed}algorithm = 'keccak256'\nsigned = '{{body}}'"),
             &["4:10: algorithm \"keccak256\" has no key, and signed does not name {secret}"],
+        ),
+        (
+            "a token of several",
+            "algorithm = 'jwt'\ncredential = 'header:x-token-*'\njwt = { algorithms = ['HS256'] }".to_owned(),
+            &["2:1: a credential of algorithm \"jwt\" stands alone"],
+        ),
+        (
+            "detached signatures of several",
+            "algorithm = 'jws-detached'\ncredential = 'header:x-sig-*'\njwt = { algorithms = ['HS256'] }".to_owned(),
+            &["2:1: a credential of algorithm \"jws-detached\" stands alone"],
+        ),
+        (
+            "a token of the body",
+            "algorithm = 'jwt'\ncredential = 'json:/token'\njwt = { algorithms = ['HS256'] }".to_owned(),
+            &[],
+        ),
+        (
+            "a time in a body that is signed in part",
+            format!("{signed}algorithm = 'hmac-sha256'\nsigned = '{{body|xml:id}}'\ntimestamp = {{ at = 'json:/t' }}"),
+            &[
+                "4:10: warning: signed does not cover the body, which anybody could then change",
+                "5:20: the timestamp is not part of signed, so anybody could renew it",
+            ],
+        ),
+        (
+            "a time in a body that is signed as its hash",
+            format!(
+                "{signed}algorithm = 'hmac-sha256'\nsigned = '{{body|sha256|hex}}'\ntimestamp = {{ at = 'json:/t' }}"
+            ),
+            &[],
         ),
         (
             "secret in an HMAC",

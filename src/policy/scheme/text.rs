@@ -72,7 +72,16 @@ fn parse_placeholder(placeholder: &str) -> Result<Part, Fault> {
         filters.insert(0, filter);
         value = before;
     }
-    Ok(Part::Value(parse_value(value)?, filters.into()))
+    let value = parse_value(value)?;
+    let takes_a_part = filters.iter().any(Filter::takes_a_part) && !matches!(value, Value::Body | Value::At(_));
+    if takes_a_part || !filters.is_empty() && matches!(value, Value::Parameter(_)) {
+        let fault = Fault::new(format!(
+            "{{{value}}} cannot be sent through {}",
+            if takes_a_part { "from-base64 or xml" } else { "a filter" }
+        ));
+        return Err(fault);
+    }
+    Ok(Part::Value(value, filters.into()))
 }
 
 fn parse_value(placeholder: &str) -> Result<Value, Fault> {
