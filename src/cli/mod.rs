@@ -15,6 +15,7 @@ pub mod send;
 pub mod serve;
 pub mod setup;
 pub mod test;
+mod users;
 mod written;
 
 use std::io::{self, Write};

@@ -72,7 +72,7 @@ pub fn run(_arguments: &Arguments, config_file: &Path) -> Result<(), Trouble> {
     let sockets = sockets(&listen, &config.edge)?;
     let others = sockets.descriptors() + checks_max(&policy);
     let (limits, lowered) = fit(limits, &mut config.edge, others, descriptors)?;
-    if let Some(user) = &listen.user {
+    if let Some(Spanned { value: user, .. }) = &listen.user {
         let files = sockets.files();
         identity::become_user(user, files)
             .map_err(|error| Trouble::Other(format!("cannot become user {user:?}: {error}")))?;

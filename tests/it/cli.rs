@@ -120,6 +120,30 @@ fn a_check_prints_every_finding_at_its_place() {
 }
 
 #[test]
+fn a_check_finds_what_serve_would_miss_on_this_machine() {
+    let folder = folder(&[("github.toml", GITHUB)]);
+    fs::create_dir(folder.path().join("logs")).unwrap();
+    let rows = [
+        ("[listen]\nuser = \"nobody-of-this-name\"\n", 1, "2:8: error: there is no user \"nobody-of-this-name\""),
+        ("[listen]\nuser = \"nobody\"\n", 0, ""),
+        ("[listen]\nunix = [\"run/a.sock\"]\n", 0, "2:9: warning: there is no folder run"),
+        ("[listen]\nunix = [\"logs/a.sock\", \"a.sock\"]\n", 0, ""),
+        ("[rejects]\nfile = \"logs\"\n", 1, "logs is a folder, and [rejects] file names a file"),
+        ("[rejects]\nfile = \"logs/rejected.jsonl\"\n", 0, ""),
+    ];
+    for (config, code, said) in rows {
+        let config = format!("{config}[policies]\ndirectory = \"policies\"\n");
+        fs::write(folder.path().join("hookward.toml"), config).unwrap();
+        let ran = run_with_input(folder.path(), &["check"], "");
+        assert_eq!(ran.code, code, "{said}: {}{}", ran.out, ran.err);
+        assert!(ran.out.contains(said), "{said}: {}", ran.out);
+        assert_eq!(ran.out.contains("hookward.toml:2:"), !said.is_empty(), "{}", ran.out);
+        let elsewhere = run(folder.path(), &["check", "--no-secrets"]);
+        assert!(!elsewhere.out.contains("hookward.toml:2:"), "{}", elsewhere.out);
+    }
+}
+
+#[test]
 fn a_secret_that_is_set_passes_and_its_text_is_not_printed() {
     let folder = folder(&[("github.toml", GITHUB)]);
     let ran = run_with_input(folder.path(), &["check"], "");
