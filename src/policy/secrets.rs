@@ -1,13 +1,14 @@
 //! Where secrets are read: the environment and files, behind a resolver that tests replace.
 
 use std::ffi::OsString;
-use std::fs::{File, Metadata};
+use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::source_config::SecretPlace;
 use crate::secret::Secret;
+use crate::whole_file::{self, ReadFault};
 
 /// No secret is longer; a larger file is not one.
 pub const SECRET_BYTES_MAX: u32 = 64 * 1024;
@@ -91,6 +92,9 @@ pub enum SecretFault {
         /// Why.
         kind: io::ErrorKind,
     },
+    /// It is a directory, a pipe or a device.
+    #[error("secret file {0} is not a regular file")]
+    NotRegular(String),
     /// There is no directory with credentials.
     #[error("credential {0} cannot be looked up: CREDENTIALS_DIRECTORY is not set")]
     NoCredentials(String),
@@ -169,8 +173,12 @@ fn from_environment(name: &str) -> Result<Secret, SecretFault> {
 }
 
 fn from_file(path: &Path) -> Result<Secret, SecretFault> {
-    let unreadable =
-        |error: io::Error| SecretFault::Unreadable { path: path.display().to_string(), kind: error.kind() };
-    let secret = File::open(path).and_then(|file| Secret::read(file, SECRET_BYTES_MAX)).map_err(unreadable)?;
-    secret.ok_or_else(|| SecretFault::TooLong(path.display().to_string()))
+    let name = || path.display().to_string();
+    let unreadable = |error: io::Error| SecretFault::Unreadable { path: name(), kind: error.kind() };
+    let file = whole_file::open(path).map_err(|fault| match fault {
+        ReadFault::System(error) => unreadable(error),
+        ReadFault::NotRegular => SecretFault::NotRegular(name()),
+        ReadFault::TooLarge(_) => SecretFault::TooLong(name()),
+    })?;
+    Secret::read(file, SECRET_BYTES_MAX).map_err(unreadable)?.ok_or_else(|| SecretFault::TooLong(name()))
 }

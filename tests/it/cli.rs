@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::thread;
 
 use hookward::policy::preset;
@@ -140,6 +140,27 @@ fn a_check_finds_what_serve_would_miss_on_this_machine() {
         assert_eq!(ran.out.contains("hookward.toml:2:"), !said.is_empty(), "{}", ran.out);
         let elsewhere = run(folder.path(), &["check", "--no-secrets"]);
         assert!(!elsewhere.out.contains("hookward.toml:2:"), "{}", elsewhere.out);
+    }
+}
+
+#[test]
+fn a_check_waits_for_no_pipe() {
+    let folder = folder(&[]);
+    let pipe = folder.path().join("policies/pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let secret = GITHUB.replace("env = \"GITHUB\"", "file = \"pipe\"");
+    let schema = format!("{GITHUB}[event.schema]\npush = \"pipe\"\n");
+    let roots = format!("{}trust_roots = [{{ file = \"pipe\" }}]\n", GITHUB.replace("http:", "https:"));
+    let client = "path = \"/a\"\n[auth]\nclient_certificate = { ca = \"pipe\" }\n[forward]\nto = \"http://a\"\n";
+    let tls =
+        "[listen]\nhttps = [\"127.0.0.1:0\"]\n[[tls]]\ncertificate = \"policies/pipe\"\nkey = \"policies/pipe\"\n";
+    for (policy, config) in [(&*secret, ""), (&schema, ""), (&roots, ""), (client, ""), (GITHUB, tls)] {
+        fs::write(folder.path().join("policies/a.toml"), policy).unwrap();
+        let config = format!("{config}[policies]\ndirectory = \"policies\"\n");
+        fs::write(folder.path().join("hookward.toml"), config).unwrap();
+        let ran = run_with_input(folder.path(), &["check"], "");
+        assert_eq!(ran.code, 1, "{policy}");
+        assert!(ran.out.contains("is not a regular file"), "{policy}: {}", ran.out);
     }
 }
 

@@ -6,8 +6,7 @@
 //! **Invariant:** nothing outside the directory is opened, neither by `..` nor through a symbolic link.
 
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::Read;
+use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,6 +16,7 @@ use serde_json::Value;
 use super::{SchemaFault, operator_text, yaml};
 use crate::payload::{Document, JsonLimits};
 use crate::rejection::{Fact, Rejection};
+use crate::whole_file::{self, ReadFault};
 
 /// Bytes of a schema file and all files it refers to: descriptions of a whole API are as large. A file of which a place is named is read twice, and counts so.
 pub(super) const FILES_BYTES_MAX: u64 = 32 << 20;
@@ -70,18 +70,14 @@ impl Library {
     }
 
     fn read_bounded(&self, path: &Path) -> Result<Bytes, String> {
-        let file = File::open(path).map_err(|error| error.to_string())?;
-        if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
-            return Err("it is not a file".to_owned());
-        }
-        let mut text = Vec::new();
         let left = self.bytes_left.load(Ordering::Relaxed);
-        file.take(left + 1).read_to_end(&mut text).map_err(|error| error.to_string())?;
-        let length = text.len() as u64;
-        if length > left {
-            return Err(format!("the schema with all files it refers to is larger than {FILES_BYTES_MAX} bytes"));
-        }
-        self.bytes_left.store(left - length, Ordering::Relaxed);
+        let text = whole_file::read(path, left).map_err(|fault| match fault {
+            ReadFault::System(_) | ReadFault::NotRegular => io::Error::from(fault).to_string(),
+            ReadFault::TooLarge(_) => {
+                format!("the schema with all files it refers to is larger than {FILES_BYTES_MAX} bytes")
+            }
+        })?;
+        self.bytes_left.store(left - text.len() as u64, Ordering::Relaxed);
         Ok(text.into())
     }
 }

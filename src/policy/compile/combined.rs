@@ -14,6 +14,7 @@ use crate::auth::verify::Challenges;
 use crate::auth::{certificate, describe};
 use crate::policy::preset::Preset;
 use crate::policy::source_config::{AuthMethod, CertificateConfig, MethodConfig, SourceConfig};
+use crate::whole_file::{self, PEM_BYTES_MAX};
 
 /// Every method of a source.
 pub(super) struct Combined<'s> {
@@ -278,8 +279,8 @@ impl Compiler<'_, '_> {
         let span = Some(config.ca.span.clone());
         let path = config.ca.value.display();
         self.context.watched.insert(config.ca.value.clone());
-        let pem = std::fs::read(&config.ca.value)
-            .map_err(|error| self.error(span.clone(), format!("cannot read {path}: {}", error.kind())))
+        let pem = whole_file::read(&config.ca.value, PEM_BYTES_MAX)
+            .map_err(|fault| self.error(span.clone(), format!("cannot read {path}: {fault}")))
             .ok()?;
         let names = config.names.iter().flat_map(|names| &names.value);
         let made = ClientCertificate::new(&pem, names.map(|name| name.value.as_str().into()));

@@ -12,6 +12,7 @@ use crate::policy::secrets::{Exposure, Resolved, SecretFault};
 use crate::policy::source_config::{MethodConfig, SecretPlace, SecretReference};
 use crate::policy::table::Spanned;
 use crate::secret::{SECRET_BYTES_MIN, Secret};
+use crate::whole_file::{self, PEM_BYTES_MAX};
 
 impl Compiler<'_, '_> {
     /// One method with its keys; `learn` is where a secret of it is kept that the provider hands over. `None` if something is wrong.
@@ -135,13 +136,10 @@ impl Compiler<'_, '_> {
         let mut roots = Vec::new();
         for root in &auth.trust_roots {
             self.context.watched.insert(root.value.clone());
-            match std::fs::read(&root.value) {
+            match whole_file::read(&root.value, PEM_BYTES_MAX) {
                 Ok(bytes) => roots.push(bytes),
-                Err(error) => {
-                    self.error(
-                        Some(root.span.clone()),
-                        format!("cannot read {}: {}", root.value.display(), error.kind()),
-                    );
+                Err(fault) => {
+                    self.error(Some(root.span.clone()), format!("cannot read {}: {fault}", root.value.display()));
                     return None;
                 }
             }
@@ -169,6 +167,7 @@ impl Compiler<'_, '_> {
                     | SecretFault::NotText(_)
                     | SecretFault::Unreadable { .. }
                     | SecretFault::Empty(_)
+                    | SecretFault::NotRegular(_)
                     | SecretFault::TooLong(_) => {
                         "set it where the gateway is started, or check the policies alone with `hookward check --no-secrets`"
                     }
