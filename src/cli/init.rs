@@ -12,6 +12,7 @@ use crate::auth::handshake::Handshake;
 use crate::auth::scheme::Presence;
 use crate::policy::preset::{self, Parameter, Preset};
 use crate::policy::secrets::NoSecrets;
+use crate::policy::source_config::auth::FILL_IN;
 
 /// Which provider and where the policy goes.
 #[derive(Debug, Args)]
@@ -137,7 +138,7 @@ fn auth(preset: &Preset, name: &str) -> String {
             Presence::Mandatory => "",
             Presence::Optional => "# ",
         };
-        let _ = writeln!(text, "{comment}{name} = \"fill in\"   # {what}");
+        let _ = writeln!(text, "{comment}{name} = {FILL_IN:?}   # {what}");
     }
     text
 }
@@ -188,7 +189,8 @@ mod tests {
         for preset in preset::all() {
             let mut files = Files::default();
             let mut diagnostics = Diagnostics::default();
-            let file = files.add("p.toml", policy(preset, preset.name, "http://127.0.0.1:3000/"));
+            let text = policy(preset, preset.name, "http://127.0.0.1:3000/").replace(FILL_IN, "filled in");
+            let file = files.add("p.toml", text);
             assert!(read_source(&file, &mut diagnostics).is_some(), "{}", preset.name);
             assert!(diagnostics.is_empty(), "{}: {}", preset.name, diagnostics.summary());
         }

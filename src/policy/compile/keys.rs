@@ -8,6 +8,7 @@ use crate::auth::Verifier;
 use crate::auth::code::{self, CodeKind};
 use crate::auth::key::{KeyKind, NamedSecret};
 use crate::auth::scheme::Scheme;
+use crate::clock::Clock;
 use crate::policy::secrets::{Exposure, Resolved, SecretFault};
 use crate::policy::source_config::{MethodConfig, SecretPlace, SecretReference};
 use crate::policy::table::Spanned;
@@ -29,7 +30,8 @@ impl Compiler<'_, '_> {
         for (wanted, what, references) in
             [(wants_secrets, "secrets", &auth.secrets), (wants_keys, "public_keys", &auth.public_keys)]
         {
-            if wanted && references.is_empty() && !(learn.is_some() && what == "secrets") {
+            let is_learnt = learn.is_some() && what == "secrets";
+            if wanted && references.is_empty() && !is_learnt {
                 let message = format!("no {what}: nothing could ever be accepted");
                 let hint = format!(
                     "{what} = [{{ id = \"2026-11\", {} }}]",
@@ -37,6 +39,9 @@ impl Compiler<'_, '_> {
                 );
                 self.error_with(auth.span.clone(), message, hint);
                 return None;
+            }
+            if !is_learnt {
+                self.warn_of_expired(what, references);
             }
             if !wanted && let Some(first) = references.first() {
                 self.error(Some(first.span.clone()), format!("provider {:?} has no {what}", method.name()));
@@ -78,6 +83,16 @@ impl Compiler<'_, '_> {
                 );
                 None
             }
+        }
+    }
+
+    /// Keys that all have expired: whatever they sign is refused.
+    fn warn_of_expired(&mut self, what: &str, references: &[SecretReference]) {
+        let now = Clock::system().unix_seconds();
+        let expired = references.iter().map(|key| key.expires.as_ref().filter(|expires| expires.value <= now));
+        if let Some(Some(last)) = expired.reduce(Option::and) {
+            let message = format!("all {what} have expired: every delivery is refused as secret_expired");
+            self.warning(Some(last.span.clone()), message, "add the new one, or move expires");
         }
     }
 

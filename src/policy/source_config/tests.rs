@@ -364,6 +364,24 @@ fn faults_of_authentication_are_told() {
 }
 
 #[test]
+fn parameters_are_filled_in_and_name_one_place() {
+    check_rows(&[
+        ("", "[auth]\nprovider = 'token'\nparameters = { query = 'key' }", &[]),
+        (
+            "",
+            "[auth]\nprovider = 'token'\nparameters = { query = 'key', header = 'x-key' }",
+            &["5:16: header and query cannot stand together in auth.parameters"],
+        ),
+        ("", "[auth]\nprovider = 'livekit'\nparameters = { api_key = 'fill it' }", &[]),
+        (
+            "",
+            "[auth]\nprovider = 'livekit'\nparameters = { api_key = 'fill in' }",
+            &["5:26: api_key is still to be filled in"],
+        ),
+    ]);
+}
+
+#[test]
 fn faults_of_rules_for_places_are_told() {
     let rule = |text: &str| format!("[[sanitize.rule]]\n{text}");
     let rows: [(&str, &[&str]); 19] = [
