@@ -416,6 +416,66 @@ fn a_starting_policy_of_every_provider_passes_its_check() {
 }
 
 #[test]
+fn a_starting_policy_goes_to_the_policies_of_its_configuration_or_nowhere() {
+    let bare = || tempfile::TempDir::with_prefix("hookward-test-").unwrap();
+    let entries = |folder: &Path| fs::read_dir(folder).unwrap().count();
+    let folder = bare();
+    assert_eq!(run(folder.path(), &["init", "github"]).code, 0, "there is no configuration yet");
+    assert!(folder.path().join("policies/github.toml").exists());
+
+    let folder = bare();
+    let ran = run(folder.path(), &["-c", "elsewhere/hookward.toml", "init", "github"]);
+    assert_eq!((ran.code, entries(folder.path())), (1, 0), "{ran:?}");
+    assert!(ran.err.contains("elsewhere/hookward.toml: error: cannot be read"), "{}", ran.err);
+
+    fs::write(folder.path().join("hookward.toml"), "[policy]\ndirectory = \"mine\"\n").unwrap();
+    let ran = run(folder.path(), &["init", "github"]);
+    assert_eq!((ran.code, entries(folder.path())), (1, 1), "{ran:?}");
+    assert!(ran.err.contains("hookward.toml:1:2: error: unknown key \"policy\""), "{}", ran.err);
+
+    fs::write(folder.path().join("hookward.toml"), "[policies]\ndirectory = \"mine\"\n").unwrap();
+    let ran = run(folder.path(), &["init", "discord"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.out.contains("into mine/keys/discord.pem"), "{}", ran.out);
+    for name in ["../evil", "a b", "", ".", ".hidden", "a/b"] {
+        let ran = run(folder.path(), &["init", "github", "--name", name]);
+        assert_eq!((ran.code, ran.out.as_str()), (1, ""), "{name}");
+        assert!(ran.err.contains("cannot be a source's name"), "{name}: {}", ran.err);
+    }
+    assert_eq!((entries(folder.path()), entries(&folder.path().join("mine"))), (2, 1));
+    assert!(run(folder.path(), &["init", "githb"]).err.contains("did you mean \"github\"?"));
+    assert!(run(folder.path(), &["providers", "githb"]).err.contains("did you mean \"github\"?"));
+}
+
+#[test]
+fn a_starting_policy_forwards_where_it_was_told_to() {
+    let folder = folder(&[]);
+    for (to, expected) in [
+        ("http://127.0.0.1:3000", Some("http://127.0.0.1:3000/webhooks/github")),
+        ("http://127.0.0.1:3000/", Some("http://127.0.0.1:3000/webhooks/github")),
+        ("https://app/in", Some("https://app/in")),
+        ("https://app/webhooks/github", Some("https://app/webhooks/github")),
+        ("unix:/run/app.sock", Some("unix:/run/app.sock:/webhooks/github")),
+        ("unix:app.sock", Some("unix:app.sock:/webhooks/github")),
+        ("unix:/run/app.sock:/in", Some("unix:/run/app.sock:/in")),
+        ("unix:/run/app.sock:/", Some("unix:/run/app.sock:/")),
+        ("http://x/\"y", None),
+        ("unix:/run/a\"b.sock", None),
+        ("ftp://x", None),
+        ("x", None),
+        ("http://x/?a=b", None),
+        ("http://169.254.169.254/", None),
+    ] {
+        let ran = run(folder.path(), &["init", "github", "--to", to, "--print"]);
+        assert_eq!(ran.code, i32::from(expected.is_none()), "{to}: {}", ran.err);
+        let written = expected.map(|to| format!("to = \"{to}\""));
+        let line = ran.out.lines().find(|line| line.starts_with("to = ")).map(str::to_owned);
+        assert_eq!(line, written, "{to}");
+        assert_eq!(ran.err.is_empty(), expected.is_some(), "{to}: {}", ran.err);
+    }
+}
+
+#[test]
 fn a_certificate_is_made_once_and_its_key_is_its_owners_alone() {
     let folder = folder(&[]);
     let at = |name: &str| folder.path().join("certs").join(name);
