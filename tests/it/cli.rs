@@ -357,6 +357,53 @@ fn a_record_with_an_expectation_is_asserted_and_every_step_can_be_explained() {
 }
 
 #[test]
+fn what_is_sent_is_of_a_kind_that_its_source_takes() {
+    let policy = |provider: &str, more: &str| {
+        let policy = GITHUB.replace("github", provider);
+        policy
+            .replace("[auth]", &format!("public_url = \"https://hooks.example.com/hooks/{provider}\"\n[auth]"))
+            .replace("[forward]", &format!("{more}\n[forward]"))
+    };
+    let livekit = policy("livekit", "parameters = { api_key = \"key\" }");
+    let (coinpayments, twilio) = (policy("coinpayments", ""), policy("twilio", ""));
+    let folder = folder(&[
+        ("github.toml", GITHUB),
+        ("livekit.toml", &livekit),
+        ("coinpayments.toml", &coinpayments),
+        ("twilio.toml", &twilio),
+    ]);
+    for (source, body, content_type) in [
+        ("github", "{\"a\":1}", "application/json"),
+        ("github", "payload=%7B%7D", "application/x-www-form-urlencoded"),
+        ("livekit", "{\"event\":\"a\"}", "application/webhook+json"),
+        ("coinpayments", "ipn_type=a", "application/x-www-form-urlencoded"),
+        ("twilio", "a=b", "application/x-www-form-urlencoded"),
+    ] {
+        fs::write(folder.path().join("body"), body).unwrap();
+        let sent = run_with_input(folder.path(), &["send", source, "--body", "body", "--record"], "");
+        assert_eq!(sent.code, 0, "{source}: {}", sent.err);
+        let mut record: Value = serde_json::from_str(&sent.out).unwrap();
+        let headers = record["headers"].as_array().unwrap();
+        assert!(headers.contains(&json!(["content-type", content_type])), "{source}: {headers:?}");
+        record["expect"] = json!("accept");
+        let judged = run_with_input(folder.path(), &["test", "-"], &record.to_string());
+        assert_eq!(judged.code, 0, "{source}: {}{}", judged.out, judged.err);
+    }
+    fs::write(folder.path().join("body"), "{}").unwrap();
+    let unsigned = run_with_input(folder.path(), &["send", "twilio", "--body", "body", "--record"], "");
+    assert_eq!(unsigned.code, 1);
+    let said =
+        "twilio signs no such request, but those with query:bodySHA256 or media=application/x-www-form-urlencoded";
+    assert!(unsigned.err.contains(said), "{}", unsigned.err);
+    let to = |to: &str| run_with_input(folder.path(), &["send", "github", "--body", "body", "--to", to], "");
+    for url in ["ftp://x", "file://x/y"] {
+        assert!(to(url).err.contains("a gateway is at an https or http URL"), "{url}: {}", to(url).err);
+    }
+    let nowhere = run_with_input(folder.path(), &["send", "github", "--body", "body"], "");
+    assert!(nowhere.err.contains("say where the gateway is with --to"), "{}", nowhere.err);
+}
+
+#[test]
 fn rules_for_places_that_cannot_stand_together_are_told_where_they_stand() {
     let rule = |at: &str, deed: &str| format!("[[sanitize.rule]]\nat = \"{at}\"\n{deed}\n");
     let long = rule("/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a", "drop = true");
