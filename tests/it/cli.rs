@@ -335,11 +335,17 @@ fn a_record_with_an_expectation_is_asserted_and_every_step_can_be_explained() {
         ("any reason", expecting("reject", "x-hub-signature-256"), 0),
         ("another reason", expecting("credential_mismatch", "x-hub-signature-256"), 1),
         ("no record", "{\"id\":1}".to_owned(), 1),
+        ("a slip in a word", expecting("acceptt", ""), 1),
+        ("a slip in a name", expecting("accept", "").replace("\"expect\"", "\"expects\""), 1),
     ];
     for (name, line, code) in rows {
         let ran = run_with_input(folder.path(), &["test", "-"], &line);
         assert_eq!(ran.code, code, "{name}: {}", ran.err);
         assert_eq!(ran.err.contains("-:1: "), code == 1, "{name}: {}", ran.err);
+    }
+    for nothing in ["", "\n \n"] {
+        let ran = run_with_input(folder.path(), &["test", "-"], nothing);
+        assert_eq!((ran.code, ran.err.as_str()), (1, "-: no request record\n"));
     }
     let ran = run_with_input(folder.path(), &["test", "--explain", "-"], &expecting("accept", ""));
     for step in ["route", "present", "receive", "authenticate", "validate", "sanitize", "forward"] {
