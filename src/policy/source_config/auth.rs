@@ -39,6 +39,8 @@ pub struct MethodConfig {
     pub secrets: Vec<SecretReference>,
     /// Public keys; ids differ.
     pub public_keys: Vec<SecretReference>,
+    /// Whether every entry of both could be read.
+    pub keys_are_whole: bool,
     /// Files with the certificates that a provider's own must lead to.
     pub trust_roots: Vec<Spanned<PathBuf>>,
     /// `[auth.parameters]`: named values that a scheme mentions, by name.
@@ -175,9 +177,12 @@ fn read_method(auth: &mut Reader<'_>) -> Option<MethodConfig> {
     let because = read_because(auth, method.as_ref());
     let secrets = read_references(auth, "secrets", parse_id);
     let public_keys = read_references(auth, "public_keys", parse_key_id);
+    let is_whole =
+        |key, read: &[SecretReference]| !auth.has(key) || auth.is_array(key) && auth.length(key) == read.len();
+    let keys_are_whole = is_whole("secrets", &secrets) && is_whole("public_keys", &public_keys);
     let trust_roots = read_trust_roots(auth);
     let (parameters, span) = (auth.table("parameters", read_parameters).unwrap_or_default(), auth.span());
-    Some(MethodConfig { method: method?, because, secrets, public_keys, trust_roots, parameters, span })
+    Some(MethodConfig { method: method?, because, secrets, public_keys, keys_are_whole, trust_roots, parameters, span })
 }
 
 fn read_parameters(parameters: &mut Reader<'_>) -> Vec<(Spanned<String>, Spanned<String>)> {
