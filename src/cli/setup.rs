@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::written::{self, Written};
 use crate::admit::Limits;
@@ -58,6 +59,7 @@ impl Setup {
     pub fn read(config: &Path, resolver: &dyn Resolver) -> Self {
         let mut loaded = Loaded::default();
         let file = loaded.files.read(config, &mut loaded.diagnostics);
+        loaded.named_in = file.as_ref().map(|file| Arc::clone(&file.path));
         let config = file.and_then(|file| read_gateway(&file, &mut loaded.diagnostics));
         let limits = Limits::new(config.as_ref().map(|config| server::capacity(&config.edge)).unwrap_or_default());
         let policies = config.as_ref().and_then(|config| config.policies.as_ref());

@@ -29,6 +29,8 @@ pub const NAME_RULE: &str = "at most 64 of a-z A-Z 0-9 - _ ., the first no dot";
 pub struct Loaded {
     /// Every file that was read.
     pub files: Files,
+    /// The one of them that names the policies' directory.
+    pub named_in: Option<Arc<Path>>,
     /// Everything that was found.
     pub diagnostics: Diagnostics,
     /// The files that policies name besides: secrets, keys and what else has to be read again when it changes. There where loading failed too.
@@ -39,9 +41,9 @@ pub struct Loaded {
 
 /// Loads every `*.toml` of the directory. `None` if there was an error: nothing half-loaded is handed out.
 pub fn load(config: &PoliciesConfig, resolver: &dyn Resolver, limits: &Limits, loaded: &mut Loaded) -> Option<Policy> {
-    let Loaded { files, diagnostics, watched, learnt } = loaded;
+    let Loaded { files, named_in, diagnostics, watched, learnt } = loaded;
     let directory = &config.directory.value;
-    let paths = list(directory, diagnostics);
+    let paths = list(&config.directory, named_in.as_ref(), diagnostics);
     let mut sources = Vec::with_capacity(paths.len());
     let mut endpoints = Endpoints::default();
     let mut context = Context {
@@ -72,13 +74,15 @@ pub fn load(config: &PoliciesConfig, resolver: &dyn Resolver, limits: &Limits, l
 }
 
 /// The policy files of a directory, by name. What begins with a dot is an editor's or a system's.
-fn list(directory: &Path, diagnostics: &mut Diagnostics) -> Vec<PathBuf> {
+fn list(directory: &Spanned<PathBuf>, named_in: Option<&Arc<Path>>, diagnostics: &mut Diagnostics) -> Vec<PathBuf> {
+    let Spanned { value: directory, span } = directory;
     let entries = match std::fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) => {
-            let path: Arc<Path> = Arc::from(directory);
-            let message = format!("cannot read the policies' directory: {}", error.kind());
-            diagnostics.push(Diagnostic::error(&path, None, message));
+            let (file, span) = named_in
+                .map_or_else(|| (Arc::from(directory.as_path()), None), |file| (Arc::clone(file), Some(span.clone())));
+            let message = format!("cannot read the policies' directory {}: {}", directory.display(), error.kind());
+            diagnostics.push(Diagnostic::error(&file, span, message));
             return Vec::new();
         }
     };
@@ -87,7 +91,7 @@ fn list(directory: &Path, diagnostics: &mut Diagnostics) -> Vec<PathBuf> {
     let mut paths: Vec<_> = entries.filter_map(Result::ok).map(|entry| entry.path()).filter(is_policy).collect();
     paths.sort();
     if paths.len() > SOURCES_MAX {
-        let path: Arc<Path> = Arc::from(directory);
+        let path: Arc<Path> = Arc::from(directory.as_path());
         let message = format!("{} policy files, more than {SOURCES_MAX}", paths.len());
         diagnostics.push(Diagnostic::error(&path, None, message));
         paths.truncate(SOURCES_MAX);
@@ -147,7 +151,8 @@ mod tests {
             std::fs::write(folder.path().join(name), "").unwrap();
         }
         let mut found = Diagnostics::default();
-        let listed = list(folder.path(), &mut found);
+        let directory = Spanned { value: folder.path().to_owned(), span: 0..0 };
+        let listed = list(&directory, None, &mut found);
         assert_eq!(listed, ["a.toml", "b.toml"].map(|name| folder.path().join(name)));
         assert!(found.is_empty());
     }

@@ -114,6 +114,10 @@ fn a_check_prints_every_finding_at_its_place() {
     {
         assert!(ran.out.contains(place), "{place}: {}", ran.out);
     }
+    fs::write(folder.path().join("slip.toml"), "[policies]\ndirectory = \"polices\"\n").unwrap();
+    let ran = run(folder.path(), &["check", "-c", "slip.toml"]);
+    let said = "slip.toml:2:13: error: cannot read the policies' directory polices: entity not found";
+    assert!(ran.out.contains(said), "{}", ran.out);
     let ran = run(folder.path(), &["check", "-c", "nowhere.toml"]);
     assert_eq!(ran.code, 1);
     assert!(format!("{}{}", ran.out, ran.err).contains("nowhere.toml"), "{ran:?}");
@@ -573,6 +577,9 @@ fn a_certificate_is_made_once_and_its_key_is_its_owners_alone() {
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert_eq!(fs::metadata(at("localhost.key")).unwrap().permissions().mode() & 0o777, 0o600);
     let key = fs::read(at("localhost.key")).unwrap();
+    let again = run(folder.path(), &["cert"]);
+    assert_eq!(again.code, 1, "it does not overwrite");
+    assert!(again.err.contains("certs/localhost.key is there already: --force replaces it"), "{}", again.err);
     assert_eq!(fs::read(at("localhost.key")).unwrap(), key);
     assert_eq!(run(folder.path(), &["cert", "--force"]).code, 0);
     assert_ne!(fs::read(at("localhost.key")).unwrap(), key);
