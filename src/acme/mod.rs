@@ -85,9 +85,9 @@ pub struct Acme {
 /// # Errors
 /// What the system says.
 pub fn bind(config: &AcmeConfig) -> io::Result<Option<TcpListener>> {
-    match config.challenge {
+    match &config.challenge {
         AcmeChallenge::TlsAlpn => Ok(None),
-        AcmeChallenge::Http(address) => http::bind(address).map(Some),
+        AcmeChallenge::Http(address) => http::bind(address.value).map(Some),
     }
 }
 

@@ -12,11 +12,10 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use instant_acme::AccountCredentials;
-use rustls::pki_types::pem;
 
 use crate::clock::UnixSeconds;
 use crate::edge::tls::{CertificateFault, Certified};
-use crate::whole_file::{self, Readers};
+use crate::whole_file::{self, ReadFault, Readers};
 
 /// More than any of the files has.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -82,11 +81,7 @@ impl State {
     /// If there is something that cannot be read, or is no certificate with its key.
     pub(super) fn certificate(&self) -> Result<Option<Certified>, CertificateFault> {
         let path = &self.certificate;
-        let unreadable = |error| CertificateFault::Unreadable {
-            what: "certificate",
-            path: path.clone(),
-            source: pem::Error::Io(error),
-        };
+        let unreadable = |source| CertificateFault::Unreadable { what: "certificate", path: path.clone(), source };
         let pem = read(path).map_err(unreadable)?;
         pem.map(|pem| Certified::from_pem(&pem, path)).transpose()
     }
@@ -116,15 +111,11 @@ impl State {
 }
 
 /// A file's bytes, if it is there.
-fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    let metadata = match fs::metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        found => found?,
-    };
-    if !metadata.is_file() || metadata.len() > FILE_BYTES_MAX {
-        return Err(invalid("it is not a file of a sensible size"));
+fn read(path: &Path) -> Result<Option<Vec<u8>>, ReadFault> {
+    match whole_file::read(path, FILE_BYTES_MAX) {
+        Err(ReadFault::System(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        read => read.map(Some),
     }
-    fs::read(path).map(Some)
 }
 
 fn invalid(why: &str) -> io::Error {

@@ -62,6 +62,9 @@ pub fn run(arguments: &Arguments, out: &mut impl Write) -> Result<(), Trouble> {
         let path = path.to_owned();
         move |source| Trouble::File { path, source }
     };
+    if let Some(there) = [&key, &certificate].into_iter().find(|file| !arguments.force && file.exists()) {
+        return Err(Trouble::Other(format!("{} is there already: --force replaces it", there.display())));
+    }
     fs::create_dir_all(&arguments.directory).map_err(fault(&arguments.directory))?;
     let existing = if arguments.force { Existing::Replaced } else { Existing::Kept };
     write(&key, &made.key, 0o600, existing).map_err(fault(&key))?;

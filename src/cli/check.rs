@@ -1,5 +1,7 @@
 //! `hookward check`: loads everything and prints every finding.
 
+mod machine;
+
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -12,7 +14,7 @@ use crate::policy::secrets::{NoSecrets, Resolver, SystemSecrets};
 /// What to check.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Leave secrets and private keys out: for CI, where the policies are in git and the secrets are not
+    /// Leave secrets, private keys and this machine out: for CI, where the policies are in git and the secrets are not
     #[arg(long)]
     pub no_secrets: bool,
 }
@@ -27,7 +29,10 @@ pub fn run(arguments: &Arguments, config: &Path, out: &mut impl Write) -> Result
     if !arguments.no_secrets {
         setup.certificates();
     }
-    setup.written();
+    let written = setup.written();
+    if let (Some(gateway), false) = (&setup.config, arguments.no_secrets) {
+        machine::look(gateway, config, &written, &mut setup.loaded.diagnostics);
+    }
     setup.report(out)?;
     if setup.loaded.diagnostics.has_errors() {
         return Err(Trouble::Said);

@@ -2,15 +2,22 @@
 
 use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::setup::{Setup, Trouble};
+use super::CONFIG_FILE;
+use super::setup::{Trouble, configuration};
 use crate::auth::handshake::Handshake;
 use crate::auth::scheme::Presence;
+use crate::policy::diagnostic::{Diagnostics, Files, Styles};
+use crate::policy::load::{NAME_RULE, is_source_name};
 use crate::policy::preset::{self, Parameter, Preset};
+use crate::policy::source_config::auth::FILL_IN;
+use crate::policy::source_config::forward::parse_upstream;
+use crate::policy::source_config::{Upstream, read_source};
+use crate::policy::table::parse::Fault;
 
 /// Which provider and where the policy goes.
 #[derive(Debug, Args)]
@@ -31,40 +38,72 @@ pub struct Arguments {
 /// Writes the policy into the configuration's directory, never over an existing one.
 ///
 /// # Errors
-/// [`Trouble`] if there is no such provider, or the file is there already.
+/// [`Trouble`] if there is no such provider, the policy would not load, or the file is there already.
 pub fn run(arguments: &Arguments, config: &Path, out: &mut impl Write) -> Result<(), Trouble> {
     let Some(preset) = preset::find(&arguments.provider) else {
-        let message = format!("no provider {:?}: see `hookward providers`", arguments.provider);
-        return Err(Trouble::Other(message));
+        return Err(Trouble::Other(preset::unknown(&arguments.provider)));
     };
     let name = arguments.name.as_deref().unwrap_or(preset.name);
-    let text = policy(preset, name, &arguments.to);
+    if !is_source_name(name) {
+        return Err(Trouble::Other(format!("{name:?} cannot be a source's name: {NAME_RULE}")));
+    }
+    let text = policy(preset, name, &upstream(&arguments.to, name)?);
+    readable(name, &text)?;
     if arguments.print {
         return write!(out, "{text}").map_err(Trouble::Output);
     }
-    let path = directory(config).join(format!("{name}.toml"));
-    if path.exists() {
-        let message = format!("{} is there already: choose another name with --name", path.display());
-        return Err(Trouble::Other(message));
-    }
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent).map_err(|source| Trouble::File { path: parent.to_owned(), source })?;
-    }
+    let directory = directory(config)?;
+    let path = directory.join(format!("{name}.toml"));
+    fs::create_dir_all(&directory).map_err(|source| Trouble::File { path: directory.clone(), source })?;
     let file = OpenOptions::new().write(true).create_new(true).open(&path);
     let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
-    written.map_err(|source| Trouble::File { path: path.clone(), source })?;
-    let next = next_step(preset, name);
+    written.map_err(|source| {
+        if source.kind() == io::ErrorKind::AlreadyExists {
+            return Trouble::Other(format!("{} is there already: choose another name with --name", path.display()));
+        }
+        Trouble::File { path: path.clone(), source }
+    })?;
+    let next = next_step(preset, name, &directory);
     writeln!(out, "{}\n{next}, then run `hookward check`.", path.display()).map_err(Trouble::Output)
 }
 
+/// What `--to` says, in the words of a policy, with a path of its own where it has none.
+fn upstream(to: &str, name: &str) -> Result<String, Trouble> {
+    let fault = |fault: Fault| {
+        let hint = fault.hint.map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
+        Trouble::Other(format!("--to: {}{hint}", fault.message))
+    };
+    let path = format!("/webhooks/{name}");
+    Ok(match (parse_upstream(to, Path::new("")).map_err(fault)?, to.strip_prefix("unix:")) {
+        (Upstream::Unix { .. }, Some(socket)) if !socket.contains(":/") => format!("{to}:{path}"),
+        (Upstream::Http(url) | Upstream::Https(url), _) if url.path() == "/" => {
+            format!("{}{path}", to.trim_end_matches('/'))
+        }
+        (Upstream::Unix { .. } | Upstream::Http(_) | Upstream::Https(_), _) => to.to_owned(),
+    })
+}
+
+/// Sees that a policy can be read, whatever was given to be written into it.
+fn readable(name: &str, text: &str) -> Result<(), Trouble> {
+    let (mut files, mut found) = (Files::default(), Diagnostics::default());
+    let file = files.add(format!("{name}.toml"), text.replace(FILL_IN, "filled in"));
+    read_source(&file, &mut found);
+    if !found.has_errors() {
+        return Ok(());
+    }
+    let report = found.report(&files, &Styles::plain()).to_string();
+    Err(Trouble::Other(format!("the policy could not be loaded, so it was not written:\n{}", report.trim_end())))
+}
+
 /// What is left to do.
-fn next_step(preset: &Preset, name: &str) -> String {
+fn next_step(preset: &Preset, name: &str, directory: &Path) -> String {
     let mut steps = Vec::new();
     if preset.has_secrets() {
         steps.push(format!("set {}", variable(name)));
     }
     if preset.has_public_keys() {
-        steps.push(format!("put the provider's public key into keys/{name}.pem"));
+        let file = directory.join(format!("keys/{name}.pem"));
+        steps.push(format!("put the provider's public key into {}", file.display()));
     }
     if preset.parameters.iter().any(|parameter| parameter.presence == Presence::Mandatory) {
         steps.push("fill in [auth.parameters]".to_owned());
@@ -74,20 +113,24 @@ fn next_step(preset: &Preset, name: &str) -> String {
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
-fn directory(config: &Path) -> PathBuf {
-    let policies = Setup::read(config).config.and_then(|config| config.policies);
-    policies.map_or_else(|| PathBuf::from("policies"), |policies| policies.directory.value)
+/// The policies' directory; where there is no configuration yet, the one that it has by convention.
+fn directory(config: &Path) -> Result<PathBuf, Trouble> {
+    if config == Path::new(CONFIG_FILE) && !config.exists() {
+        return Ok(PathBuf::from("policies"));
+    }
+    Ok(configuration(config)?.policies.ok_or(Trouble::Said)?.directory.value)
 }
 
 fn variable(name: &str) -> String {
-    let name: String =
-        name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect();
+    let letter = |letter: char| if letter.is_ascii_alphanumeric() { letter.to_ascii_uppercase() } else { '_' };
+    // A variable's name does not begin with a digit.
+    let first = name.starts_with(|first: char| first.is_ascii_digit()).then_some('_');
+    let name: String = first.into_iter().chain(name.chars().map(letter)).collect();
     format!("{name}_WEBHOOK_SECRET")
 }
 
 /// The text of a starting policy.
 fn policy(preset: &Preset, name: &str, to: &str) -> String {
-    let to = to.trim_end_matches('/');
     let comment = if preset.covers_url() { "" } else { "# " };
     format!(
         r#"# {title}: {documentation}
@@ -105,7 +148,7 @@ source   = {{ per_second = 50, burst = 100 }}       # after it
 # "some.event" = "schemas/{name}/some.event.json"
 
 [forward]
-to = "{to}/webhooks/{name}"
+to = "{to}"
 deadline_ms = 10_000
 {handshake}"#,
         title = preset.title,
@@ -135,7 +178,7 @@ fn auth(preset: &Preset, name: &str) -> String {
             Presence::Mandatory => "",
             Presence::Optional => "# ",
         };
-        let _ = writeln!(text, "{comment}{name} = \"fill in\"   # {what}");
+        let _ = writeln!(text, "{comment}{name} = {FILL_IN:?}   # {what}");
     }
     text
 }
@@ -158,8 +201,7 @@ fn handshake(preset: &Preset, name: &str) -> String {
         return String::new();
     }
     if preset.handshakes.iter().any(|handshake| handshake.confirm.is_some()) {
-        return "\n[handshake]\n\
-            mode = \"forward\"                                 # the app confirms subscriptions; confirm = true instead: the gateway does\n".to_owned();
+        return "\n[handshake]\nmode = \"forward\"                                 # the app confirms subscriptions; confirm = true instead: the gateway does\n".to_owned();
     }
     let mut text = "\n[handshake]                                       # the gateway answers the provider's test of this endpoint\n".to_owned();
     text.push_str("mode = \"answer\"                                  # or \"forward\", or \"refuse\"\n");
@@ -179,15 +221,15 @@ fn handshake(preset: &Preset, name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::diagnostic::{Diagnostics, Files};
-    use crate::policy::source_config::read_source;
 
     #[test]
     fn the_starting_policy_of_every_provider_reads_without_a_finding() {
         for preset in preset::all() {
             let mut files = Files::default();
             let mut diagnostics = Diagnostics::default();
-            let file = files.add("p.toml", policy(preset, preset.name, "http://127.0.0.1:3000/"));
+            let to = upstream("http://127.0.0.1:3000/", preset.name).unwrap();
+            let text = policy(preset, preset.name, &to).replace(FILL_IN, "filled in");
+            let file = files.add("p.toml", text);
             assert!(read_source(&file, &mut diagnostics).is_some(), "{}", preset.name);
             assert!(diagnostics.is_empty(), "{}: {}", preset.name, diagnostics.summary());
         }

@@ -15,6 +15,7 @@ pub mod send;
 pub mod serve;
 pub mod setup;
 pub mod test;
+mod users;
 mod written;
 
 use std::io::{self, Write};
@@ -25,6 +26,9 @@ use clap::{Parser, Subcommand};
 
 use self::setup::Trouble;
 use crate::clock::Clock;
+
+/// The configuration, unless the command line names another.
+pub const CONFIG_FILE: &str = "hookward.toml";
 
 /// A webhook ingress gateway: proves who sent each webhook, checks and cleans what it carries, forwards the rest to your app, and says why it
 /// refused what it refused.
@@ -38,7 +42,7 @@ use crate::clock::Clock;
 )]
 pub struct CommandLine {
     /// The gateway's configuration
-    #[arg(short, long, global = true, value_name = "FILE", default_value = "hookward.toml")]
+    #[arg(short, long, global = true, value_name = "FILE", default_value = CONFIG_FILE)]
     pub config: PathBuf,
     /// What to do
     #[command(subcommand)]

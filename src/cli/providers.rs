@@ -23,7 +23,7 @@ pub fn run(arguments: &Arguments, out: &mut impl Write) -> Result<(), Trouble> {
         None => list(out).map_err(Trouble::Output),
         Some(name) => match preset::find(name) {
             Some(preset) => describe_one(preset, out).map_err(Trouble::Output),
-            None => Err(Trouble::Other(format!("no provider {name:?}; `hookward providers` lists them"))),
+            None => Err(Trouble::Other(preset::unknown(name))),
         },
     }
 }

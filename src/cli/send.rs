@@ -1,6 +1,6 @@
 //! `hookward send`: a body signed as the source's provider would sign it, and sent.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -9,16 +9,22 @@ use bytes::Bytes;
 use clap::Args;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use rustls::CertificateError;
+use serde::de::IgnoredAny;
 
 use super::client::Client;
 use super::setup::{Setup, Trouble, named_source};
 use crate::auth::Verifier;
 use crate::auth::authenticator::Combine;
 use crate::auth::key::{KeyKind, NamedSecret};
+use crate::auth::place::{Body, Head, View};
+use crate::auth::scheme::Scheme;
 use crate::auth::sign::{SignFault, Signed, Unsigned, sign};
 use crate::clock::Clock;
+use crate::payload::content_type::ContentType;
 use crate::policy::Source;
 use crate::policy::secrets::{Resolved, Resolver as _, SystemSecrets};
+use crate::policy::source::ContentTypes;
 use crate::policy::source_config::{MethodConfig, SecretReference, read_source};
 use crate::request_record::RequestRecord;
 
@@ -59,7 +65,7 @@ pub fn run(arguments: &Arguments, config: &Path, out: &mut impl Write) -> Result
     let source = named_source(&policy, &arguments.source)?;
     let body = read(&arguments.body)?;
     let url = url(arguments, source, &gateway)?;
-    let headers = headers(arguments, source)?;
+    let headers = headers(arguments, source, &body)?;
     let directory = gateway.policies.as_ref().map(|policies| policies.directory.value.clone()).unwrap_or_default();
     let signed = signed(source, &directory, headers, &url, &body)?;
     let url = with_query(&url, &signed.uri)?;
@@ -72,7 +78,7 @@ pub fn run(arguments: &Arguments, config: &Path, out: &mut impl Write) -> Result
         return writeln!(out, "{}", curl(arguments, &url, &signed.headers)).map_err(Trouble::Output);
     }
     let trusted = arguments.cacert.as_ref().map(|file| read_text(file)).transpose()?;
-    let fault = |error: std::io::Error| Trouble::Other(format!("{url}: {error}"));
+    let fault = |error: io::Error| Trouble::Other(format!("{url}: {error}{}", hint(arguments.cacert.as_ref(), &error)));
     let client = Client::new(trusted.as_deref()).map_err(fault)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(fault)?;
     let answer = runtime.block_on(client.send(Method::POST, &url, signed.headers, body)).map_err(fault)?;
@@ -85,7 +91,7 @@ fn read(file: &Path) -> Result<Bytes, Trouble> {
     let fault = |source| Trouble::File { path: file.to_owned(), source };
     if file == Path::new("-") {
         let mut bytes = Vec::new();
-        std::io::Read::read_to_end(&mut std::io::stdin().lock(), &mut bytes).map_err(fault)?;
+        io::Read::read_to_end(&mut io::stdin().lock(), &mut bytes).map_err(fault)?;
         return Ok(bytes.into());
     }
     std::fs::read(file).map(Bytes::from).map_err(fault)
@@ -106,17 +112,47 @@ fn url(
         (Some(to), _, _) => to.to_string(),
         (None, Some(public), _) => public.to_string(),
         (None, None, Some(address)) => format!("https://localhost:{}", address.value.port()),
+        // Nothing goes there, and a record has to have a URL.
+        (None, None, None) if arguments.record => "https://localhost".to_owned(),
         (None, None, None) => return Err(Trouble::Other("say where the gateway is with --to".to_owned())),
     };
     let base: Uri = base.parse().map_err(|_| Trouble::Other(format!("{base:?} is not a URL")))?;
+    if !matches!(base.scheme_str(), None | Some("http" | "https")) {
+        return Err(Trouble::Other(format!("{base}: a gateway is at an https or http URL")));
+    }
     let authority = base.authority().map(http::uri::Authority::as_str).unwrap_or_default();
     let text = format!("{}://{authority}{}", base.scheme_str().unwrap_or("https"), source.path);
     text.parse().map_err(|_| Trouble::Other(format!("{text:?} is not a URL")))
 }
 
-fn headers(arguments: &Arguments, source: &Source) -> Result<HeaderMap, Trouble> {
+/// What to do about a failure, where it is known.
+fn hint(cacert: Option<&PathBuf>, error: &io::Error) -> &'static str {
+    let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match tls {
+        Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) if cacert.is_none() => {
+            "\nhint: one that `hookward cert` made is trusted with --cacert certs/localhost.pem"
+        }
+        Some(_) | None => "",
+    }
+}
+
+/// The content type that the body looks like, of those that the source takes.
+fn content_type<'s>(source: &'s Source, body: &Bytes) -> &'s str {
+    const JSON: &str = "application/json";
+    let ContentTypes::These(list) = &source.content_types else { return JSON };
+    let is_json = serde_json::from_slice::<IgnoredAny>(body).is_ok();
+    let mut named = list.iter().map(|name| &**name).filter(|name| !name.ends_with("/*"));
+    let first = named.clone().next().unwrap_or(JSON);
+    if is_json && source.content_types.contains(JSON) {
+        return JSON;
+    }
+    named.find(|name| ContentType::new(name).is_json() == is_json).unwrap_or(first)
+}
+
+fn headers(arguments: &Arguments, source: &Source, body: &Bytes) -> Result<HeaderMap, Trouble> {
     let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let content_type = HeaderValue::from_str(content_type(source, body));
+    headers.insert(CONTENT_TYPE, content_type.map_err(|error| Trouble::Other(error.to_string()))?);
     if let Some(event) = &arguments.event {
         let mut places = source.event.places.iter();
         let header = places.find_map(|(fact, _)| fact.place()?.headers().first().cloned());
@@ -154,21 +190,28 @@ fn signed_by(
     verifier: &Verifier,
     source: &Source,
     secret: &NamedSecret,
-    Signed { uri, headers }: Signed,
+    request: Signed,
     body: &Bytes,
 ) -> Result<Signed, Trouble> {
-    let unsigned = Unsigned {
-        method: Method::POST,
-        uri,
-        headers,
-        public_url: source.public_url.as_deref(),
-        body,
-        now: Clock::system().unix_seconds(),
+    let public_url = source.public_url.as_deref();
+    let is_for = |scheme: &Scheme, Signed { uri, headers }: &Signed| {
+        let whole = Body::new(body, headers);
+        let view = View::of_head(Head { method: &Method::POST, uri, headers, public_url }).with_body(&whole);
+        scheme.when.iter().all(|condition| condition.holds(&view))
     };
-    let mut schemes = verifier.schemes();
-    let first = schemes.next().ok_or_else(|| Trouble::Other(SignFault::Code.to_string()))?;
-    let scheme = schemes.find(|scheme| scheme.when.is_empty()).unwrap_or(first);
-    sign(scheme, secret, unsigned).map_err(|fault| Trouble::Other(fault.to_string()))
+    let first = verifier.schemes().next().ok_or_else(|| Trouble::Other(SignFault::Code.to_string()))?;
+    // What is there only once it is signed is not there yet.
+    let scheme = verifier.schemes().find(|scheme| is_for(scheme, &request)).unwrap_or(first);
+    let Signed { uri, headers } = request;
+    let now = Clock::system().unix_seconds();
+    let unsigned = Unsigned { method: Method::POST, uri, headers, public_url, body, now };
+    let signed = sign(scheme, secret, unsigned).map_err(|fault| Trouble::Other(fault.to_string()))?;
+    if is_for(scheme, &signed) {
+        return Ok(signed);
+    }
+    let kinds = verifier.schemes().map(|scheme| scheme.when.iter().map(ToString::to_string).collect::<Vec<_>>());
+    let kinds = kinds.map(|when| when.join(" and ")).collect::<Vec<_>>().join(" or ");
+    Err(Trouble::Other(format!("{} signs no such request, but those with {kinds}", verifier.name())))
 }
 
 /// The methods as the policy's file has them: compiled policies keep keys, not secrets.
@@ -235,6 +278,18 @@ fn record(source: &str, url: &Uri, headers: &HeaderMap, body: &Bytes) -> Request
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_unknown_authority_is_told_with_what_would_make_it_known() {
+        let fault = |fault: CertificateError| io::Error::other(rustls::Error::InvalidCertificate(fault));
+        let (unknown, other) = (fault(CertificateError::UnknownIssuer), fault(CertificateError::NotValidForName));
+        assert!(hint(None, &unknown).contains("--cacert certs/localhost.pem"));
+        for said in
+            [hint(Some(&PathBuf::from("a.pem")), &unknown), hint(None, &other), hint(None, &io::Error::other(""))]
+        {
+            assert_eq!(said, "");
+        }
+    }
 
     #[test]
     fn a_shell_takes_a_quoted_text_as_one_word_as_it_is() {

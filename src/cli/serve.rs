@@ -35,6 +35,7 @@ use crate::gateway::health::checks_max;
 use crate::policy::Policy;
 use crate::policy::gateway_config::{GatewayConfig, ListenConfig, LogFormat};
 use crate::policy::secrets::SystemSecrets;
+use crate::policy::table::Spanned;
 use crate::policy::watch::Watched;
 use crate::reason::Level;
 use crate::record::{self, Colour, Format, Telemetry};
@@ -114,7 +115,7 @@ impl Prepared {
     /// Gives up what the process had for binding and reading, and what it will not need.
     fn confine(&self, unhardened: &mut Vec<Undone>) -> Result<Sandbox, Trouble> {
         let files = || self.listening.sockets.files();
-        if let Some(user) = &self.listen.user {
+        if let Some(Spanned { value: user, .. }) = &self.listen.user {
             identity::become_user(user, files())
                 .map_err(|error| Trouble::Other(format!("cannot become user {user:?}: {error}")))?;
             unhardened.extend(process::hide());

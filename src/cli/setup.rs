@@ -60,6 +60,7 @@ impl Setup {
     pub fn read(config: &Path) -> Self {
         let mut loaded = Loaded::default();
         let file = loaded.files.read(config, &mut loaded.diagnostics);
+        loaded.named_in = file.as_ref().map(|file| Arc::clone(&file.path));
         let read = file.and_then(|file| read_gateway(&file, &mut loaded.diagnostics));
         Self { file: Arc::from(config), config: read, policy: None, loaded }
     }

@@ -22,7 +22,7 @@ use crate::policy::Policy;
 use crate::policy::secrets::SystemSecrets;
 use crate::rejection::Rejection;
 use crate::reply;
-use crate::request_record::{RecordFault, RequestRecord};
+use crate::request_record::{Expectation, RequestRecord};
 
 /// A record's line is at most so long: a body of the largest size in base64, and its head.
 const LINE_BYTES_MAX: usize = 64 << 20;
@@ -31,7 +31,7 @@ const LINE_BYTES_MAX: usize = 64 << 20;
 #[derive(Debug, Args)]
 #[command(
     after_help = "A record is one JSON object a line: id, method, url, headers ([[name, value], …]), body_b64, now (unix seconds),\n\
-    and optionally expect: accept, reject, answer or a reason code.\n\nNetworks, Host and rates are not judged offline."
+    and optionally expect: accept, reject, answer, handshake or a reason code. Nothing else may stand in it.\n\nNetworks, Host and rates are not judged offline."
 )]
 pub struct Arguments {
     /// Files of request records; `-` is standard input
@@ -95,11 +95,13 @@ pub fn run(arguments: &Arguments, config: &Path, out: &mut impl Write) -> Result
         } else {
             Box::new(BufReader::new(File::open(file).map_err(fault)?))
         };
+        let mut is_empty = true;
         for (number, line) in reader.lines().enumerate() {
             let line = line.map_err(fault)?;
             if line.trim().is_empty() {
                 continue;
             }
+            is_empty = false;
             match one(&policy, &limits, &line, arguments, out)? {
                 Ok(()) => {}
                 Err(why) => {
@@ -108,6 +110,10 @@ pub fn run(arguments: &Arguments, config: &Path, out: &mut impl Write) -> Result
                     writeln!(anstream::stderr(), "{place}: {why}").map_err(Trouble::Output)?;
                 }
             }
+        }
+        if is_empty {
+            missed += 1;
+            writeln!(anstream::stderr(), "{}: no request record", file.display()).map_err(Trouble::Output)?;
         }
     }
     if missed == 0 { Ok(()) } else { Err(Trouble::Said) }
@@ -124,10 +130,11 @@ fn one(
     if line.len() > LINE_BYTES_MAX {
         return Ok(Err(format!("a record of {} bytes, more than {LINE_BYTES_MAX}", line.len())));
     }
-    let parsed = RequestRecord::parse(line).and_then(|record| Ok((record.request()?, record)));
-    let ((head, body), record) = match parsed {
+    let parsed = RequestRecord::parse_strictly(line);
+    let parsed = parsed.and_then(|record| Ok((record.request()?, record.expectation()?, record)));
+    let ((head, body), expected, record) = match parsed {
         Ok(parsed) => parsed,
-        Err(fault) => return Ok(Err(unreadable(&fault))),
+        Err(fault) => return Ok(Err(fault.to_string())),
     };
     let now = record.now.unwrap_or_else(|| Clock::system().unix_seconds());
     let replays = if arguments.sequence { Replays::Kept(limits) } else { Replays::Ignored };
@@ -139,20 +146,22 @@ fn one(
         explain(&judgement, &body, out).map_err(Trouble::Output)?;
         diagnosis(&offline::explain(policy, &judgement, &head, &body, now), out).map_err(Trouble::Output)?;
     }
-    Ok(expectation(&record, &verdict))
+    Ok(expected.map_or(Ok(()), |expected| compare(expected, &record, &verdict)))
 }
 
-fn unreadable(fault: &RecordFault) -> String {
-    fault.to_string()
-}
-
-fn expectation(record: &RequestRecord, got: &Line<'_>) -> Result<(), String> {
-    let Some(expected) = &record.expect else { return Ok(()) };
-    if got.verdict == expected || got.reason == Some(expected) {
+fn compare(expected: Expectation, record: &RequestRecord, got: &Line<'_>) -> Result<(), String> {
+    let is_met = match expected {
+        Expectation::Accept => got.verdict == "accept",
+        Expectation::Reject => got.verdict == "reject",
+        Expectation::Answer => got.verdict == "answer",
+        Expectation::Handshake => got.reason == Some("handshake"),
+        Expectation::Reason(reason) => got.reason == Some(reason.code()),
+    };
+    if is_met {
         return Ok(());
     }
-    let found = got.reason.unwrap_or(got.verdict);
-    Err(format!("{}: expected {expected}, got {found}", record.id))
+    let (word, found) = (record.expect.as_deref().unwrap_or_default(), got.reason.unwrap_or(got.verdict));
+    Err(format!("{}: expected {word}, got {found}", record.id))
 }
 
 impl<'l> MonitoredLine<'l> {

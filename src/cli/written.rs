@@ -44,6 +44,16 @@ impl Written {
         Self { key, at, path: path.to_owned(), right, mode }
     }
 
+    /// A finding where a folder stands at what is to be a file.
+    pub(super) fn unwritable(&self) -> Option<Diagnostic> {
+        if self.right != Right::Write || !self.path.is_dir() {
+            return None;
+        }
+        let (file, span) = self.at.clone();
+        let message = format!("{} is a folder, and {} names a file", self.path.display(), self.key);
+        Some(Diagnostic::error(&file, span, message).hint("such as \"logs/rejected.jsonl\"".to_owned()))
+    }
+
     #[cfg(test)]
     pub(super) fn for_test(path: &Path, right: Right) -> Self {
         Self::new("[rejects] file", (Arc::from(Path::new("hookward.toml")), None), path, right, 0o777)

@@ -101,11 +101,7 @@ fn is_at_odds(source: &Source, content_type: ContentType<'_>) -> bool {
         PayloadKind::Multipart => multipart::MEDIA_TYPE,
     };
     let is_own = content_type.is(own) || source.payload == PayloadKind::Json && content_type.is_json();
-    let is_read = content_type.is_json()
-        || content_type.is_json_lines()
-        || content_type.is(form::MEDIA_TYPE)
-        || content_type.is(multipart::MEDIA_TYPE);
-    is_read && !is_own && source.content_types.contains(own)
+    content_type.is_read() && !is_own && source.content_types.contains(own)
 }
 
 /// How a body of this type is read.

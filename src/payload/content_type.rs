@@ -3,7 +3,7 @@
 //! **Invariant:** a parameter that is there twice, or that cannot be read without guessing, is a fault: which value counts would be the reader's
 //! choice.
 
-use super::lines;
+use super::{form, lines, multipart};
 
 /// A Content-Type field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +61,12 @@ impl<'h> ContentType<'h> {
     #[must_use]
     pub fn is_json_lines(self) -> bool {
         lines::is_media_type(self.media_type)
+    }
+
+    /// Whether bodies of this type are read as something: JSON, lines of it, a form.
+    #[must_use]
+    pub fn is_read(self) -> bool {
+        self.is_json() || self.is_json_lines() || self.is(form::MEDIA_TYPE) || self.is(multipart::MEDIA_TYPE)
     }
 
     /// Whether the text is in UTF-8 as far as the field says: by its name, or by the one that senders take for it.

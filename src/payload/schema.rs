@@ -167,7 +167,7 @@ impl Schema {
             .draft(draft_of(root))
             .add(uri, root)
             .and_then(jsonschema::RegistryBuilder::prepare)
-            .map_err(|error| SchemaFault::reference(&error))?;
+            .map_err(|error| SchemaFault::lost(&error, root))?;
         let patterns = Arc::new(Patterns::default());
         let references = References { registry: &registry, uri, patterns: &patterns };
         let options = with_fast_uris(jsonschema::options_for::<Tape>());
@@ -189,7 +189,10 @@ impl Schema {
             .with_content_media_type("application/json", is_json)
             .should_validate_formats(formats == Formats::Asserted)
             .build(root)
-            .map_err(|error| SchemaFault::invalid(&error))?;
+            .map_err(|error| {
+                let ValidationErrorKind::Referencing(error) = error.kind() else { return SchemaFault::invalid(&error) };
+                SchemaFault::lost(error, root)
+            })?;
         // First what refuses references that lead back to themselves.
         let declared = Declared::compile(&references)?;
         let express = Express::compile(&references)?;
@@ -342,6 +345,8 @@ impl Schema {
     }
 }
 
+const TYPES: &str = "which are array, boolean, integer, null, number, object and string, one or a list of them";
+
 const HINT_ADDITIONAL: &str = "the schema itself refuses members that it does not list; where they are harmless, remove \
                                additionalProperties from it and let [sanitize] unknown_fields = \"drop\" remove them";
 
@@ -363,7 +368,13 @@ impl SchemaFault {
             return Self::reference(error);
         }
         let bad_pattern = matches!(error.kind(), ValidationErrorKind::Format { format } if format == "regex");
-        let message = if bad_pattern { BAD_PATTERN.to_owned() } else { operator_text(&error.to_string()) };
+        let message = if bad_pattern {
+            BAD_PATTERN.to_owned()
+        } else if error.schema_path().as_str().ends_with("/properties/type/anyOf") {
+            operator_text(&format!("{} is no type, {TYPES}", error.instance()))
+        } else {
+            operator_text(&error.to_string())
+        };
         // What a keyword of ours refuses has the other path alone.
         let own = matches!(error.kind(), ValidationErrorKind::Custom { .. });
         let path = if own { error.schema_path() } else { error.instance_path() };
@@ -378,6 +389,18 @@ impl SchemaFault {
     fn draft(specification: &str) -> Self {
         let message = format!("unknown $schema \"{specification}\", {DRAFTS}");
         Self { message, location: Some("/$schema".to_owned()) }
+    }
+
+    /// The same of a reference in `root`, or in a file that it refers to.
+    fn lost(error: &jsonschema::ReferencingError, root: &Value) -> Self {
+        use jsonschema::ReferencingError::{NoSuchAnchor, PointerToNowhere};
+        let (PointerToNowhere { pointer: place } | NoSuchAnchor { anchor: place }) = error else {
+            return Self::reference(error);
+        };
+        match files::reference_to(place, root) {
+            Some((reference, location)) => Self { message: format!("{reference:?} leads nowhere"), location },
+            None => Self::new(format!("a reference leads nowhere: its file has no {place:?}")),
+        }
     }
 
     fn reference(error: &jsonschema::ReferencingError) -> Self {

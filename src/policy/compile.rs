@@ -43,6 +43,7 @@ use crate::auth::scheme::Scheme;
 use crate::auth::template::Template;
 use crate::auth::verify::Challenges;
 use crate::forward::{HeaderRules, Signer, sign};
+use crate::payload::content_type::ContentType;
 use crate::payload::schema::{Schema, SchemaFault};
 use crate::sanitize::Action;
 
@@ -96,6 +97,7 @@ pub(super) fn compile(
         .map_err(|(span, message)| compiler.error(span, Fault::new(message)));
     let content_types = Compiler::content_types(&config, &combined);
     let payload = compiler.payload(&config, &combined);
+    compiler.refuse_unread(&config, payload);
     let json_field = Compiler::json_field(&config, &combined);
     let replay = compiler.replay(&config, &combined);
     compiler.url(&config, &schemes);
@@ -403,6 +405,22 @@ impl Compiler<'_, '_> {
             }
         }
         ContentTypes::These(types)
+    }
+
+    /// Content types of which none is read, where each body is read as its type says: no delivery could ever be accepted.
+    fn refuse_unread(&mut self, config: &SourceConfig, payload: PayloadKind) {
+        let Some(written) = config.content_types.as_ref().filter(|_| payload == PayloadKind::Auto) else { return };
+        let may_be_read = |media_type: &MediaType| match media_type {
+            MediaType::Any => true,
+            MediaType::Named(name) => name.ends_with("/*") || ContentType::new(name).is_read(),
+        };
+        if written.value.is_empty() || written.value.iter().any(may_be_read) {
+            return;
+        }
+        let fault = Fault::new("none of these is read as anything: every delivery would be refused");
+        let hint =
+            "payload = \"opaque\" forwards bodies unread; \"json\", \"form\" or \"multipart\" reads them as that";
+        self.error(written.span.clone(), fault.hint(hint));
     }
 
     /// How bodies are read: as the policy says, else as all presets do, else by their content type.

@@ -8,7 +8,6 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,6 +15,7 @@ use std::sync::Arc;
 use anstyle::{AnsiColor, Style};
 
 use crate::text::is_deceptive;
+use crate::whole_file::{self, ReadFault};
 
 /// How many findings are kept; the rest are counted.
 pub const DIAGNOSTICS_MAX: usize = 200;
@@ -209,17 +209,11 @@ impl Files {
 }
 
 fn read_text(path: &Path) -> Result<String, String> {
-    let cannot = |error: std::io::Error| format!("cannot be read: {}", error.kind());
-    // A pipe or a device could block the load or never end.
-    if !std::fs::metadata(path).map_err(cannot)?.is_file() {
-        return Err("is not a regular file".to_owned());
-    }
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(cannot)?;
-    file.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(cannot)?;
-    if bytes.len() > FILE_BYTES_MAX {
-        return Err(too_large());
-    }
+    let bytes = whole_file::read(path, FILE_BYTES_MAX as u64).map_err(|fault| match fault {
+        ReadFault::System(_) => format!("cannot be read: {fault}"),
+        ReadFault::NotRegular => "is not a regular file".to_owned(),
+        ReadFault::TooLarge(_) => too_large(),
+    })?;
     String::from_utf8(bytes).map_err(|error| format!("is not UTF-8 from byte {} on", error.utf8_error().valid_up_to()))
 }
 

@@ -7,6 +7,7 @@
 //! **Invariant:** a [`GatewayConfig`] that came with errors is good for finding more of them, never for serving.
 
 mod acme;
+mod addresses;
 
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -57,7 +58,7 @@ pub struct ListenConfig {
     /// Networks whose forwarding headers are believed.
     pub trusted_proxies: Vec<Spanned<IpNet>>,
     /// Whom the gateway becomes once it listens.
-    pub user: Option<String>,
+    pub user: Option<Spanned<String>>,
     /// Whether the process gives up what it does not need, once it listens.
     pub sandbox: bool,
     /// The field in which they name the client.
@@ -270,7 +271,7 @@ pub fn read_gateway(file: &SourceFile, diagnostics: &mut Diagnostics) -> Option<
             let fault = Fault::new("acme needs an https listener");
             top.error(top.key_span("acme"), fault.hint("add [listen] https, or take [acme] out"));
         }
-        GatewayConfig {
+        let config = GatewayConfig {
             listen,
             edge: top.table("edge", read_edge).unwrap_or_default(),
             tls: top.tables("tls", CERTIFICATES_MAX, read_tls).map(|tls| tls.value).unwrap_or_default(),
@@ -279,7 +280,9 @@ pub fn read_gateway(file: &SourceFile, diagnostics: &mut Diagnostics) -> Option<
             rejects: top.table("rejects", read_rejects).unwrap_or_default(),
             log: top.table("log", read_log).unwrap_or_default(),
             admin: top.table("admin", read_admin).flatten(),
-        }
+        };
+        addresses::check(top, &config);
+        config
     })
 }
 
@@ -311,7 +314,7 @@ fn read_listen(listen: &mut Reader<'_>) -> ListenConfig {
         );
     }
     let trusted_proxies = trusted_proxies.map(|list| list.value).unwrap_or_default();
-    let user = listen.parsed("user", parse_user).map(|user| user.value);
+    let user = listen.parsed("user", parse_user);
     let sandbox = listen.boolean("sandbox");
     if let Some(off) = sandbox.as_ref().filter(|sandbox| !sandbox.value) {
         let fault =
@@ -595,6 +598,67 @@ mod tests {
         assert!(!config.policies.unwrap().strict);
         assert_eq!(findings("", read_gateway).1, ["missing key \"policies\""]);
         assert_eq!(findings("[policies]", read_gateway).1, ["1:1: missing key \"directory\" in policies"]);
+    }
+
+    #[test]
+    fn https_has_a_certificate() {
+        const TLS: &str = "[[tls]]\ncertificate = 'a'\nkey = 'b'\n";
+        const ACME: &str = "[acme]\naccept_terms = true\ndomains = ['a.example']\nstate = 's'\n";
+        let https = "[listen]\nhttps = ['127.0.0.1:1', '127.0.0.1:2']\n";
+        let expected = "2:10: https needs a certificate, and there is neither [[tls]] nor [acme]";
+        assert_eq!(check(https).1, [expected]);
+        for (listen, certificate) in [(https, TLS), (https, ACME), ("[listen]\nhttps = []\n", "")] {
+            assert_eq!(check(&format!("{listen}{certificate}")).1, Vec::<String>::new(), "{listen}{certificate}");
+        }
+        let wrong = format!("{https}[[tls]]\nkey = 'b'\n");
+        assert_eq!(check(&wrong).1, ["3:1: missing key \"certificate\" in tls[0]"], "one fault is said once");
+    }
+
+    #[test]
+    fn an_address_is_named_once() {
+        let twice = |at: &str, address: &str, key: &str| {
+            Some(format!("{at}: address {address} is named twice: {key} has it already"))
+        };
+        let part = |at: &str, address: &str, key: &str, of: &str| {
+            Some(format!("{at}: address {address} is not free: {key} has it with {of}"))
+        };
+        // (https, http, [admin] listen, [acme] http, what is said)
+        for (https, http, admin, acme, expected) in [
+            ("127.0.0.1:1", "127.0.0.1:1", "", "", twice("3:9", "127.0.0.1:1", "https")),
+            ("127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3", "127.0.0.1:4", None),
+            ("127.0.0.1:1", "127.0.0.2:1", "127.0.0.3:1", "[::1]:1", None),
+            ("127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", "0.0.0.0:0", None),
+            ("127.0.0.1:1', '127.0.0.1:1", "", "", "", twice("2:25", "127.0.0.1:1", "https")),
+            // One listener takes what comes to either.
+            ("0.0.0.0:1', '[::]:1', '127.0.0.1:1", "", "", "", None),
+            ("0.0.0.0:1", "", "127.0.0.1:1", "", part("6:10", "127.0.0.1:1", "https", "0.0.0.0:1")),
+            ("[::]:1", "", "127.0.0.1:1", "", part("6:10", "127.0.0.1:1", "https", "[::]:1")),
+            ("127.0.0.1:1", "0.0.0.0:1", "", "", part("3:9", "0.0.0.0:1", "https", "127.0.0.1:1")),
+            (
+                "127.0.0.1:1",
+                "[::ffff:127.0.0.1]:1",
+                "",
+                "",
+                part("3:9", "[::ffff:127.0.0.1]:1", "https", "127.0.0.1:1"),
+            ),
+            ("0.0.0.0:1", "[::1]:1", "", "", None),
+            ("127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:2", "", twice("6:10", "127.0.0.1:2", "http")),
+            ("127.0.0.1:1", "", "127.0.0.1:2", "127.0.0.1:2", twice("12:8", "127.0.0.1:2", "[admin] listen")),
+        ] {
+            let list = |address: &str| if address.is_empty() { "[]".to_owned() } else { format!("['{address}']") };
+            let admin = if admin.is_empty() { "\n".to_owned() } else { format!("[admin]\nlisten = '{admin}'") };
+            let acme = if acme.is_empty() { String::new() } else { format!("challenge = 'http-01'\nhttp = '{acme}'") };
+            let (found, text) = {
+                let text = format!(
+                    "[listen]\nhttps = {}\nhttp = {}\ntrusted_proxies = ['::1']\n{admin}\n\
+                     [acme]\naccept_terms = true\ndomains = ['a.example']\nstate = 's'\n{acme}",
+                    list(https),
+                    list(http)
+                );
+                (check(&text).1, text)
+            };
+            assert_eq!(found, expected.into_iter().collect::<Vec<_>>(), "{text}");
+        }
     }
 
     #[test]

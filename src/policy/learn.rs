@@ -9,7 +9,7 @@
 //! **Invariant:** the file has the old secret or the new one, never half of one, and nobody but its owner can ever read it.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
@@ -65,7 +65,7 @@ pub fn close(secret_file: &Path) -> io::Result<bool> {
 #[must_use]
 pub fn closes(secret_file: &Path, now: UnixSeconds) -> Option<UnixSeconds> {
     let mut text = String::new();
-    File::open(marker(secret_file)).ok()?.take(MARKER_BYTES_MAX).read_to_string(&mut text).ok()?;
+    whole_file::open(&marker(secret_file)).ok()?.take(MARKER_BYTES_MAX).read_to_string(&mut text).ok()?;
     let closes: UnixSeconds = text.trim_end().parse().ok()?;
     (1..=OPEN_SECONDS).contains(&closes.saturating_sub(now)).then_some(closes)
 }

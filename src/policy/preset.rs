@@ -14,7 +14,7 @@ use super::networks::Published;
 use super::scheme::{parse_fact, parse_header_name, read_handshakes, read_schemes};
 use super::source::PayloadKind;
 use super::source_config::{PAYLOADS, parse_field_name};
-use super::table::parse::{Fault, choose, parse_url};
+use super::table::parse::{Fault, choose, nearest, parse_url};
 use super::table::{self, Like, Reader};
 use crate::auth::Scheme;
 use crate::auth::code::{CODES, CodeKind};
@@ -107,6 +107,13 @@ static FILES: LazyLock<BTreeMap<&'static str, File>> = LazyLock::new(|| {
 pub fn find(name: &str) -> Option<&'static Preset> {
     let (name, file) = FILES.get_key_value(name)?;
     file.preset.get_or_init(|| read_preset(name, file.text).ok()).as_ref()
+}
+
+/// What is said of a name that no preset has.
+#[must_use]
+pub fn unknown(name: &str) -> String {
+    let names: Vec<_> = names().collect();
+    format!("no provider {name:?}: {}`hookward providers` lists them", nearest(name, &names))
 }
 
 /// The names of all presets, in order.

@@ -1,13 +1,15 @@
 //! Where secrets are read: the environment and files, behind a resolver that tests replace.
 
 use std::ffi::OsString;
-use std::fs::{File, Metadata};
+use std::fmt;
+use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::source_config::SecretPlace;
 use crate::secret::Secret;
+use crate::whole_file::{self, ReadFault};
 
 /// No secret is longer; a larger file is not one.
 pub const SECRET_BYTES_MAX: u32 = 64 * 1024;
@@ -74,33 +76,55 @@ pub enum Resolved {
     NotLookedFor,
 }
 
-/// Why a reference leads nowhere.
-#[derive(Debug, thiserror::Error)]
+/// Why a reference leads nowhere. As text, it is about a secret; see [`SecretFault::of`].
+#[derive(Debug)]
 pub enum SecretFault {
     /// The variable is not set.
-    #[error("environment variable {0} is not set")]
     Unset(String),
     /// The variable is not UTF-8.
-    #[error("environment variable {0} is not UTF-8")]
     NotText(String),
     /// The file cannot be read.
-    #[error("cannot read secret file {path}: {kind}")]
     Unreadable {
         /// The file.
         path: String,
         /// Why.
         kind: io::ErrorKind,
     },
+    /// It is a directory, a pipe or a device.
+    NotRegular(String),
     /// There is no directory with credentials.
-    #[error("credential {0} cannot be looked up: CREDENTIALS_DIRECTORY is not set")]
     NoCredentials(String),
     /// There is nothing in it.
-    #[error("the secret in {0} is empty")]
     Empty(String),
     /// The file is too long to be a secret.
-    #[error("secret file {0} is longer than 65,536 bytes")]
     TooLong(String),
 }
+
+impl SecretFault {
+    /// The fault in words; `what` is looked for: a "secret", or a "public key".
+    #[must_use]
+    pub fn of(&self, what: &str) -> String {
+        match self {
+            Self::Unset(name) => format!("environment variable {name} is not set"),
+            Self::NotText(name) => format!("environment variable {name} is not UTF-8"),
+            Self::Unreadable { path, kind } => format!("cannot read {what} file {path}: {kind}"),
+            Self::NotRegular(path) => format!("{what} file {path} is not a regular file"),
+            Self::NoCredentials(name) => {
+                format!("credential {name} cannot be looked up: {CREDENTIALS_DIRECTORY} is not set")
+            }
+            Self::Empty(name) => format!("the {what} in {name} is empty"),
+            Self::TooLong(path) => format!("{what} file {path} is longer than 65,536 bytes"),
+        }
+    }
+}
+
+impl fmt::Display for SecretFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.of("secret"))
+    }
+}
+
+impl std::error::Error for SecretFault {}
 
 /// The process's environment and files.
 #[derive(Debug, Clone, Copy, Default)]
@@ -169,8 +193,12 @@ fn from_environment(name: &str) -> Result<Secret, SecretFault> {
 }
 
 fn from_file(path: &Path) -> Result<Secret, SecretFault> {
-    let unreadable =
-        |error: io::Error| SecretFault::Unreadable { path: path.display().to_string(), kind: error.kind() };
-    let secret = File::open(path).and_then(|file| Secret::read(file, SECRET_BYTES_MAX)).map_err(unreadable)?;
-    secret.ok_or_else(|| SecretFault::TooLong(path.display().to_string()))
+    let name = || path.display().to_string();
+    let unreadable = |error: io::Error| SecretFault::Unreadable { path: name(), kind: error.kind() };
+    let file = whole_file::open(path).map_err(|fault| match fault {
+        ReadFault::System(error) => unreadable(error),
+        ReadFault::NotRegular => SecretFault::NotRegular(name()),
+        ReadFault::TooLarge(_) => SecretFault::TooLong(name()),
+    })?;
+    Secret::read(file, SECRET_BYTES_MAX).map_err(unreadable)?.ok_or_else(|| SecretFault::TooLong(name()))
 }

@@ -1,6 +1,7 @@
 //! Which authorities an `https` upstream's certificate may come from.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 
 use super::table::Spanned;
+use crate::whole_file::{self, PEM_BYTES_MAX};
 
 /// Client configurations by the files they trust; the empty list is the public authorities.
 #[derive(Default)]
@@ -51,9 +53,10 @@ impl TrustCache {
 
 fn add(roots: &mut RootCertStore, file: &Spanned<PathBuf>) -> Result<(), String> {
     let path = file.value.display();
-    let certificates: Vec<_> = CertificateDer::pem_file_iter(&file.value)
-        .and_then(Iterator::collect)
-        .map_err(|error| format!("cannot read certificates from {path}: {error}"))?;
+    let unreadable = |error: &dyn Display| format!("cannot read certificates from {path}: {error}");
+    let text = whole_file::read(&file.value, PEM_BYTES_MAX).map_err(|fault| unreadable(&fault))?;
+    let certificates = CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>();
+    let certificates = certificates.map_err(|error| unreadable(&error))?;
     if certificates.is_empty() {
         return Err(format!("no certificate in {path}"));
     }

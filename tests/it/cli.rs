@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::thread;
 
 use hookward::policy::preset;
@@ -114,9 +114,130 @@ fn a_check_prints_every_finding_at_its_place() {
     {
         assert!(ran.out.contains(place), "{place}: {}", ran.out);
     }
+    fs::write(folder.path().join("slip.toml"), "[policies]\ndirectory = \"polices\"\n").unwrap();
+    let ran = run(folder.path(), &["check", "-c", "slip.toml"]);
+    let said = "slip.toml:2:13: error: cannot read the policies' directory polices: entity not found";
+    assert!(ran.out.contains(said), "{}", ran.out);
     let ran = run(folder.path(), &["check", "-c", "nowhere.toml"]);
     assert_eq!(ran.code, 1);
     assert!(format!("{}{}", ran.out, ran.err).contains("nowhere.toml"), "{ran:?}");
+}
+
+#[test]
+fn a_check_finds_what_serve_would_miss_on_this_machine() {
+    let folder = folder(&[("github.toml", GITHUB)]);
+    fs::create_dir(folder.path().join("logs")).unwrap();
+    let rows = [
+        ("[listen]\nuser = \"nobody-of-this-name\"\n", 1, "2:8: error: there is no user \"nobody-of-this-name\""),
+        ("[listen]\nuser = \"nobody\"\n", 0, ""),
+        ("[listen]\nunix = [\"run/a.sock\"]\n", 0, "2:9: warning: there is no folder run"),
+        ("[listen]\nunix = [\"logs/a.sock\", \"a.sock\"]\n", 0, ""),
+        ("[rejects]\nfile = \"logs\"\n", 1, "logs is a folder, and [rejects] file names a file"),
+        ("[rejects]\nfile = \"logs/rejected.jsonl\"\n", 0, ""),
+    ];
+    for (config, code, said) in rows {
+        let config = format!("{config}[policies]\ndirectory = \"policies\"\n");
+        fs::write(folder.path().join("hookward.toml"), config).unwrap();
+        let ran = run_with_input(folder.path(), &["check"], "");
+        assert_eq!(ran.code, code, "{said}: {}{}", ran.out, ran.err);
+        assert!(ran.out.contains(said), "{said}: {}", ran.out);
+        assert_eq!(ran.out.contains("hookward.toml:2:"), !said.is_empty(), "{}", ran.out);
+        let elsewhere = run(folder.path(), &["check", "--no-secrets"]);
+        assert!(!elsewhere.out.contains("hookward.toml:2:"), "{}", elsewhere.out);
+    }
+}
+
+#[test]
+fn a_key_that_cannot_be_read_is_called_what_it_is_and_nothing_is_missed_that_is_there() {
+    let discord = GITHUB.replace("github", "discord").replace("secrets", "public_keys");
+    let with = |key: &str| discord.replace("env = \"GITHUB\"", key);
+    let set_it = "hint: set it where the gateway is started";
+    let put_it = "hint: put it there or correct the path";
+    let rows = [
+        (with("file = \"a.pem\""), "error: cannot read public key file policies/a.pem: entity not found", put_it),
+        (with("file = \"empty\""), "error: the public key in policies/empty is empty", put_it),
+        (with("env = \"UNSET\""), "error: environment variable UNSET is not set", set_it),
+        (
+            GITHUB.replace("env = \"GITHUB\"", "file = \"a\""),
+            "error: cannot read secret file policies/a: entity not found",
+            put_it,
+        ),
+        (GITHUB.replace("2026-11", "a b"), "error: id must be of 1 to 64 letters", ""),
+        (GITHUB.replace("env = \"GITHUB\"", ""), "error: missing key \"env\" or \"file\" or \"credential\"", ""),
+        (
+            GITHUB.replace("secrets = [{ id = \"2026-11\", env = \"GITHUB\" }]", "secrets = \"x\""),
+            "error: secrets must be an array",
+            "",
+        ),
+        (
+            GITHUB.replace("[{ id = \"2026-11\", env = \"GITHUB\" }]", "[]"),
+            "error: no secrets: nothing could ever be accepted",
+            "",
+        ),
+    ];
+    for (policy, said, hint) in rows {
+        let folder = folder(&[("a.toml", &policy)]);
+        fs::write(folder.path().join("policies/empty"), "").unwrap();
+        let ran = run_with_input(folder.path(), &["check"], "");
+        assert!(ran.out.contains(said) && ran.out.contains(hint), "{policy}: {}", ran.out);
+        assert_eq!(ran.out.matches("error: ").count(), 1, "{policy}: {}", ran.out);
+    }
+}
+
+#[test]
+fn a_check_waits_for_no_pipe() {
+    let folder = folder(&[]);
+    let pipe = folder.path().join("policies/pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let secret = GITHUB.replace("env = \"GITHUB\"", "file = \"pipe\"");
+    let schema = format!("{GITHUB}[event.schema]\npush = \"pipe\"\n");
+    let roots = format!("{}trust_roots = [{{ file = \"pipe\" }}]\n", GITHUB.replace("http:", "https:"));
+    let client = "path = \"/a\"\n[auth]\nclient_certificate = { ca = \"pipe\" }\n[forward]\nto = \"http://a\"\n";
+    let tls =
+        "[listen]\nhttps = [\"127.0.0.1:0\"]\n[[tls]]\ncertificate = \"policies/pipe\"\nkey = \"policies/pipe\"\n";
+    for (policy, config) in [(&*secret, ""), (&schema, ""), (&roots, ""), (client, ""), (GITHUB, tls)] {
+        fs::write(folder.path().join("policies/a.toml"), policy).unwrap();
+        let config = format!("{config}[policies]\ndirectory = \"policies\"\n");
+        fs::write(folder.path().join("hookward.toml"), config).unwrap();
+        let ran = run_with_input(folder.path(), &["check"], "");
+        assert_eq!(ran.code, 1, "{policy}");
+        assert!(ran.out.contains("is not a regular file"), "{policy}: {}", ran.out);
+    }
+}
+
+#[test]
+fn a_check_says_where_nothing_could_ever_be_accepted() {
+    let types = |types: &str| format!("content_types = {types}\n{GITHUB}");
+    let expiring = |expires: &[&str]| {
+        let secret = |at: &&str| format!("{{ id = \"s{at}\", env = \"GITHUB\", expires = {at}-01-01T00:00:00Z }}");
+        let secrets = expires.iter().map(secret).collect::<Vec<_>>().join(", ");
+        GITHUB.replace("{ id = \"2026-11\", env = \"GITHUB\" }", &secrets)
+    };
+    let unread = "error: none of these is read as anything";
+    let expired = "warning: all secrets have expired";
+    let rows = [
+        (types("[\"text/xml\"]"), 1, unread),
+        (types("[\"text/xml\", \"text/plain\"]"), 1, unread),
+        (types("[\"text/xml\", \"text/json\"]"), 0, ""),
+        (types("[\"application/webhook+json\"]"), 0, ""),
+        (types("[\"text/*\"]"), 0, ""),
+        (types("[\"*/*\"]"), 0, ""),
+        (types("[\"text/xml\"]\npayload = \"opaque\""), 0, ""),
+        (types("[\"text/plain\"]\npayload = \"json\""), 0, ""),
+        (expiring(&["2020"]), 0, expired),
+        (expiring(&["2020", "2021"]), 0, expired),
+        (expiring(&["2020", "9999"]), 0, ""),
+    ];
+    for (policy, code, said) in rows {
+        let folder = folder(&[("github.toml", &policy)]);
+        let ran = run_with_input(folder.path(), &["check"], "");
+        assert_eq!(ran.code, code, "{policy}: {}{}", ran.out, ran.err);
+        let found = [unread, expired].into_iter().filter(|said| ran.out.contains(said));
+        assert_eq!(
+            found.collect::<Vec<_>>(),
+            Some(said).filter(|said| !said.is_empty()).into_iter().collect::<Vec<_>>()
+        );
+    }
 }
 
 #[test]
@@ -255,11 +376,17 @@ fn a_record_with_an_expectation_is_asserted_and_every_step_can_be_explained() {
         ("any reason", expecting("reject", "x-hub-signature-256"), 0),
         ("another reason", expecting("credential_mismatch", "x-hub-signature-256"), 1),
         ("no record", "{\"id\":1}".to_owned(), 1),
+        ("a slip in a word", expecting("acceptt", ""), 1),
+        ("a slip in a name", expecting("accept", "").replace("\"expect\"", "\"expects\""), 1),
     ];
     for (name, line, code) in rows {
         let ran = run_with_input(folder.path(), &["test", "-"], &line);
         assert_eq!(ran.code, code, "{name}: {}", ran.err);
         assert_eq!(ran.err.contains("-:1: "), code == 1, "{name}: {}", ran.err);
+    }
+    for nothing in ["", "\n \n"] {
+        let ran = run_with_input(folder.path(), &["test", "-"], nothing);
+        assert_eq!((ran.code, ran.err.as_str()), (1, "-: no request record\n"));
     }
     let ran = run_with_input(folder.path(), &["test", "--explain", "-"], &expecting("accept", ""));
     for step in ["route", "present", "receive", "authenticate", "validate", "sanitize", "forward"] {
@@ -274,6 +401,53 @@ fn a_record_with_an_expectation_is_asserted_and_every_step_can_be_explained() {
     fs::write(folder.path().join("policies/github.toml"), GITHUB).unwrap();
     let twice = format!("{}\n{}", expecting("accept", ""), expecting("accept", ""));
     assert_eq!(run_with_input(folder.path(), &["test", "-"], &twice).code, 0, "each stands alone");
+}
+
+#[test]
+fn what_is_sent_is_of_a_kind_that_its_source_takes() {
+    let policy = |provider: &str, more: &str| {
+        let policy = GITHUB.replace("github", provider);
+        policy
+            .replace("[auth]", &format!("public_url = \"https://hooks.example.com/hooks/{provider}\"\n[auth]"))
+            .replace("[forward]", &format!("{more}\n[forward]"))
+    };
+    let livekit = policy("livekit", "parameters = { api_key = \"key\" }");
+    let (coinpayments, twilio) = (policy("coinpayments", ""), policy("twilio", ""));
+    let folder = folder(&[
+        ("github.toml", GITHUB),
+        ("livekit.toml", &livekit),
+        ("coinpayments.toml", &coinpayments),
+        ("twilio.toml", &twilio),
+    ]);
+    for (source, body, content_type) in [
+        ("github", "{\"a\":1}", "application/json"),
+        ("github", "payload=%7B%7D", "application/x-www-form-urlencoded"),
+        ("livekit", "{\"event\":\"a\"}", "application/webhook+json"),
+        ("coinpayments", "ipn_type=a", "application/x-www-form-urlencoded"),
+        ("twilio", "a=b", "application/x-www-form-urlencoded"),
+    ] {
+        fs::write(folder.path().join("body"), body).unwrap();
+        let sent = run_with_input(folder.path(), &["send", source, "--body", "body", "--record"], "");
+        assert_eq!(sent.code, 0, "{source}: {}", sent.err);
+        let mut record: Value = serde_json::from_str(&sent.out).unwrap();
+        let headers = record["headers"].as_array().unwrap();
+        assert!(headers.contains(&json!(["content-type", content_type])), "{source}: {headers:?}");
+        record["expect"] = json!("accept");
+        let judged = run_with_input(folder.path(), &["test", "-"], &record.to_string());
+        assert_eq!(judged.code, 0, "{source}: {}{}", judged.out, judged.err);
+    }
+    fs::write(folder.path().join("body"), "{}").unwrap();
+    let unsigned = run_with_input(folder.path(), &["send", "twilio", "--body", "body", "--record"], "");
+    assert_eq!(unsigned.code, 1);
+    let said =
+        "twilio signs no such request, but those with query:bodySHA256 or media=application/x-www-form-urlencoded";
+    assert!(unsigned.err.contains(said), "{}", unsigned.err);
+    let to = |to: &str| run_with_input(folder.path(), &["send", "github", "--body", "body", "--to", to], "");
+    for url in ["ftp://x", "file://x/y"] {
+        assert!(to(url).err.contains("a gateway is at an https or http URL"), "{url}: {}", to(url).err);
+    }
+    let nowhere = run_with_input(folder.path(), &["send", "github", "--body", "body"], "");
+    assert!(nowhere.err.contains("say where the gateway is with --to"), "{}", nowhere.err);
 }
 
 #[test]
@@ -319,7 +493,8 @@ fn a_starting_policy_of_every_provider_passes_its_check() {
     for preset in preset::all() {
         let ran = run(folder.path(), &["init", preset.name, "--print"]);
         assert_eq!(ran.code, 0, "{}", preset.name);
-        fs::write(folder.path().join(format!("policies/{}.toml", preset.name)), ran.out).unwrap();
+        let text = ran.out.replace("\"fill in\"", "\"filled-in\"");
+        fs::write(folder.path().join(format!("policies/{}.toml", preset.name)), text).unwrap();
     }
     let ran = run(folder.path(), &["check", "--no-secrets"]);
     assert_eq!(ran.code, 0, "{}", ran.out);
@@ -335,6 +510,66 @@ fn a_starting_policy_of_every_provider_passes_its_check() {
 }
 
 #[test]
+fn a_starting_policy_goes_to_the_policies_of_its_configuration_or_nowhere() {
+    let bare = || tempfile::TempDir::with_prefix("hookward-test-").unwrap();
+    let entries = |folder: &Path| fs::read_dir(folder).unwrap().count();
+    let folder = bare();
+    assert_eq!(run(folder.path(), &["init", "github"]).code, 0, "there is no configuration yet");
+    assert!(folder.path().join("policies/github.toml").exists());
+
+    let folder = bare();
+    let ran = run(folder.path(), &["-c", "elsewhere/hookward.toml", "init", "github"]);
+    assert_eq!((ran.code, entries(folder.path())), (1, 0), "{ran:?}");
+    assert!(ran.err.contains("elsewhere/hookward.toml: error: cannot be read"), "{}", ran.err);
+
+    fs::write(folder.path().join("hookward.toml"), "[policy]\ndirectory = \"mine\"\n").unwrap();
+    let ran = run(folder.path(), &["init", "github"]);
+    assert_eq!((ran.code, entries(folder.path())), (1, 1), "{ran:?}");
+    assert!(ran.err.contains("hookward.toml:1:2: error: unknown key \"policy\""), "{}", ran.err);
+
+    fs::write(folder.path().join("hookward.toml"), "[policies]\ndirectory = \"mine\"\n").unwrap();
+    let ran = run(folder.path(), &["init", "discord"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.out.contains("into mine/keys/discord.pem"), "{}", ran.out);
+    for name in ["../evil", "a b", "", ".", ".hidden", "a/b"] {
+        let ran = run(folder.path(), &["init", "github", "--name", name]);
+        assert_eq!((ran.code, ran.out.as_str()), (1, ""), "{name}");
+        assert!(ran.err.contains("cannot be a source's name"), "{name}: {}", ran.err);
+    }
+    assert_eq!((entries(folder.path()), entries(&folder.path().join("mine"))), (2, 1));
+    assert!(run(folder.path(), &["init", "githb"]).err.contains("did you mean \"github\"?"));
+    assert!(run(folder.path(), &["providers", "githb"]).err.contains("did you mean \"github\"?"));
+}
+
+#[test]
+fn a_starting_policy_forwards_where_it_was_told_to() {
+    let folder = folder(&[]);
+    for (to, expected) in [
+        ("http://127.0.0.1:3000", Some("http://127.0.0.1:3000/webhooks/github")),
+        ("http://127.0.0.1:3000/", Some("http://127.0.0.1:3000/webhooks/github")),
+        ("https://app/in", Some("https://app/in")),
+        ("https://app/webhooks/github", Some("https://app/webhooks/github")),
+        ("unix:/run/app.sock", Some("unix:/run/app.sock:/webhooks/github")),
+        ("unix:app.sock", Some("unix:app.sock:/webhooks/github")),
+        ("unix:/run/app.sock:/in", Some("unix:/run/app.sock:/in")),
+        ("unix:/run/app.sock:/", Some("unix:/run/app.sock:/")),
+        ("http://x/\"y", None),
+        ("unix:/run/a\"b.sock", None),
+        ("ftp://x", None),
+        ("x", None),
+        ("http://x/?a=b", None),
+        ("http://169.254.169.254/", None),
+    ] {
+        let ran = run(folder.path(), &["init", "github", "--to", to, "--print"]);
+        assert_eq!(ran.code, i32::from(expected.is_none()), "{to}: {}", ran.err);
+        let written = expected.map(|to| format!("to = \"{to}\""));
+        let line = ran.out.lines().find(|line| line.starts_with("to = ")).map(str::to_owned);
+        assert_eq!(line, written, "{to}");
+        assert_eq!(ran.err.is_empty(), expected.is_some(), "{to}: {}", ran.err);
+    }
+}
+
+#[test]
 fn a_certificate_is_made_once_and_its_key_is_its_owners_alone() {
     let folder = folder(&[]);
     let at = |name: &str| folder.path().join("certs").join(name);
@@ -342,7 +577,9 @@ fn a_certificate_is_made_once_and_its_key_is_its_owners_alone() {
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert_eq!(fs::metadata(at("localhost.key")).unwrap().permissions().mode() & 0o777, 0o600);
     let key = fs::read(at("localhost.key")).unwrap();
-    assert_eq!(run(folder.path(), &["cert"]).code, 1, "it does not overwrite");
+    let again = run(folder.path(), &["cert"]);
+    assert_eq!(again.code, 1, "it does not overwrite");
+    assert!(again.err.contains("certs/localhost.key is there already: --force replaces it"), "{}", again.err);
     assert_eq!(fs::read(at("localhost.key")).unwrap(), key);
     assert_eq!(run(folder.path(), &["cert", "--force"]).code, 0);
     assert_ne!(fs::read(at("localhost.key")).unwrap(), key);

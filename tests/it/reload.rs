@@ -1,6 +1,7 @@
 //! Another policy while deliveries come: what was counted stays, what is wrong changes nothing, sockets are not touched.
 
 use std::fs;
+use std::process::Command;
 
 use rustix::process::Signal;
 
@@ -128,4 +129,17 @@ fn a_failed_reload_shows_in_the_metrics_until_one_succeeds() {
     assert_eq!(gateway.connect().send(&Delivery::github("push", "{}")).status, 200);
     gateway.reload(&[("github.toml", &github(&app, ""))]).unwrap();
     assert_eq!(stale(), 0);
+}
+
+#[test]
+fn a_reload_waits_for_no_pipe() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut served = Serve::new(folder.path(), &github(&App::start(), "")).start();
+    let key = folder.path().join("tls.key");
+    fs::remove_file(&key).unwrap();
+    assert!(Command::new("mkfifo").arg(&key).status().unwrap().success());
+    served.signal(Signal::HUP);
+    served.line("is not a regular file");
+    served.signal(Signal::TERM);
+    assert!(served.ended().success());
 }

@@ -125,7 +125,7 @@ fn a_schema_that_the_gateway_would_refuse_is_named_with_its_place() {
         ("type", r#"{"properties":{"a":{"type":"strin"}}}"#, "bad.json#/properties/a/type"),
         ("pattern", r#"{"pattern":"(?=a)b"}"#, "bad.json#/pattern"),
         ("reference", r#"{"$ref":"https://example.com/a.json"}"#, "nothing is fetched"),
-        ("a name twice", r#"{"type":"null","type":"string"}"#, "byte 15"),
+        ("a name twice", r#"{"type":"null","type":"string"}"#, "(line 1, column 16)"),
     ];
     for (name, text, expected) in cases {
         write("bad.json", text);

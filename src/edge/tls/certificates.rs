@@ -17,6 +17,7 @@ use webpki::EndEntityCert;
 use super::validity::validity;
 use crate::clock::UnixSeconds;
 use crate::record::Expiry;
+use crate::whole_file::{self, PEM_BYTES_MAX, ReadFault};
 
 /// Files of one `[[tls]]` table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,9 +33,20 @@ pub struct CertificateFiles {
 /// Why a pair of files cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateFault {
-    /// A file cannot be read, or is not PEM.
+    /// A file cannot be read.
     #[error("cannot read {what} {}: {source}", path.display())]
     Unreadable {
+        /// Which of the two.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: ReadFault,
+    },
+    /// A file is not PEM, or has nothing in it that is looked for.
+    #[error("cannot read {what} {}: {source}", path.display())]
+    Pem {
         /// Which of the two.
         what: &'static str,
         /// The file.
@@ -205,33 +217,31 @@ impl Certified {
     /// # Errors
     /// [`CertificateFault`].
     pub fn from_pem(text: &[u8], path: &Path) -> Result<Self, CertificateFault> {
-        let chain = CertificateDer::pem_slice_iter(text).collect::<Result<_, _>>();
-        certify(chain, PrivateKeyDer::from_pem_slice(text), path, path)
+        certify(text, text, path, path)
     }
 }
 
 fn load_pair(files: &CertificateFiles) -> Result<Certified, CertificateFault> {
-    let chain = CertificateDer::pem_file_iter(&files.certificate).and_then(Iterator::collect);
-    let key = PrivateKeyDer::from_pem_file(&files.key);
-    let certified = certify(chain, key, &files.certificate, &files.key)?;
+    let read = |what, path: &Path| {
+        let unreadable = |source| CertificateFault::Unreadable { what, path: path.to_owned(), source };
+        whole_file::read(path, PEM_BYTES_MAX).map_err(unreadable)
+    };
+    let (chain, key) = (read(CERTIFICATE, &files.certificate)?, read(PRIVATE_KEY, &files.key)?);
+    let certified = certify(&chain, &key, &files.certificate, &files.key)?;
     Ok(match &files.names {
         Some(names) => Certified { names: names.clone(), ..certified },
         None => certified,
     })
 }
 
-fn certify(
-    chain: Result<Vec<CertificateDer<'static>>, pem::Error>,
-    key: Result<PrivateKeyDer<'static>, pem::Error>,
-    chain_file: &Path,
-    key_file: &Path,
-) -> Result<Certified, CertificateFault> {
-    let unreadable = |what, path: &Path| {
+fn certify(chain: &[u8], key: &[u8], chain_file: &Path, key_file: &Path) -> Result<Certified, CertificateFault> {
+    let no_pem = |what, path: &Path| {
         let path = path.to_owned();
-        move |source| CertificateFault::Unreadable { what, path, source }
+        move |source| CertificateFault::Pem { what, path, source }
     };
-    let chain = chain.map_err(unreadable("certificate", chain_file))?;
-    let key = key.map_err(unreadable("private key", key_file))?;
+    let chain = CertificateDer::pem_slice_iter(chain).collect::<Result<Vec<_>, _>>();
+    let chain = chain.map_err(no_pem(CERTIFICATE, chain_file))?;
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(no_pem(PRIVATE_KEY, key_file))?;
     let first = chain.first().ok_or_else(|| CertificateFault::Empty { path: chain_file.to_owned() })?;
     let malformed = || CertificateFault::Certificate { path: chain_file.to_owned() };
     let parsed = EndEntityCert::try_from(first).map_err(|_| malformed())?;
@@ -247,6 +257,9 @@ fn certify(
         Err(_) => Err(CertificateFault::Mismatch { certificate: chain_file.to_owned(), key: key_file.to_owned() }),
     }
 }
+
+const CERTIFICATE: &str = "certificate";
+const PRIVATE_KEY: &str = "private key";
 
 impl fmt::Debug for Certificates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -256,14 +256,14 @@ fn references_stay_inside_the_directory() {
         ("back into the directory", "github/../common.json", None),
         ("space", "with%20space.json", None),
         ("missing", "none.json", Some("none.json")),
-        ("missing fragment", "common.json#/$defs/none", Some("$defs/none")),
+        ("missing fragment", "common.json#/$defs/none", Some("\"common.json#/$defs/none\" leads nowhere")),
         ("above", "../secret.json", Some("secret.json")),
         ("above, encoded", "%2e%2e/secret.json", Some("secret.json")),
         ("above, separator encoded", "..%2fsecret.json", Some("nothing is fetched")),
         ("above, all encoded", "%2e%2e%2fsecret.json", Some("nothing is fetched")),
         ("link to a file", "link.json", Some("link out of it")),
         ("link to a directory", "up/secret.json", Some("link out of it")),
-        ("directory", "github", Some("not a file")),
+        ("directory", "github", Some("not a regular file")),
         ("http", "http://example.com/a.json", Some("nothing is fetched")),
         ("https", "https://example.com/a.json", Some("nothing is fetched")),
         ("file", "file:///etc/passwd", Some("nothing is fetched")),
@@ -320,7 +320,13 @@ fn files_are_bounded_together() {
 #[test]
 fn what_is_wrong_with_a_schema_is_said_with_its_place() {
     let cases = [
-        ("type", json!({"properties": {"a": {"type": "strin"}}}), "\"strin\" is not valid", Some("/properties/a/type")),
+        (
+            "type",
+            json!({"properties": {"a": {"type": "strin"}}}),
+            "\"strin\" is no type, which are array, boolean,",
+            Some("/properties/a/type"),
+        ),
+        ("list of types", json!({"type": ["null", "text"]}), "[\"null\",\"text\"] is no type", Some("/type")),
         (
             "look-around",
             json!({"properties": {"a": {"pattern": "(?=a)b"}}}),
@@ -334,7 +340,13 @@ fn what_is_wrong_with_a_schema_is_said_with_its_place() {
             Some(r"/patternProperties/(a)\1"),
         ),
         ("pattern that grows", json!({"pattern": "(a{1000}){1000}"}), "bounded memory", Some("/pattern")),
-        ("no such pointer", json!({"$ref": "#/$defs/none"}), "/$defs/none", None),
+        ("no such pointer", json!({"$ref": "#/$defs/none"}), "\"#/$defs/none\" leads nowhere", Some("/$ref")),
+        (
+            "no such anchor",
+            json!({"properties": {"a/b": {"items": {"$ref": "#none"}}}}),
+            "\"#none\" leads nowhere",
+            Some("/properties/a~1b/items/$ref"),
+        ),
         ("draft 3", json!({"$schema": "http://json-schema.org/draft-03/schema#"}), "unknown $schema", Some("/$schema")),
         ("no schema", json!([]), "is not of types", Some("")),
         (
@@ -355,10 +367,21 @@ fn what_is_wrong_with_a_schema_is_said_with_its_place() {
     }
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("schema.json");
-    for text in ["", "{", r#"{"type":}"#, "\u{feff}{}", r#"{"type":"null","type":"string"}"#] {
+    for (text, expected) in [
+        ("", "it is not JSON (line 1, column 1)"),
+        ("{", "it is not JSON (line 1, column 2)"),
+        (r#"{"type":}"#, "it is not JSON (line 1, column 9)"),
+        ("{\n  \"type\": \"null\",\n}", "it is not JSON (line 3, column 1)"),
+        ("{\"ä\": 1,}", "it is not JSON (line 1, column 9)"),
+        ("\u{feff}\u{feff}{}", "it is not UTF-8 (line 1, column 1)"),
+        (r#"{"type":"null","type":"string"}"#, "two members have the same name (line 1, column 16)"),
+    ] {
         std::fs::write(&path, text).expect("a file");
-        assert!(Schema::load(&path, directory.path()).is_err(), "{text:?}");
+        let fault = Schema::load(&path, directory.path()).expect_err(text);
+        assert_eq!(fault.message, expected, "{text:?}");
     }
+    std::fs::write(&path, "\u{feff}{\"type\":\"null\"}").expect("a file");
+    assert!(Schema::load(&path, directory.path()).is_ok(), "a byte order mark says nothing");
     assert!(Schema::load(&directory.path().join("none.json"), directory.path()).is_err());
 }
 
@@ -489,7 +512,7 @@ fn what_is_wrong_with_an_openapi_document_is_said() {
     let cases = [
         ("api.yaml", Some("name one in it")),
         ("swagger.json", Some("name one in it")),
-        ("api.yaml#/components/schemas/None", Some("/components/schemas/None")),
+        ("api.yaml#/components/schemas/None", Some("\"api.yaml#/components/schemas/None\" leads nowhere")),
         ("old.yaml#/components/schemas/Push", Some("\"3.0.3\", only since 3.1 they are JSON Schema")),
         ("swagger.json#/definitions/Push", Some("\"2.0\", only since 3.1")),
         ("dialect.yaml#/components/schemas/User", Some("jsonSchemaDialect is")),

@@ -15,6 +15,7 @@ use crate::auth::{certificate, describe};
 use crate::policy::preset::Preset;
 use crate::policy::source_config::{AuthMethod, CertificateConfig, MethodConfig, SourceConfig};
 use crate::policy::table::parse::Fault;
+use crate::whole_file::{self, PEM_BYTES_MAX};
 
 /// Every method of a source.
 pub(super) struct Combined<'s> {
@@ -283,8 +284,8 @@ impl Compiler<'_, '_> {
         let span = || config.ca.span.clone();
         let path = config.ca.value.display();
         self.context.watched.insert(config.ca.value.clone());
-        let pem = std::fs::read(&config.ca.value)
-            .map_err(|error| self.error(span(), Fault::new(format!("cannot read {path}: {}", error.kind()))))?;
+        let pem = whole_file::read(&config.ca.value, PEM_BYTES_MAX)
+            .map_err(|fault| self.error(span(), Fault::new(format!("cannot read {path}: {fault}"))))?;
         let names = config.names.iter().flat_map(|names| &names.value);
         let made = ClientCertificate::new(&pem, names.map(|name| name.value.as_str().into()));
         if config.names.is_none() {

@@ -8,11 +8,13 @@ use crate::auth::Verifier;
 use crate::auth::code::{self, CodeKind};
 use crate::auth::key::{KeyKind, NamedSecret};
 use crate::auth::scheme::Scheme;
+use crate::clock::Clock;
 use crate::policy::secrets::{Exposure, Resolved, SecretFault};
 use crate::policy::source_config::{MethodConfig, SecretPlace, SecretReference};
 use crate::policy::table::Spanned;
 use crate::policy::table::parse::Fault;
 use crate::secret::{SECRET_BYTES_MIN, Secret};
+use crate::whole_file::{self, PEM_BYTES_MAX};
 
 impl Compiler<'_, '_> {
     /// One method with its keys; `learn` is where a secret of it is kept that the provider hands over.
@@ -29,13 +31,20 @@ impl Compiler<'_, '_> {
         for (wanted, what, references) in
             [(wants_secrets, "secrets", &auth.secrets), (wants_keys, "public_keys", &auth.public_keys)]
         {
-            if wanted && references.is_empty() && !(learn.is_some() && what == "secrets") {
+            let is_learnt = learn.is_some() && what == "secrets";
+            if wanted && references.is_empty() && !is_learnt {
+                if let Some(reported) = Reported::of_keys(auth) {
+                    return Err(reported);
+                }
                 let fault = Fault::new(format!("no {what}: nothing could ever be accepted"));
                 let hint = format!(
                     "{what} = [{{ id = \"2026-11\", {} }}]",
                     if what == "secrets" { "env = \"…\"" } else { "file = \"…\"" }
                 );
                 return Err(self.error(auth.span.clone(), fault.hint(hint)));
+            }
+            if !is_learnt {
+                self.warn_of_expired(what, references);
             }
             if !wanted && let Some(first) = references.first() {
                 let fault = Fault::new(format!("provider {:?} has no {what}", method.name()));
@@ -71,6 +80,16 @@ impl Compiler<'_, '_> {
                 let span = reference.map(|reference| reference.span.clone()).or_else(|| auth.span.clone());
                 Err(self.error(span, Fault::new(fault.to_string())))
             }
+        }
+    }
+
+    /// Keys that all have expired: whatever they sign is refused.
+    fn warn_of_expired(&mut self, what: &str, references: &[SecretReference]) {
+        let now = Clock::system().unix_seconds();
+        let expired = references.iter().map(|key| key.expires.as_ref().filter(|expires| expires.value <= now));
+        if let Some(Some(last)) = expired.reduce(Option::and) {
+            let fault = Fault::new(format!("all {what} have expired: every delivery is refused as secret_expired"));
+            self.warning(last.span.clone(), fault.hint("add the new one, or move expires"));
         }
     }
 
@@ -129,8 +148,8 @@ impl Compiler<'_, '_> {
     fn trust_roots(&mut self, auth: &MethodConfig) -> Result<Vec<Vec<u8>>, Reported> {
         let read = |root: &Spanned<PathBuf>| {
             self.context.watched.insert(root.value.clone());
-            std::fs::read(&root.value).map_err(|error| {
-                let fault = Fault::new(format!("cannot read {}: {}", root.value.display(), error.kind()));
+            whole_file::read(&root.value, PEM_BYTES_MAX).map_err(|fault| {
+                let fault = Fault::new(format!("cannot read {}: {fault}", root.value.display()));
                 self.error(root.span.clone(), fault)
             })
         };
@@ -149,19 +168,22 @@ impl Compiler<'_, '_> {
             }
             Ok(Resolved::NotLookedFor) => Ok(None),
             Err(fault) => {
-                let hint = match fault {
-                    SecretFault::NoCredentials(_) => {
+                let hint = match (&fault, &place.value) {
+                    (SecretFault::NoCredentials(_), _) => {
                         "a service has it, with LoadCredential= or LoadCredentialEncrypted= in its unit; elsewhere set it to the folder of the file"
                     }
-                    SecretFault::Unset(_)
-                    | SecretFault::NotText(_)
-                    | SecretFault::Unreadable { .. }
-                    | SecretFault::Empty(_)
-                    | SecretFault::TooLong(_) => {
+                    (_, SecretPlace::Env(_)) => {
                         "set it where the gateway is started, or check the policies alone with `hookward check --no-secrets`"
                     }
+                    (_, SecretPlace::File(_) | SecretPlace::Credential(_)) => {
+                        "put it there or correct the path, or check the policies alone with `hookward check --no-secrets`"
+                    }
                 };
-                Err(self.error(place.span.clone(), Fault::new(fault.to_string()).hint(hint)))
+                let what = match kind {
+                    KeyKind::Secret => "secret",
+                    KeyKind::Public => "public key",
+                };
+                Err(self.error(place.span.clone(), Fault::new(fault.of(what)).hint(hint)))
             }
         }
     }

@@ -29,12 +29,12 @@ pub struct AcmeConfig {
 }
 
 /// How a name is proven to be ours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AcmeChallenge {
     /// In a TLS handshake on the https listener (RFC 8737).
     TlsAlpn,
     /// By a file over plain HTTP, on a listener that has nothing else (RFC 8555 §8.3).
-    Http(SocketAddr),
+    Http(Spanned<SocketAddr>),
 }
 
 #[derive(Clone, Copy)]
@@ -80,7 +80,7 @@ pub(super) fn read_acme(acme: &mut Reader<'_>) -> Option<AcmeConfig> {
             acme.error(Some(http.span), fault.hint("write the challenge, or leave http out"));
             None
         }
-        (Kind::Http, Some(http)) => Some(AcmeChallenge::Http(http.value)),
+        (Kind::Http, Some(http)) => Some(AcmeChallenge::Http(http)),
         (Kind::Http, None) => {
             if !acme.has("http") {
                 let fault =
@@ -169,7 +169,7 @@ mod tests {
         let (acme, found) = check("", &format!("{GOOD}{more}"));
         let acme = acme.unwrap();
         assert_eq!(found, Vec::<String>::new());
-        assert_eq!(acme.challenge, AcmeChallenge::Http(([0, 0, 0, 0], 80).into()));
+        assert!(matches!(acme.challenge, AcmeChallenge::Http(http) if http.value == ([0, 0, 0, 0], 80).into()));
         assert_eq!((acme.directory_url.as_str(), acme.contact.len()), ("https://ca.internal/dir", 1));
         assert_eq!(acme.trust_roots[0].value, PathBuf::from("etc/root.pem"));
     }

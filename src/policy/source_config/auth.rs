@@ -39,6 +39,8 @@ pub struct MethodConfig {
     pub secrets: Vec<SecretReference>,
     /// Public keys; ids differ.
     pub public_keys: Vec<SecretReference>,
+    /// Whether every entry of both could be read.
+    pub keys_are_whole: bool,
     /// Files with the certificates that a provider's own must lead to.
     pub trust_roots: Vec<Spanned<PathBuf>>,
     /// `[auth.parameters]`: named values that a scheme mentions, by name.
@@ -141,6 +143,9 @@ pub const PARAMETERS_MAX: usize = 32;
 /// Characters of a variable's name.
 pub const VARIABLE_CHARS_MAX: usize = 256;
 
+/// What `hookward init` writes for a parameter that only the operator knows.
+pub const FILL_IN: &str = "fill in";
+
 pub(super) fn read_auth(auth: &mut Reader<'_>) -> Option<AuthConfig> {
     let span = auth.span();
     if !auth.has("method") && !auth.has("combine") {
@@ -172,10 +177,27 @@ fn read_method(auth: &mut Reader<'_>) -> Option<MethodConfig> {
     let because = read_because(auth, method.as_ref());
     let secrets = read_references(auth, "secrets", parse_id);
     let public_keys = read_references(auth, "public_keys", parse_key_id);
+    let is_whole =
+        |key, read: &[SecretReference]| !auth.has(key) || auth.is_array(key) && auth.length(key) == read.len();
+    let keys_are_whole = is_whole("secrets", &secrets) && is_whole("public_keys", &public_keys);
     let trust_roots = read_trust_roots(auth);
-    let parameters = auth.table("parameters", |table| table.entries(PARAMETERS_MAX, |text| Ok(text.to_owned())));
-    let (parameters, span) = (parameters.unwrap_or_default(), auth.span());
-    Some(MethodConfig { method: method?, because, secrets, public_keys, trust_roots, parameters, span })
+    let (parameters, span) = (auth.table("parameters", read_parameters).unwrap_or_default(), auth.span());
+    Some(MethodConfig { method: method?, because, secrets, public_keys, keys_are_whole, trust_roots, parameters, span })
+}
+
+fn read_parameters(parameters: &mut Reader<'_>) -> Vec<(Spanned<String>, Spanned<String>)> {
+    let entries = parameters.entries(PARAMETERS_MAX, |text| Ok(text.to_owned()));
+    for (name, value) in entries.iter().filter(|(_, value)| value.value == FILL_IN) {
+        let fault = Fault::new(format!("{} is still to be filled in", name.value));
+        let hint = "`hookward init` left it open: `hookward providers NAME` says what it is";
+        parameters.error(Some(value.span.clone()), fault.hint(hint));
+    }
+    // They are two places for one credential.
+    if parameters.has("header") && parameters.has("query") {
+        let fault = Fault::new("header and query cannot stand together in auth.parameters");
+        parameters.error(parameters.key_span("query"), fault.hint("the credential is at one place"));
+    }
+    entries
 }
 
 /// Reads `provider` or `scheme`, one of which there must be.

@@ -169,7 +169,11 @@ fn is_link_local(upstream: &Upstream) -> bool {
     }
 }
 
-fn parse_upstream(text: &str, directory: &Path) -> Result<Upstream, Fault> {
+/// Where an upstream is.
+///
+/// # Errors
+/// What is no upstream.
+pub fn parse_upstream(text: &str, directory: &Path) -> Result<Upstream, Fault> {
     if let Some(rest) = text.strip_prefix("unix:") {
         let (socket, path) =
             rest.split_once(":/").map_or((rest, String::new()), |(socket, path)| (socket, path.to_owned()));

@@ -134,9 +134,13 @@ fn read_unwanted(refuse_if: &mut Reader<'_>) -> Option<Deed> {
     }
     let parse = |text: &str| {
         Unwanted::parse(text).map_err(|fault| {
-            let fault =
-                Fault::new(format!("pattern {text:?} is none that runs in linear time and bounded memory")).hint(fault);
-            Fault { hint: fault.hint.map(|hint| hint.lines().last().unwrap_or_default().to_owned()), ..fault }
+            let why = fault.lines().last().unwrap_or_default();
+            let why = why.strip_prefix("error: ").unwrap_or(why);
+            // Other engines have it, or it takes too much room.
+            let is_too_much = why.ends_with("not supported") || !fault.starts_with("regex parse error");
+            let what =
+                if is_too_much { "none that runs in linear time and bounded memory" } else { "no regular expression" };
+            Fault::new(format!("pattern {text:?} is {what}")).hint(why)
         })
     };
     refuse_if.parsed("pattern", parse).map(|pattern| Deed::RefuseIf(pattern.value))

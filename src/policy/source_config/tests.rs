@@ -364,9 +364,27 @@ fn faults_of_authentication_are_told() {
 }
 
 #[test]
+fn parameters_are_filled_in_and_name_one_place() {
+    check_rows(&[
+        ("", "[auth]\nprovider = 'token'\nparameters = { query = 'key' }", &[]),
+        (
+            "",
+            "[auth]\nprovider = 'token'\nparameters = { query = 'key', header = 'x-key' }",
+            &["5:16: header and query cannot stand together in auth.parameters"],
+        ),
+        ("", "[auth]\nprovider = 'livekit'\nparameters = { api_key = 'fill it' }", &[]),
+        (
+            "",
+            "[auth]\nprovider = 'livekit'\nparameters = { api_key = 'fill in' }",
+            &["5:26: api_key is still to be filled in"],
+        ),
+    ]);
+}
+
+#[test]
 fn faults_of_rules_for_places_are_told() {
     let rule = |text: &str| format!("[[sanitize.rule]]\n{text}");
-    let rows: [(&str, &[&str]); 19] = [
+    let rows: [(&str, &[&str]); 20] = [
         ("drop = true", &["3:1: missing key \"at\" in sanitize.rule[0]"]),
         ("at = '/a'", &["3:1: the rule does nothing"]),
         ("at = 'a'\ndrop = true", &["4:6: \"a\" is no place of a body"]),
@@ -388,6 +406,7 @@ fn faults_of_rules_for_places_are_told() {
             "at = '/a'\nrefuse_if = { pattern = '(?=a)' }",
             &["5:25: pattern \"(?=a)\" is none that runs in linear time and bounded memory"],
         ),
+        ("at = '/a'\nrefuse_if = { pattern = '(' }", &["5:25: pattern \"(\" is no regular expression"]),
         (
             "at = '/a'\nrefuse_if = { injection = ['sql', 'xss'] }",
             &[
@@ -403,6 +422,23 @@ fn faults_of_rules_for_places_are_told() {
     assert_eq!(check("", &many(65)).1, ["3:1: rule has 65 items, at most 64 are read"]);
     assert_eq!(check("", "[sanitize]\nkeep = []").1, ["4:8: keep is empty, so nothing would ever go on"]);
     assert_eq!(check("", "[sanitize]\nkeep = ['a']").1, ["4:9: \"a\" is no place of a body"]);
+}
+
+#[test]
+fn what_is_wrong_with_a_pattern_is_said_in_one_line() {
+    for (pattern, hint) in [
+        ("(", "unclosed group"),
+        ("(?=a)", "look-around, including look-ahead and look-behind, is not supported"),
+        ("(a)\\1", "backreferences are not supported"),
+    ] {
+        let mut files = Files::default();
+        let rule = format!("[[sanitize.rule]]\nat = '/a'\nrefuse_if = {{ pattern = '{pattern}' }}\n");
+        let file = files.add("a.toml", rule);
+        let mut found = Diagnostics::default();
+        read_source(&file, &mut found);
+        let hints: Vec<_> = found.sorted().iter().filter_map(|found| found.hint.clone()).collect();
+        assert_eq!(hints, [hint], "{pattern}");
+    }
 }
 
 #[test]

@@ -146,7 +146,7 @@ pub(super) fn grouped(number: u64) -> String {
 }
 
 /// `did you mean "…"? ` with the word that a typing slip most likely meant; empty if none is near.
-pub(in crate::policy) fn nearest(typed: &str, words: &[&str]) -> String {
+pub(crate) fn nearest(typed: &str, words: &[&str]) -> String {
     if typed.len() > WORD_BYTES_MAX {
         return String::new();
     }
