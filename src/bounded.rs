@@ -117,6 +117,13 @@ impl<K: Copy + Eq + Hash, V: Copy> Entry<'_, K, V> {
         self.found.map(|place| self.shard.slots[place as usize].value)
     }
 
+    /// Whether the entry's time is over at `now`, which may be later than the time at which the table was asked for it; so it is of a key without one.
+    #[must_use]
+    pub fn is_over(&self, now: Duration) -> bool {
+        self.found
+            .is_none_or(|place| self.shard.slots[place as usize].expires <= now.as_secs().try_into().unwrap_or(NEVER))
+    }
+
     /// Writes the value, to be kept until `expires` (process time, rounded up to a whole second; [`Duration::MAX`]:
     /// for ever). In a full shard a new entry pushes out the most idle one under the hand.
     pub fn put(mut self, value: V, expires: Duration) {
@@ -419,6 +426,17 @@ mod tests {
         let table = table(10);
         table.with(&1, at(0), |entry| entry.put(1, Duration::MAX));
         assert_eq!(table.get(&1, at(u64::from(NEVER) - 1)), Some(1), "kept for ever");
+    }
+
+    #[test]
+    fn an_entry_tells_whether_it_is_over_by_another_clock() {
+        let table = table(10);
+        table.with(&1, at(0), |entry| entry.put(1, at(10)));
+        table.with(&2, at(0), |entry| entry.put(1, Duration::MAX));
+        let is_over = |key, now| table.with(&key, at(0), |entry| entry.is_over(at(now)));
+        assert_eq!([9, 10, 11].map(|now| is_over(1, now)), [false, true, true]);
+        assert_eq!([0, u64::from(NEVER) - 1].map(|now| is_over(2, now)), [false, false], "kept for ever");
+        assert!(is_over(3, 0), "there is none");
     }
 
     #[test]

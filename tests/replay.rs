@@ -616,6 +616,28 @@ fn a_wall_clock_that_was_set_back_brings_no_delivery_back() {
     }
 }
 
+/// Deliveries without timestamps take places, too, and by their clock the windows of others would be over.
+#[test]
+fn a_delivery_without_a_timestamp_frees_no_claim_of_one_that_may_be_fresh_again() {
+    let house = House::new();
+    let timed = house.policy(&secrets(&[NEW]), REFUSE);
+    let scheme =
+        "[auth.scheme]\nalgorithm = 'hmac-sha256'\ncredential = 'header:x-other'\nencoding = 'hex'\nsigned = '{body}'";
+    let untimed = house.policy(&format!("secrets = [{{ id = 'x', env = '{NEW}' }}]\n{scheme}"), REFUSE);
+    let captured = Delivery::listed(NEW, NOW, BODY);
+    assert_eq!(house.send(&timed, &captured), "accept");
+    house.clock.set_wall(NOW - HOUR);
+    house.clock.advance(Duration::from_secs(700));
+    // So many that each part of the table gets some.
+    for number in 0..2_000 {
+        let body = format!(r#"{{"number":{number}}}"#);
+        let other = Delivery::of(&[("x-other", &mac_of(NEW, &body))], &body);
+        assert_eq!(house.send(&untimed, &other), "accept", "{number}");
+    }
+    house.clock.advance(Duration::from_secs(2_900));
+    assert_eq!(house.send(&timed, &captured), "replayed", "it is fresh again");
+}
+
 /// A window without timestamps is over when the monotonic clock says so, to the second, wherever the wall clock was in between.
 #[test]
 fn a_window_is_over_on_time_whatever_the_wall_clock_did() {

@@ -9,7 +9,8 @@
 //! accepted: forgetting would let whoever captured a delivery replay it behind a flood of others. Only authenticated
 //! deliveries reserve, and a claim is committed only within `[limit] source`. So a table is never full if `claims_max` is
 //! at least the sum, over all sources, of (`burst` + `per_second` × `window_seconds`) × secrets, and the deliveries in flight. A
-//! source that is sent more than its share of that (its rates in monitor mode) can fill it, for all sources.
+//! source that is sent more than its share of that (its rates in monitor mode) can fill it, for all sources. While the wall clock is behind where it was,
+//! places are kept for as much longer.
 //!
 //! Memory: 40 to 44 bytes a place, taken when it is used for the first time; with the places over that
 //! [`Claims::new`] adds, 47 MB for a million claims at the worst.
@@ -48,6 +49,15 @@ struct Pace {
 
 /// No timestamp that was taken before is fresh after so long a time, in milliseconds: a clock that was ahead once is forgotten.
 const PACE_MILLIS_MAX: i64 = 48 * 3_600_000;
+
+/// When a delivery comes, by the clocks that claims end by.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    /// By which the delivery's own claim would end, once it is committed.
+    pub own: Duration,
+    /// By the slower of the two clocks, see [`Claims::time`]: no claim may be forgotten by another.
+    pub slowest: Duration,
+}
 
 /// What became of a reservation.
 #[must_use]
@@ -127,13 +137,13 @@ impl Claims {
         source: SourceId,
         digest: &[u8; 32],
         window: Duration,
-        now: Duration,
+        now: Moment,
     ) -> Result<Reservation, Rejection> {
         let key = Key::new(source, digest);
-        self.table.with(&key, now, |entry| match entry.get() {
+        self.table.with(&key, now.slowest, |entry| match entry.get() {
             Some(State::Reserved) => Ok(Reservation::InFlight),
-            Some(State::Committed) => Ok(Reservation::Duplicate),
-            None => match entry.try_put(State::Reserved, Duration::MAX) {
+            Some(State::Committed) if !entry.is_over(now.own) => Ok(Reservation::Duplicate),
+            Some(State::Committed) | None => match entry.try_put(State::Reserved, Duration::MAX) {
                 Ok(()) => {
                     let table = Arc::clone(&self.table);
                     Ok(Reservation::New(Claim { table, key, window, settled: false, more: Vec::new() }))
@@ -152,7 +162,7 @@ impl Claims {
         source: SourceId,
         digests: impl Iterator<Item = &'d [u8; 32]>,
         window: Duration,
-        now: Duration,
+        now: Moment,
     ) -> Result<Option<Reservation>, Rejection> {
         let mut held: Option<Claim> = None;
         for digest in digests {
@@ -244,8 +254,13 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
+    /// By one clock.
+    fn moment(seconds: u64) -> Moment {
+        Moment { own: at(seconds), slowest: at(seconds) }
+    }
+
     fn reserve(claims: &Claims, source: SourceId, n: u32, now: u64) -> Reservation {
-        claims.reserve(source, &digest(n), WINDOW, at(now)).expect("there is room")
+        claims.reserve(source, &digest(n), WINDOW, moment(now)).expect("there is room")
     }
 
     fn fresh(claims: &Claims, n: u32, now: u64) -> Claim {
@@ -299,7 +314,7 @@ mod tests {
         let claims = claims(100);
         let all = |numbers: &[u32], now| {
             let digests: Vec<_> = numbers.iter().map(|n| digest(*n)).collect();
-            claims.reserve_all(GITHUB, digests.iter(), WINDOW, at(now)).expect("there is room")
+            claims.reserve_all(GITHUB, digests.iter(), WINDOW, moment(now)).expect("there is room")
         };
         assert!(all(&[], 0).is_none(), "nothing stands for it");
         let Some(Reservation::New(claim)) = all(&[1, 2, 1], 0) else { panic!("it is new") };
@@ -341,18 +356,45 @@ mod tests {
             assert_eq!(claims.time(at(monotonic), wall), at(expected), "{name}");
         }
         fresh(&claims, 1, 0).commit(at(700));
-        let back = claims.time(at(200_000), 1_000_000);
+        let slowest = claims.time(at(200_000), 1_000_000);
+        let back = Moment { own: slowest, slowest };
         assert!(
             matches!(claims.reserve(GITHUB, &digest(1), WINDOW, back), Ok(Reservation::Duplicate)),
             "set back by days"
         );
     }
 
+    /// After the wall clock was set back by 600 seconds, where some claims end by the one clock and some by the other.
+    #[test]
+    fn no_claim_is_forgotten_by_another_ones_clock() {
+        for (slowest, is_known) in [(100, true), (599, true), (600, false)] {
+            // So few that all of them are swept together.
+            let claims = claims(1);
+            fresh(&claims, 1, 0).commit(at(0));
+            let untimed = Moment { own: at(700), slowest: at(slowest) };
+            let other = claims.reserve(GITHUB, &digest(2), WINDOW, untimed).expect("there is room");
+            assert!(matches!(other, Reservation::New(_)), "{slowest}");
+            let again = reserve(&claims, GITHUB, 1, slowest);
+            assert_eq!(matches!(again, Reservation::Duplicate), is_known, "{slowest}");
+        }
+        for (own, is_known) in [(599, true), (600, false)] {
+            let claims = claims(100);
+            fresh(&claims, 1, 0).commit(at(0));
+            let untimed = Moment { own: at(own), slowest: at(0) };
+            let again = claims.reserve(GITHUB, &digest(1), WINDOW, untimed).expect("there is room");
+            assert_eq!(matches!(again, Reservation::Duplicate), is_known, "by its own clock at {own}");
+            if let Reservation::New(claim) = again {
+                claim.commit(at(own));
+                assert!(matches!(reserve(&claims, GITHUB, 1, own), Reservation::Duplicate), "it is known anew");
+            }
+        }
+    }
+
     #[test]
     fn a_full_table_refuses_new_claims_and_forgets_none() {
         let claims = claims(50);
         let commit = |n, now| {
-            claims.reserve(GITHUB, &digest(n), WINDOW, at(now)).map(|reserved| match reserved {
+            claims.reserve(GITHUB, &digest(n), WINDOW, moment(now)).map(|reserved| match reserved {
                 Reservation::New(claim) => claim.commit(at(now)),
                 other @ (Reservation::InFlight | Reservation::Duplicate) => panic!("claim {n} at {now}: {other:?}"),
             })
@@ -387,7 +429,7 @@ mod tests {
         for (name, second) in rows {
             let claims = claims(30_000);
             for n in 0..200_000 {
-                let reserved = claims.reserve(GITHUB, &digest(n), WINDOW, at(second(n)));
+                let reserved = claims.reserve(GITHUB, &digest(n), WINDOW, moment(second(n)));
                 let Ok(Reservation::New(claim)) = reserved else { panic!("{name}: claim {n}: {reserved:?}") };
                 claim.commit(at(second(n)));
             }
@@ -403,7 +445,7 @@ mod tests {
                 std::thread::spawn(move || {
                     let mut won = 0;
                     for n in 0..500 {
-                        if let Ok(Reservation::New(claim)) = claims.reserve(GITHUB, &digest(n), WINDOW, at(0)) {
+                        if let Ok(Reservation::New(claim)) = claims.reserve(GITHUB, &digest(n), WINDOW, moment(0)) {
                             claim.commit(at(0));
                             won += 1;
                         }

@@ -7,7 +7,7 @@ use http::StatusCode;
 
 use super::{Accepted, Authenticated, Novelty, Sender};
 use crate::admit::Limits;
-use crate::admit::claims::Reservation;
+use crate::admit::claims::{Moment, Reservation};
 use crate::admit::permit::{Permit, Slot};
 use crate::auth::Proof;
 use crate::policy::Source;
@@ -84,9 +84,10 @@ impl<'d> Authenticated<'d> {
         // A token may be fresh for longer than the window; a timestamp from the edge of the future is, by its last second.
         let window = source.replay.window.max(proof.fresh_for().unwrap_or_default().min(CLAIM_TIME_MAX));
         let claims = limits.claims();
+        let slowest = claims.time(now, self.at);
         // Only what a timestamp makes stale can become fresh again.
-        let time = if proof.fresh_for().is_some() { claims.time(now, self.at) } else { now };
-        let reservation = claims.reserve_all(source.limits.id(), proof.digests(), window, time);
+        let own = if proof.fresh_for().is_some() { slowest } else { now };
+        let reservation = claims.reserve_all(source.limits.id(), proof.digests(), window, Moment { own, slowest });
         let Some(reservation) = reservation.transpose() else { return Ok(Novelty::Unknown) };
         match (reservation, source.replay.on_duplicate) {
             (Ok(Reservation::New(claim)), _) => Ok(Novelty::New(claim)),
