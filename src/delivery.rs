@@ -174,8 +174,17 @@ enum Reading<'d> {
     Not,
     /// It is.
     As(Format<'d>),
-    /// It would have to be and cannot, for this reason.
-    Refused(&'static str),
+    /// It would have to be and cannot.
+    Refused(Unread),
+}
+
+/// Why a body that would have to be read is not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Unread {
+    /// What of the Content-Type would have to be otherwise.
+    expected: &'static str,
+    /// What to do.
+    hint: &'static str,
 }
 
 /// What a request may be by its method.

@@ -4,7 +4,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Version};
 
-use super::Reading;
+use super::{Reading, Unread};
 use crate::header::{self, Duplicated};
 use crate::payload::coding::Coding;
 use crate::payload::content_type::ContentType;
@@ -106,7 +106,7 @@ fn is_at_odds(source: &Source, content_type: ContentType<'_>) -> bool {
 /// How a body of this type is read.
 pub(super) fn reading<'h>(source: &Source, content_type: ContentType<'h>) -> Reading<'h> {
     if is_at_odds(source, content_type) {
-        return Reading::Refused("the Content-Type says that apps would read something else");
+        return refused("the type that the policy reads", "the Content-Type says that apps would read something else");
     }
     let format = match source.payload {
         PayloadKind::Opaque => return Reading::Not,
@@ -121,10 +121,16 @@ pub(super) fn reading<'h>(source: &Source, content_type: ContentType<'h>) -> Rea
     };
     match format {
         Some(format) if content_type.is_utf8() => Reading::As(format),
-        Some(_) => Reading::Refused("only UTF-8 is read"),
-        None if content_type.is(multipart::MEDIA_TYPE) => Reading::Refused("its boundary parameter is missing or none"),
-        None => Reading::Refused("payload = \"opaque\" forwards what is not read"),
+        Some(_) => refused("charset=utf-8, or no charset", "only UTF-8 is read"),
+        None if content_type.is(multipart::MEDIA_TYPE) => {
+            refused("a boundary", "its boundary parameter is missing or none")
+        }
+        None => refused("a type that is read", "payload = \"opaque\" forwards what is not read"),
     }
+}
+
+const fn refused<'h>(expected: &'static str, hint: &'static str) -> Reading<'h> {
+    Reading::Refused(Unread { expected, hint })
 }
 
 /// Text of the sender's for a record, cut; it is escaped when it is written.
@@ -143,7 +149,12 @@ pub(crate) fn format<'d>(source: &Source, head: &'d Parts) -> Result<Option<Form
     }
 }
 
-/// No body of this type is taken, or none is read.
+/// No body is read as this type says.
+pub(super) fn unread(content_type: ContentType<'_>, Unread { expected, hint }: Unread) -> Rejection {
+    unsupported(content_type).fact("expected", expected).hint(hint)
+}
+
+/// No body of this type is taken.
 pub(super) fn unsupported(content_type: ContentType<'_>) -> Rejection {
     Rejection::new(Reason::UnsupportedMediaType).fact("content_type", cut(content_type.media_type()))
 }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
 
-use super::head::{check_host, coding, content_type, duplicated, has_no_content, reading, unsupported};
+use super::head::{check_host, coding, content_type, duplicated, has_no_content, reading, unread, unsupported};
 use super::{
     Authenticated, Ended, HostMatch, Presentation, Presented, Purpose, Reading, Received, Routed, Sender, greet,
 };
@@ -61,10 +61,10 @@ impl<'d> Routed<'d> {
             Reading::Refused(_) if has_no_content(head) && !source.reads_payload() => Reading::Not,
             reading @ (Reading::Not | Reading::As(_) | Reading::Refused(_)) => reading,
         };
-        if let Reading::Refused(hint) = reading
+        if let Reading::Refused(why) = reading
             && !source.handshakes.has_some_without_proof()
         {
-            return Err(unsupported(content_type).hint(hint));
+            return Err(unread(content_type, why));
         }
         Ok(Self { source, head, reading, coding, purpose })
     }
@@ -81,8 +81,8 @@ impl<'d> Routed<'d> {
     /// `credential_*` and `timestamp_*` as far as they can be told without the body; `unsupported_media_type` where a handshake might have had
     /// this media type.
     pub fn present(self, permit: Permit, now: UnixSeconds) -> Result<Presented<'d>, Rejection> {
-        if let Reading::Refused(hint) = self.reading {
-            return Err(unsupported(content_type(self.head)?).hint(hint));
+        if let Reading::Refused(why) = self.reading {
+            return Err(unread(content_type(self.head)?, why));
         }
         let credential = match &self.source.authenticator {
             Some(authenticator) => match authenticator.read(self.auth_head(), self.client_chain(), now) {

@@ -23,6 +23,9 @@ pub struct Boundary<'h>(&'h str);
 /// The longest boundary, in characters.
 const BOUNDARY_CHARS_MAX: usize = 70;
 
+/// What UTF-8 is called: by IANA, and by many. The Encoding Standard has both.
+const UTF_8: [&str; 2] = ["utf-8", "utf8"];
+
 /// White space between parameters.
 const SPACE: [char; 2] = [' ', '\t'];
 
@@ -60,11 +63,11 @@ impl<'h> ContentType<'h> {
         lines::is_media_type(self.media_type)
     }
 
-    /// Whether the text is in UTF-8 as far as the field says.
+    /// Whether the text is in UTF-8 as far as the field says: by its name, or by the one that senders take for it.
     #[must_use]
     pub fn is_utf8(self) -> bool {
         match self.parameter("charset") {
-            Ok(charset) => charset.is_none_or(|charset| charset.eq_ignore_ascii_case("utf-8")),
+            Ok(charset) => charset.is_none_or(|charset| UTF_8.iter().any(|name| charset.eq_ignore_ascii_case(name))),
             Err(Unclear) => false,
         }
     }
@@ -158,7 +161,11 @@ mod tests {
             ("a/b; charset=utf-8", true),
             ("a/b;charset=\"UTF-8\" ; x=y", true),
             ("a/b; ;charset=Utf-8;", true),
-            ("a/b; charset=utf8", false),
+            ("a/b; charset=utf8", true),
+            ("a/b; charset=\"UTF8\"", true),
+            ("a/b; charset=utf 8", false),
+            ("a/b; charset=utf_8", false),
+            ("a/b; charset=utf88", false),
             ("a/b; charset=iso-8859-1", false),
             ("a/b; charset=us-ascii", false),
             ("a/b; charset=", false),

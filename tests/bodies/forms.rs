@@ -80,6 +80,8 @@ fn the_content_type_decides_unless_the_policy_does() {
         ("", FORM, "a=1", Ok(())),
         ("", "Application/X-WWW-Form-URLencoded ; charset=\"UTF-8\"", "a=1", Ok(())),
         ("", "application/x-www-form-urlencoded; charset=iso-8859-1", "a=1", Err("unsupported_media_type")),
+        ("", "application/x-www-form-urlencoded; charset=utf8", "a=1", Ok(())),
+        ("", "application/json;charset=UTF8", "{}", Ok(())),
         ("", "application/json; charset=utf-16", "{}", Err("unsupported_media_type")),
         ("", "application/vnd.acme+json; charset=utf-8", "{}", Ok(())),
         ("", FORM, "{}", Err("form_malformed")),
@@ -100,6 +102,25 @@ fn the_content_type_decides_unless_the_policy_does() {
     for (payload, content_type, body, expected) in rows {
         let house = House::new(&format!("{any}{payload}"), "");
         assert_eq!(house.told(content_type, body).map(|_| ()), expected, "{payload} {content_type} {body}");
+    }
+}
+
+/// In a closed word: what the sender wrote there stays out of records.
+#[test]
+fn what_a_content_type_should_have_said_is_told() {
+    let rows = [
+        ("", "application/json; charset=latin1", Some("charset=utf-8, or no charset")),
+        ("", "multipart/form-data", Some("a boundary")),
+        ("", "text/plain; charset=utf8", Some("a type that is read")),
+        ("payload = 'json'", FORM, Some("the type that the policy reads")),
+        ("content_types = ['application/json']", "text/plain; charset=latin1", None),
+    ];
+    for (top, content_type, expected) in rows {
+        let top =
+            if top.contains("content_types") { top.to_owned() } else { format!("content_types = ['*/*']\n{top}") };
+        let rejection = House::new(&top, "").post(content_type, "a=1").unwrap_err();
+        assert_eq!(rejection.reason().code(), "unsupported_media_type", "{content_type}");
+        assert_eq!(rejection.text("expected"), expected, "{content_type}");
     }
 }
 
