@@ -98,6 +98,13 @@ impl Declared {
         self.root
     }
 
+    /// Whether the outermost value may be any object: no member of it is ever undeclared, nor anything in one that it does not list.
+    #[must_use]
+    pub fn takes_any_object(&self) -> bool {
+        let root = &self.places[self.root.0 as usize];
+        root.rest == Some(Place::ANYTHING) && root.items == Place::ANYTHING && root.prefix.is_empty()
+    }
+
     /// What is said of the member `key` of an object at `place`.
     #[must_use]
     #[inline]
@@ -318,6 +325,28 @@ mod tests {
     use super::super::schema::Schema;
     use super::*;
     use serde_json::{Value, json};
+
+    #[test]
+    fn a_schema_that_takes_any_object_is_told_from_one_that_lists_members() {
+        let a = json!({"properties": {"a": {}}});
+        let rows = [
+            ("nothing said", json!({}), true),
+            ("a type", json!({"type": "object"}), true),
+            ("required only", json!({"required": ["a"]}), true),
+            ("properties", a.clone(), false),
+            ("additional true", json!({"properties": {"a": {}}, "additionalProperties": true}), true),
+            ("additional false", json!({"properties": {"a": {}}, "additionalProperties": false}), false),
+            ("additional schema", json!({"additionalProperties": a}), false),
+            ("unevaluated true", json!({"allOf": [a], "unevaluatedProperties": true}), true),
+            ("patterns", json!({"patternProperties": {"^x": {}}}), false),
+            ("oneOf", json!({"oneOf": [a, {"required": ["b"]}]}), false),
+            ("items", json!({"items": a}), false),
+            ("first items", json!({"prefixItems": [a]}), false),
+        ];
+        for (name, schema, expected) in rows {
+            assert_eq!(load(&schema).unwrap().declared().takes_any_object(), expected, "{name}");
+        }
+    }
 
     fn load(schema: &Value) -> Result<Schema, SchemaFault> {
         Schema::from_value(schema, &std::env::temp_dir())

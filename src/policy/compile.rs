@@ -43,6 +43,7 @@ use crate::auth::template::Template;
 use crate::auth::verify::Challenges;
 use crate::forward::{HeaderRules, Signer, sign};
 use crate::payload::schema::{Schema, SchemaFault};
+use crate::sanitize::Action;
 
 /// What compiling a source takes besides its file.
 pub(super) struct Context<'c> {
@@ -324,7 +325,22 @@ impl Compiler<'_, '_> {
             complete = false;
         }
         self.warn_of_unsigned_event(&rules, schemes);
+        if config.sanitize.rules.unknown_fields != Action::Keep {
+            let events = schemas.by_event.iter().map(|(_, path)| path);
+            let patterns = schemas.by_pattern.iter().map(|(_, path)| path);
+            events.chain(patterns).chain(&schemas.any).for_each(|path| self.warn_of_open_schema(path));
+        }
         complete.then_some(rules)
+    }
+
+    /// Where a schema takes any member nobody finds out by `unknown_fields` that it says less than was thought.
+    fn warn_of_open_schema(&mut self, path: &Spanned<PathBuf>) {
+        let Some(Ok(schema)) = self.context.schemas.get(&path.value) else { return };
+        if schema.declared().takes_any_object() {
+            let message = "unknown_fields finds nothing at the root of this schema, which takes any member".to_owned();
+            let hint = "list the members in properties, and let additionalProperties take no others";
+            self.warning(Some(path.span.clone()), message, hint);
+        }
     }
 
     /// A schema chosen by what anybody can change is chosen by an attacker who captured a delivery.

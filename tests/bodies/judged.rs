@@ -86,3 +86,16 @@ fn many_values_under_a_schema_of_a_few_keywords_are_judged_to_the_end() {
     assert!(house.told(JSON, numbers("999")).is_ok());
     assert_eq!(house.told(JSON, numbers("1000")).unwrap_err(), "schema_mismatch");
 }
+
+/// Whoever drops what is not declared means it: a schema that declares everything is told from one that does not.
+#[test]
+fn a_schema_that_is_open_at_its_root_is_told_where_unknown_fields_are_looked_for() {
+    let listed = r#"{"properties":{"a":{}}}"#;
+    let open = r#"{"properties":{"a":{}},"additionalProperties":true}"#;
+    let rows = [("drop", "{}", true), ("refuse", open, true), ("drop", listed, false), ("keep", open, false)];
+    for (action, schema, is_told) in rows {
+        let (policy, report) = load("", &format!("{SCHEMA}[sanitize]\nunknown_fields = '{action}'\n"), schema);
+        assert!(policy.is_some(), "{report}");
+        assert_eq!(report.contains("unknown_fields finds nothing at the root"), is_told, "{action} {schema}: {report}");
+    }
+}
