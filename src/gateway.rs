@@ -21,7 +21,8 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::header::{EXPECT, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Request, Version};
+use http::uri::{Authority, PathAndQuery};
+use http::{HeaderValue, Request, Version};
 use http_body::Body;
 use tokio::sync::Semaphore;
 use tower::Service;
@@ -226,7 +227,7 @@ fn check_head(head: &Parts, settings: &Settings) -> Result<(), Rejection> {
     if !matches!(head.version, Version::HTTP_10 | Version::HTTP_11 | Version::HTTP_2) {
         return Err(Reason::VersionRefused.into());
     }
-    if head.version == Version::HTTP_2 && field_bytes(&head.headers) > settings.head_bytes_max {
+    if head.version == Version::HTTP_2 && field_bytes(head) > settings.head_bytes_max {
         return Err(Rejection::new(Reason::HeadersTooLarge).fact("head_bytes_max", settings.head_bytes_max));
     }
     let mut codings = head.headers.get_all(TRANSFER_ENCODING).iter();
@@ -239,6 +240,14 @@ fn check_head(head: &Parts, settings: &Settings) -> Result<(), Rejection> {
 }
 
 /// The size of a field section as HTTP/2 counts it (RFC 9113 §6.5.2).
-fn field_bytes(headers: &HeaderMap) -> usize {
-    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum()
+fn field_bytes(head: &Parts) -> usize {
+    let fields = head.headers.iter().map(|(name, value)| (name.as_str(), value.len()));
+    let pseudo = [
+        (":method", Some(head.method.as_str())),
+        (":scheme", head.uri.scheme_str()),
+        (":authority", head.uri.authority().map(Authority::as_str)),
+        (":path", head.uri.path_and_query().map(PathAndQuery::as_str)),
+    ];
+    let pseudo = pseudo.into_iter().filter_map(|(name, value)| Some((name, value?.len())));
+    fields.chain(pseudo).map(|(name, bytes)| name.len() + bytes + 32).sum()
 }

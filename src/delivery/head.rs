@@ -2,7 +2,7 @@
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST};
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method, Version};
+use http::{HeaderName, Method, Version};
 
 use super::{Reading, Unread};
 use crate::header::{self, Duplicated};
@@ -20,7 +20,7 @@ pub(super) fn check_host(head: &Parts) -> Result<(), Rejection> {
     let malformed = || Rejection::new(Reason::HeaderMalformed).fact("header", "host");
     let authority = head.uri.authority();
     match host {
-        Some(value) if !is_host(value) => Err(malformed()),
+        Some(value) if !is_host(value.as_bytes()) => Err(malformed()),
         Some(value)
             if authority
                 .is_some_and(|authority| !value.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes())) =>
@@ -31,15 +31,15 @@ pub(super) fn check_host(head: &Parts) -> Result<(), Rejection> {
             Err(malformed())
         }
         Some(_) | None => match authority {
-            Some(authority) if authority.as_str().contains('@') => Err(malformed()),
+            Some(authority) if !is_host(authority.as_str().as_bytes()) => Err(malformed()),
             Some(_) | None => Ok(()),
         },
     }
 }
 
 /// A registered name or an address with an optional port, and nothing else (RFC 9110 §7.2; no userinfo, list, path or white space).
-fn is_host(value: &HeaderValue) -> bool {
-    let Ok(text) = std::str::from_utf8(value.as_bytes()) else { return false };
+fn is_host(value: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(value) else { return false };
     let (name, port) = match text.strip_prefix('[') {
         Some(rest) => match rest.split_once(']') {
             Some((address, rest)) if address.parse::<std::net::Ipv6Addr>().is_ok() => {

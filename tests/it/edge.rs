@@ -268,6 +268,30 @@ fn a_head_over_its_bytes_is_refused_and_recorded_in_http2_too() {
     assert_eq!(gateway.record("headers_too_large").stage.as_deref(), Some("connection"));
 }
 
+/// As HTTP/2 counts them: each field with 32 bytes more, and those that are parts of the request line in HTTP/1 as well.
+#[test]
+fn a_head_of_exactly_its_bytes_is_taken_in_http2_too() {
+    let house = House::with("github", &github(&App::start(), ""));
+    let gateway = house.edge(|edge| edge.head_bytes_max = 8192).start();
+    let pseudo = [(":method", "POST"), (":scheme", "https"), (":authority", "localhost"), (":path", "/hooks/github")];
+    let length = push().body.len().to_string();
+    let delivery = push().without("host").header("x-fill", "");
+    let fields = delivery.headers.iter().map(|(name, value)| (&**name, &**value));
+    let empty: usize = fields
+        .chain(pseudo)
+        .chain([("content-length", &*length)])
+        .map(|(name, value)| name.len() + value.len() + 32)
+        .sum();
+    for (bytes, status) in [(8191, 200), (8192, 200), (8193, 431)] {
+        let fill = "x".repeat(bytes - empty);
+        assert_eq!(Http2::connect(&gateway).send(&push().header("x-fill", &fill)).status, status, "{bytes} bytes");
+        // The same bytes in the authority, which is then another's: what counts is whether it came so far.
+        let mut other = Http2::connect(&gateway).authority(&format!("localhost{fill}"));
+        let is_too_large = other.send(&push().header("x-fill", "")).status == 431;
+        assert_eq!(is_too_large, status == 431, "{bytes} bytes, many of them in the authority");
+    }
+}
+
 #[test]
 fn a_head_of_exactly_its_bytes_is_taken() {
     let house = House::with("github", &github(&App::start(), ""));
@@ -611,6 +635,24 @@ fn a_host_that_is_none_is_refused() {
         let answer = gateway.connect().send(&push().replace("host", host));
         assert_eq!(answer.status, 400, "{host:?}");
         assert_eq!(gateway.record_of(&answer).reason, "header_malformed", "{host:?}");
+    }
+    // What a client of ours can put into `:authority` at all.
+    for authority in ["a,b", "user@localhost", "localhost:99999", "localhost:", "a;b", "localhost,evil.example", "a=b"]
+    {
+        let answer = Http2::connect(&gateway).authority(authority).send(&push());
+        assert_eq!(answer.status, 400, "{authority:?}");
+        assert_eq!(gateway.record_of(&answer).reason, "header_malformed", "{authority:?}");
+    }
+    for authority in ["localhost", "localhost:443"] {
+        assert_eq!(Http2::connect(&gateway).authority(authority).send(&push()).status, 200, "{authority:?}");
+    }
+    for (target, status) in [("http://localhost/hooks/github", 200), ("http://a,b/hooks/github", 400)] {
+        let head = push().without("host").target(target).head(2);
+        let mut connection = gateway.connect();
+        connection.write(
+            &[&String::from_utf8(head).unwrap().replace("HTTP/1.1", "HTTP/1.0").into_bytes()[..], b"{}"].concat(),
+        );
+        assert_eq!(connection.answer().status, status, "{target} in HTTP/1.0, which needs no Host");
     }
     let answer = gateway.connect().send(&push().header("host", "localhost"));
     assert_eq!((answer.status, gateway.record_of(&answer).reason.as_str()), (400, "header_duplicated"));
