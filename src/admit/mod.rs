@@ -172,12 +172,12 @@ impl Limits {
             return Err(Rejection::new(Reason::AddressRefused));
         }
         let client = Client::from(peer);
-        let standing = self.failures.enter(source.id, client, &source.excess, now)?;
+        let passage = self.failures.enter(source.id, client, &source.excess, now)?;
         let taken = self.clients.take(source.id, client, source.client, now);
         judge(source.rate_mode, taken, Reason::RateLimitedClient, source.client, findings)?;
         let place = if self.deliveries.is_tight() { self.standing(source, peer, now) } else { Standing::Stranger };
         let process = self.deliveries.reserve(client, 1, place)?;
-        Ok(Permit { client: Some(client), standing, process: Some(process) })
+        Ok(Permit { client: Some(client), passage, process: Some(process) })
     }
 
     /// Takes an authenticated delivery, no replay, into its source. Its client is known from here on, whatever the
@@ -220,8 +220,8 @@ impl Limits {
     /// # Errors
     /// `overloaded` (`in_flight_max`), which says when to try again.
     pub fn accept_unproven(&self, source: &SourceLimits, permit: Permit) -> Result<Slot, Rejection> {
-        let Permit { client: _, standing, process } = permit;
-        drop(standing);
+        let Permit { client: _, passage, process } = permit;
+        drop(passage);
         let seat = source.in_flight.try_enter().ok_or_else(|| overloaded("in_flight_max", RETRY_SOON))?;
         Ok(Slot { _process: process, _source: Some(seat) })
     }

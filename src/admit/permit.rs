@@ -15,7 +15,7 @@ use super::in_flight::Seat;
 #[derive(Debug)]
 pub struct Permit {
     pub(super) client: Option<Client>,
-    pub(super) standing: Passage,
+    pub(super) passage: Passage,
     pub(super) process: Option<Reserved>,
 }
 
@@ -30,7 +30,7 @@ pub struct Slot {
 impl Permit {
     /// A permit that no limit was asked for, for a recorded request: rates and networks are not judged offline.
     pub const fn offline() -> Self {
-        Self { client: None, standing: Passage::Clear, process: None }
+        Self { client: None, passage: Passage::Clear, process: None }
     }
 
     /// The client it was given to; none offline.
@@ -43,7 +43,7 @@ impl Permit {
     /// seats for known clients over their failure budget has [`EXCESS_BODY_TIME`] at most.
     #[must_use]
     pub fn body_time(&self, ordinary: Duration) -> Duration {
-        match self.standing {
+        match self.passage {
             Passage::Clear => ordinary,
             Passage::Excess(_) => ordinary.min(EXCESS_BODY_TIME),
         }
