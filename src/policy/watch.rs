@@ -60,6 +60,8 @@ pub struct Watch {
     _watcher: RecommendedWatcher,
     is_whole: bool,
     changes: mpsc::Receiver<()>,
+    /// Whether a change was seen that nobody has been told of yet.
+    stirred: bool,
 }
 
 impl Watch {
@@ -94,7 +96,7 @@ impl Watch {
         for directory in outside {
             watcher.watch(directory, RecursiveMode::NonRecursive)?;
         }
-        Ok(Self { _watcher: watcher, is_whole, changes })
+        Ok(Self { _watcher: watcher, is_whole, changes, stirred: false })
     }
 
     /// Whether every directory was there. Where one was not, it is worth to watch anew after a reload.
@@ -103,16 +105,66 @@ impl Watch {
         self.is_whole
     }
 
-    /// Waits for a change to come to rest. Never ends if nothing can change any more.
+    /// Waits for a change to come to rest. Never ends if nothing can change any more. Whoever stops waiting loses no change: it is left to the next call.
     pub async fn changed(&mut self) {
-        if self.changes.recv().await.is_none() {
+        if !self.stirred && self.changes.recv().await.is_none() {
             std::future::pending::<()>().await;
         }
+        self.stirred = true;
         while let Ok(Some(())) = tokio::time::timeout(DEBOUNCE, self.changes.recv()).await {}
+        self.stirred = false;
     }
 }
 
 /// The path as the system names it in its notices.
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use tokio::time::timeout;
+
+    /// What is watched in most tests: one file.
+    fn file(folder: &tempfile::TempDir) -> (PathBuf, Watched) {
+        let file = folder.path().join("a.toml");
+        fs::write(&file, "before").unwrap();
+        (file.clone(), Watched { files: [file].into(), ..Watched::default() })
+    }
+
+    /// Changes a file in a way that is one notice of the system's.
+    fn touch(file: &Path) {
+        let mode = fs::metadata(file).unwrap().permissions().mode();
+        fs::set_permissions(file, Permissions::from_mode(mode ^ 0o100)).unwrap();
+    }
+
+    /// The system has told of a change, and nobody has taken notice.
+    async fn told(watch: &Watch) {
+        let told = async {
+            while watch.changes.is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(RELOAD_TIME, told).await.expect("a change is told");
+    }
+
+    /// As where a watchdog's tick comes while a change has not come to rest yet.
+    #[tokio::test]
+    async fn whoever_stops_waiting_while_a_change_comes_to_rest_leaves_it_to_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, watched) = file(&folder);
+        let mut watch = Watch::new(&watched).unwrap();
+        touch(&file);
+        told(&watch).await;
+        for _ in 0..2 {
+            assert!(timeout(Duration::ZERO, watch.changed()).await.is_err(), "it is not at rest");
+            assert!(watch.changes.is_empty(), "taken");
+        }
+        timeout(RELOAD_TIME, watch.changed()).await.expect("it came to rest");
+        assert!(timeout(DEBOUNCE * 2, watch.changed()).await.is_err(), "once");
+    }
 }
