@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use self::attend::{Running, attend};
+use self::attend::{Attendant, Running};
 use self::listening::{Listening, tell_listening, unusable_acme};
 use self::process::{Room, Undone};
 use self::reload::tell_in_force;
@@ -35,7 +35,7 @@ use crate::gateway::health::checks_max;
 use crate::policy::Policy;
 use crate::policy::gateway_config::{GatewayConfig, ListenConfig, LogFormat};
 use crate::policy::secrets::SystemSecrets;
-use crate::policy::watch::Watched;
+use crate::policy::watch::{Moment, Watched};
 use crate::reason::Level;
 use crate::record::{self, Colour, Format, Telemetry};
 use crate::server::{self, Server, Startup};
@@ -53,11 +53,12 @@ pub fn run(_arguments: &Arguments, config_file: &Path) -> Result<(), Trouble> {
     let descriptors = process::raise_descriptors();
     let (prepared, lowered) = Prepared::of(config_file)?.fit(descriptors)?;
     let sandbox = prepared.confine(&mut unhardened)?;
+    let attendant = Attendant::new()?;
     let telemetry = telemetry(&prepared.config)?;
     telemetry.tell_panics();
     sandbox.tell(&telemetry);
     tell_process(&telemetry, &unhardened, lowered.as_ref());
-    attend(prepared.start(telemetry, sandbox)?, config_file)
+    attendant.attend(prepared.start(telemetry, sandbox)?, config_file)
 }
 
 /// What was read and bound.
@@ -69,12 +70,14 @@ struct Prepared {
     certificates: Option<Certificates>,
     written: Vec<Written>,
     watched: Watched,
+    read_at: Moment,
     listening: Listening,
 }
 
 impl Prepared {
     /// Reads all that the operator wrote, and binds what it names.
     fn of(config_file: &Path) -> Result<Self, Trouble> {
+        let read_at = Moment::now();
         let (mut setup, limits) = Setup::load(config_file, &SystemSecrets);
         let certificates = setup.certificates();
         let written = setup.written();
@@ -91,7 +94,7 @@ impl Prepared {
             None => certificates,
         };
         let listening = Listening::bind(&listen, &config)?;
-        Ok(Self { config, listen, policy, limits, certificates, written, watched, listening })
+        Ok(Self { config, listen, policy, limits, certificates, written, watched, read_at, listening })
     }
 
     /// Sees that neither clients nor deliveries can need more descriptors than there are beside all others.
@@ -125,7 +128,7 @@ impl Prepared {
 
     /// Starts the workers.
     fn start(self, telemetry: Telemetry, sandbox: Sandbox) -> Result<Running, Trouble> {
-        let Self { config, listen, policy, limits, certificates, watched, listening, written: _ } = self;
+        let Self { config, listen, policy, limits, certificates, watched, read_at, listening, written: _ } = self;
         let Listening { sockets, admin, proofs } = listening;
         let server = Server::start(Startup {
             edge: config.edge.clone(),
@@ -143,7 +146,7 @@ impl Prepared {
         tell_listening(server.telemetry(), server.sockets(), admin.as_ref());
         tell_in_force(&server);
         let acme = acme(&server, &config, proofs).map_err(|error| unusable_acme(&error))?;
-        Ok(Running { server, admin, acme, sandbox, watched })
+        Ok(Running { server, admin, acme, sandbox, watched, read_at })
     }
 }
 
