@@ -71,6 +71,8 @@ struct Prepared {
     written: Vec<Written>,
     watched: Watched,
     read_at: Moment,
+    /// The configuration as it is written.
+    text: String,
     listening: Listening,
 }
 
@@ -82,6 +84,7 @@ impl Prepared {
         let certificates = setup.certificates();
         let written = setup.written();
         let watched = setup.watched().unwrap_or_default();
+        let text = setup.text().to_owned();
         let (config, policy) = setup.usable()?;
         let Some(listen) = config.listen.clone() else {
             return Err(Trouble::Other(format!(
@@ -94,7 +97,7 @@ impl Prepared {
             None => certificates,
         };
         let listening = Listening::bind(&listen, &config)?;
-        Ok(Self { config, listen, policy, limits, certificates, written, watched, read_at, listening })
+        Ok(Self { config, listen, policy, limits, certificates, written, watched, read_at, text, listening })
     }
 
     /// Sees that neither clients nor deliveries can need more descriptors than there are beside all others.
@@ -128,7 +131,7 @@ impl Prepared {
 
     /// Starts the workers.
     fn start(self, telemetry: Telemetry, sandbox: Sandbox) -> Result<Running, Trouble> {
-        let Self { config, listen, policy, limits, certificates, watched, read_at, listening, written: _ } = self;
+        let Self { config, listen, policy, limits, certificates, watched, read_at, text, listening, written: _ } = self;
         let Listening { sockets, admin, proofs } = listening;
         let server = Server::start(Startup {
             edge: config.edge.clone(),
@@ -146,7 +149,7 @@ impl Prepared {
         tell_listening(server.telemetry(), server.sockets(), admin.as_ref());
         tell_in_force(&server);
         let acme = acme(&server, &config, proofs).map_err(|error| unusable_acme(&error))?;
-        Ok(Running { server, admin, acme, sandbox, watched, read_at })
+        Ok(Running { server, admin, acme, sandbox, watched, read_at, text })
     }
 }
 

@@ -269,35 +269,46 @@ pub struct Report<'a> {
 
 impl fmt::Display for Report<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for found in self.diagnostics.sorted() {
-            self.write_one(out, found)?;
+        for (found, excerpt) in self.findings() {
+            self.write_one(out, found, excerpt.as_ref())?;
         }
-        let found = self.diagnostics.errors + self.diagnostics.warnings;
-        match found.saturating_sub(self.diagnostics.kept.len()) {
+        match self.left_out() {
             0 => Ok(()),
             more => writeln!(out, "… and {more} more"),
         }
     }
 }
 
-impl Report<'_> {
-    fn write_one(&self, out: &mut fmt::Formatter<'_>, found: &Diagnostic) -> fmt::Result {
+impl<'a> Report<'a> {
+    /// One after the other, with the line that it points at.
+    pub fn findings(&self) -> impl Iterator<Item = (&'a Diagnostic, Option<Excerpt>)> {
+        self.diagnostics.sorted().into_iter().map(|found| {
+            let place = found.span.as_ref().and_then(|span| Some((self.files.get(&found.file)?, span)));
+            (found, place.map(|(file, span)| self.excerpt(file, span)))
+        })
+    }
+
+    /// How many there were past [`DIAGNOSTICS_MAX`].
+    #[must_use]
+    pub const fn left_out(&self) -> usize {
+        (self.diagnostics.errors + self.diagnostics.warnings).saturating_sub(self.diagnostics.kept.len())
+    }
+
+    fn write_one(&self, out: &mut fmt::Formatter<'_>, found: &Diagnostic, excerpt: Option<&Excerpt>) -> fmt::Result {
         let Styles { location, error, warning, gutter, hint } = *self.styles;
         let (style, word) = match found.severity {
             Severity::Error => (error, "error"),
             Severity::Warning => (warning, "warning"),
         };
-        let place = found.span.as_ref().and_then(|span| Some((self.files.get(&found.file)?, span)));
-        let excerpt = place.map(|(file, span)| self.excerpt(file, span));
-
         write!(out, "{location}{}", found.file.display())?;
-        if let Some(excerpt) = &excerpt {
+        if let Some(excerpt) = excerpt {
             write!(out, ":{}:{}", excerpt.line, excerpt.column)?;
         }
         writeln!(out, ":{location:#} {style}{word}:{style:#} {}", found.message)?;
-        if let Some(Excerpt { line, text, indent, carets, .. }) = excerpt {
-            writeln!(out, "{gutter}{line:>5} |{gutter:#} {text}")?;
-            writeln!(out, "{gutter}      |{gutter:#} {:indent$}{style}{:^<carets$}{style:#}", "", "")?;
+        if let Some(excerpt) = excerpt {
+            let [(number, text), (margin, carets)] = excerpt.lines();
+            writeln!(out, "{gutter}{number}{gutter:#}{text}")?;
+            writeln!(out, "{gutter}{margin}{gutter:#}{style}{carets}{style:#}")?;
         }
         match &found.hint {
             Some(text) => writeln!(out, "{hint}hint:{hint:#} {text}"),
@@ -353,12 +364,25 @@ fn shown<'t>(text: &'t str, range: Range<usize>, hidden: &'t [Range<usize>]) -> 
 }
 
 /// One line of a file with the place of a caret run, in characters.
-struct Excerpt {
-    line: usize,
-    column: usize,
+#[derive(Debug)]
+pub struct Excerpt {
+    /// The line's number, from 1.
+    pub line: usize,
+    /// The character's in it, from 1.
+    pub column: usize,
     text: String,
     indent: usize,
     carets: usize,
+}
+
+impl Excerpt {
+    /// The line and the carets below it, each behind its margin.
+    #[must_use]
+    pub fn lines(&self) -> [(String, String); 2] {
+        let Self { line, text, indent, carets, .. } = self;
+        let carets = format!(" {:indent$}{:^<carets$}", "", "");
+        [(format!("{line:>5} |"), format!(" {text}")), ("      |".to_owned(), carets)]
+    }
 }
 
 const TAB_COLUMNS: usize = 4;

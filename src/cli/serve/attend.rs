@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::manager::{self, Watchdog};
-use super::reload::reload;
+use super::reload::Reloader;
 use super::sandbox::Sandbox;
 use crate::acme::Acme;
 use crate::admin::Admin;
@@ -32,6 +32,8 @@ pub(super) struct Running {
     pub(super) watched: Watched,
     /// When that began to be read.
     pub(super) read_at: Moment,
+    /// The configuration as it was written then.
+    pub(super) text: String,
 }
 
 /// This thread, once it is to attend to a gateway.
@@ -70,7 +72,7 @@ impl Attendant {
     /// # Errors
     /// [`Trouble`] if it did not end as it should.
     pub(super) fn attend(mut self, running: Running, config_file: &Path) -> Result<(), Trouble> {
-        let Running { server, admin, acme, sandbox, watched, read_at } = running;
+        let Running { server, admin, acme, sandbox, watched, read_at, text } = running;
         self.runtime.block_on(async {
             let renewals = acme.map(|acme| tokio::spawn(renew(acme, server.telemetry().clone())));
             if let Some(socket) = admin {
@@ -79,7 +81,8 @@ impl Attendant {
             }
             let mut watchdog = Watchdog::new();
             let mut watching = Watching::begin(&server, watched, read_at);
-            control(&server, config_file, &sandbox, &mut self.signals, &mut watching, &mut watchdog).await;
+            let reloader = Reloader { server: &server, config_file, sandbox: &sandbox, text: &text };
+            control(&reloader, &mut self.signals, &mut watching, &mut watchdog).await;
             // Nobody could look at a proof any more.
             if let Some(renewals) = renewals {
                 renewals.abort();
@@ -102,14 +105,8 @@ impl Signals {
 }
 
 /// Reloads on SIGHUP, on changes and when a worker asks, until SIGTERM or SIGINT.
-async fn control(
-    server: &Server,
-    config_file: &Path,
-    sandbox: &Sandbox,
-    signals: &mut Signals,
-    watching: &mut Watching,
-    watchdog: &mut Watchdog,
-) {
+async fn control(reloader: &Reloader<'_>, signals: &mut Signals, watching: &mut Watching, watchdog: &mut Watchdog) {
+    let server = reloader.server;
     let shared = server.shared();
     manager::ready(shared.policy.load().sources().len(), "");
     loop {
@@ -125,7 +122,7 @@ async fn control(
             () = shared.reload.asked() => true,
         };
         manager::reloading();
-        let reloaded = reload(server, config_file, sandbox);
+        let reloaded = reloader.reload();
         manager::ready(shared.policy.load().sources().len(), reloaded.note);
         if asked {
             shared.reload.done();
