@@ -30,6 +30,7 @@ use crate::admit::Limits;
 use crate::admit::networks::Networks;
 use crate::clock::Clock;
 use crate::edge::tls::Certificates;
+use crate::edge::unix::SocketFile;
 use crate::forward::names::Names;
 use crate::gateway::health::checks_max;
 use crate::policy::Policy;
@@ -119,14 +120,18 @@ impl Prepared {
 
     /// Gives up what the process had for binding and reading, and what it will not need.
     fn confine(&self, unhardened: &mut Vec<Undone>) -> Result<Sandbox, Trouble> {
-        let files = || self.listening.sockets.files();
+        let sockets = &self.listening.sockets;
         if let Some(user) = &self.listen.user {
-            identity::become_user(user, files())
+            identity::become_user(user, sockets.files())
                 .map_err(|error| Trouble::Other(format!("cannot become user {user:?}: {error}")))?;
             unhardened.extend(process::hide());
         }
         // The last thing that is done while there is one thread.
-        Ok(if self.listen.sandbox { Sandbox::enter(&self.written, files()) } else { Sandbox::switched_off() })
+        Ok(if self.listen.sandbox {
+            Sandbox::enter(&self.written, sockets.files().map(SocketFile::path))
+        } else {
+            Sandbox::switched_off()
+        })
     }
 
     /// Starts the workers.
