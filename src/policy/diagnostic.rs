@@ -4,7 +4,8 @@
 //! once. None of this is on a delivery's way; it runs when policies are loaded, reloaded or checked.
 //!
 //! **Invariant:** the text of a secret never stands in a [`Diagnostic`] nor in [`Files`], and what somebody wrote where
-//! a secret might have been pasted (see [`Diagnostics::hide`]) is masked when its line is shown.
+//! a secret might have been pasted (see [`Diagnostics::hide`]), or into a URL as a user or password, is masked when its
+//! line is shown.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -15,7 +16,7 @@ use std::sync::Arc;
 
 use anstyle::{AnsiColor, Style};
 
-use crate::text::is_deceptive;
+use crate::text::{is_deceptive, userinfo};
 
 /// How many findings are kept; the rest are counted.
 pub const DIAGNOSTICS_MAX: usize = 200;
@@ -327,7 +328,8 @@ impl<'a> Report<'a> {
         let from = text[line_start..start].char_indices().rev().nth(CONTEXT_BEFORE - 1).map_or(0, |(offset, _)| offset);
         let from = line_start + from;
 
-        let hidden = self.diagnostics.hidden_in(&file.path, &(line_start..line_end));
+        let mut hidden = self.diagnostics.hidden_in(&file.path, &(line_start..line_end));
+        hidden.extend(users(&text[line_start..line_end]).map(|span| line_start + span.start..line_start + span.end));
         let before: Vec<_> = shown(text, from..start, &hidden).collect();
         let mut rest = shown(text, start..line_end, &hidden);
         let carets = shown(text, start..end, &hidden).take(CONTEXT_UNDER).count().max(1);
@@ -346,6 +348,16 @@ impl<'a> Report<'a> {
             carets,
         }
     }
+}
+
+/// The users and passwords of the URLs in a line, each of which stands in quotes or has the rest of the line to itself.
+fn users(line: &str) -> impl Iterator<Item = Range<usize>> {
+    let mut end = 0;
+    line.split_inclusive(['"', '\'']).filter_map(move |part| {
+        let start = end;
+        end += part.len();
+        userinfo(part).map(|span| start + span.start..start + span.end)
+    })
 }
 
 /// The characters of one line as a terminal may see them: each takes one column, so that carets stand right.
@@ -453,6 +465,23 @@ mod tests {
             show("secret = \"hunter2\"", 0..6, Some(9..18)),
             "a.toml:1:1: error: wrong\n    1 | secret = *********\n      | ^^^^^^\n"
         );
+    }
+
+    #[test]
+    fn users_and_passwords_of_urls_are_masked_whatever_their_line_is_shown_for() {
+        let rows = [
+            ("to = 'http://user:hunter2@a/@b'", "to = 'http://***************@b'"),
+            ("to = [\"http://a/\", \"https://hunter2@b/\"]", "to = [\"http://a/\", \"https://*******@b/\"]"),
+            ("to = 'user:hunter2@a'", "to = '************@a'"),
+            ("to = http://user:hunter2@a", "to = http://************@a"),
+            ("to = 'http://a:80/' # 'me@b'", "to = 'http://a:80/' # 'me@b'"),
+        ];
+        for (line, expected) in rows {
+            assert_eq!(
+                show(&format!("x\n{line}\ny"), 2..4, None).lines().nth(1),
+                Some(&*format!("    2 | {expected}"))
+            );
+        }
     }
 
     #[test]
