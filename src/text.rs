@@ -8,6 +8,7 @@
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
 use std::net::IpAddr;
+use std::ops::Range;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -264,6 +265,14 @@ pub(crate) fn displayed(value: &dyn fmt::Display, chars_max: usize) -> String {
         bounded.text.push_str(CUT);
     }
     bounded.text
+}
+
+/// Where the user and the password of a URL stand in a text that has them: behind `//`, if that is there, up to the last `@`. Rather too much than too little, as
+/// such a text need not be a URL.
+pub(crate) fn userinfo(text: &str) -> Option<Range<usize>> {
+    let before = &text[..text.rfind('@')?];
+    let start = before.find("//").map_or(0, |slashes| slashes + 2);
+    before.contains(':').then_some(start..before.len())
 }
 
 #[cfg(test)]

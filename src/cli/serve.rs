@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use self::attend::{Running, attend};
+use self::attend::{Attendant, Running};
 use self::listening::{Listening, tell_listening, unusable_acme};
 use self::process::{Room, Undone};
 use self::reload::tell_in_force;
@@ -30,13 +30,14 @@ use crate::admit::Limits;
 use crate::admit::networks::Networks;
 use crate::clock::Clock;
 use crate::edge::tls::Certificates;
+use crate::edge::unix::SocketFile;
 use crate::forward::names::Names;
 use crate::gateway::health::checks_max;
 use crate::policy::Policy;
 use crate::policy::gateway_config::{GatewayConfig, ListenConfig, LogFormat};
 use crate::policy::secrets::SystemSecrets;
 use crate::policy::table::Spanned;
-use crate::policy::watch::Watched;
+use crate::policy::watch::{Moment, Watched};
 use crate::reason::Level;
 use crate::record::{self, Colour, Format, Telemetry};
 use crate::server::{self, Server, Startup};
@@ -54,11 +55,12 @@ pub fn run(_arguments: &Arguments, config_file: &Path) -> Result<(), Trouble> {
     let descriptors = process::raise_descriptors();
     let (prepared, lowered) = Prepared::of(config_file)?.fit(descriptors)?;
     let sandbox = prepared.confine(&mut unhardened)?;
+    let attendant = Attendant::new()?;
     let telemetry = telemetry(&prepared.config)?;
     telemetry.tell_panics();
     sandbox.tell(&telemetry);
     tell_process(&telemetry, &unhardened, lowered.as_ref());
-    attend(prepared.start(telemetry, sandbox)?, config_file)
+    attendant.attend(prepared.start(telemetry, sandbox)?, config_file)
 }
 
 /// What was read and bound.
@@ -70,16 +72,21 @@ struct Prepared {
     certificates: Option<Certificates>,
     written: Vec<Written>,
     watched: Watched,
+    read_at: Moment,
+    /// The configuration as it is written.
+    text: String,
     listening: Listening,
 }
 
 impl Prepared {
     /// Reads all that the operator wrote, and binds what it names.
     fn of(config_file: &Path) -> Result<Self, Trouble> {
+        let read_at = Moment::now();
         let (mut setup, limits) = Setup::load(config_file, &SystemSecrets);
         let certificates = setup.certificates();
         let written = setup.written();
         let watched = setup.watched().unwrap_or_default();
+        let text = setup.text().to_owned();
         let (config, policy) = setup.usable()?;
         let Some(listen) = config.listen.clone() else {
             return Err(Trouble::Other(format!(
@@ -92,7 +99,7 @@ impl Prepared {
             None => certificates,
         };
         let listening = Listening::bind(&listen, &config)?;
-        Ok(Self { config, listen, policy, limits, certificates, written, watched, listening })
+        Ok(Self { config, listen, policy, limits, certificates, written, watched, read_at, text, listening })
     }
 
     /// Sees that neither clients nor deliveries can need more descriptors than there are beside all others.
@@ -114,19 +121,23 @@ impl Prepared {
 
     /// Gives up what the process had for binding and reading, and what it will not need.
     fn confine(&self, unhardened: &mut Vec<Undone>) -> Result<Sandbox, Trouble> {
-        let files = || self.listening.sockets.files();
+        let sockets = &self.listening.sockets;
         if let Some(Spanned { value: user, .. }) = &self.listen.user {
-            identity::become_user(user, files())
+            identity::become_user(user, sockets.files())
                 .map_err(|error| Trouble::Other(format!("cannot become user {user:?}: {error}")))?;
             unhardened.extend(process::hide());
         }
         // The last thing that is done while there is one thread.
-        Ok(if self.listen.sandbox { Sandbox::enter(&self.written, files()) } else { Sandbox::switched_off() })
+        Ok(if self.listen.sandbox {
+            Sandbox::enter(&self.written, sockets.files().map(SocketFile::path))
+        } else {
+            Sandbox::switched_off()
+        })
     }
 
     /// Starts the workers.
     fn start(self, telemetry: Telemetry, sandbox: Sandbox) -> Result<Running, Trouble> {
-        let Self { config, listen, policy, limits, certificates, watched, listening, written: _ } = self;
+        let Self { config, listen, policy, limits, certificates, watched, read_at, text, listening, written: _ } = self;
         let Listening { sockets, admin, proofs } = listening;
         let server = Server::start(Startup {
             edge: config.edge.clone(),
@@ -144,7 +155,7 @@ impl Prepared {
         tell_listening(server.telemetry(), server.sockets(), admin.as_ref());
         tell_in_force(&server);
         let acme = acme(&server, &config, proofs).map_err(|error| unusable_acme(&error))?;
-        Ok(Running { server, admin, acme, sandbox, watched })
+        Ok(Running { server, admin, acme, sandbox, watched, read_at, text })
     }
 }
 

@@ -149,6 +149,11 @@ impl Setup {
         }
     }
 
+    /// The configuration's text; empty if it cannot be read.
+    pub(super) fn text(&self) -> &str {
+        self.loaded.files.get(&self.file).map(|file| file.text.as_str()).unwrap_or_default()
+    }
+
     /// What a change of calls for a reload, as far as the configuration can be read: it, its certificates and policies, and the files that those name.
     pub(super) fn watched(&self) -> Option<Watched> {
         let config = self.config.as_ref()?;

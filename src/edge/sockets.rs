@@ -156,8 +156,8 @@ impl Sockets {
     }
 
     /// The files of the Unix sockets that were made here.
-    pub fn files(&self) -> impl Iterator<Item = &Path> {
-        self.files.iter().map(SocketFile::path)
+    pub fn files(&self) -> impl Iterator<Item = &SocketFile> {
+        self.files.iter()
     }
 
     /// How many descriptors stand for them.

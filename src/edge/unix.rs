@@ -73,15 +73,12 @@ impl SocketFile {
         Ok(Self { path: path.to_owned(), device: made.dev(), inode: made.ino() })
     }
 
-    /// Lets those open it whom these bits say. Whoever may write to its folder may have put something else in its place meanwhile: that is left alone.
+    /// Lets those open it whom these bits say.
     #[cfg(target_os = "linux")]
     fn set_mode(&self, mode: u32) -> io::Result<()> {
-        use rustix::fs::{Mode, OFlags, open};
         use std::os::fd::AsRawFd as _;
 
-        // What this finds is what is changed: a name is looked up once, and a link is not followed.
-        let there = fs::File::from(open(&self.path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?);
-        self.check(&there.metadata()?)?;
+        let there = self.find()?;
         fs::set_permissions(format!("/proc/self/fd/{}", there.as_raw_fd()), Permissions::from_mode(mode))
     }
 
@@ -89,6 +86,39 @@ impl SocketFile {
     fn set_mode(&self, mode: u32) -> io::Result<()> {
         self.check(&fs::symlink_metadata(&self.path)?)?;
         fs::set_permissions(&self.path, Permissions::from_mode(mode))
+    }
+
+    /// Makes it this user's and this group's.
+    ///
+    /// # Errors
+    /// Something else has taken its place, or what the system says.
+    #[cfg(target_os = "linux")]
+    pub fn set_owner(&self, uid: u32, gid: u32) -> io::Result<()> {
+        use rustix::fs::{AtFlags, Gid, Uid, chownat};
+
+        let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+        Ok(chownat(self.find()?, c"", Some(uid), Some(gid), AtFlags::EMPTY_PATH)?)
+    }
+
+    /// The same, as far as the system helps.
+    ///
+    /// # Errors
+    /// Something else has taken its place, or what the system says.
+    #[cfg(not(target_os = "linux"))]
+    pub fn set_owner(&self, uid: u32, gid: u32) -> io::Result<()> {
+        self.check(&fs::symlink_metadata(&self.path)?)?;
+        std::os::unix::fs::lchown(&self.path, Some(uid), Some(gid))
+    }
+
+    /// The file itself, to change it. Whoever may write to its folder may have put something else in its place meanwhile: that is left alone.
+    #[cfg(target_os = "linux")]
+    fn find(&self) -> io::Result<fs::File> {
+        use rustix::fs::{Mode, OFlags, open};
+
+        // What this finds is what is changed: a name is looked up once, and a link is not followed.
+        let there = fs::File::from(open(&self.path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?);
+        self.check(&there.metadata()?)?;
+        Ok(there)
     }
 
     /// Whether this is the file that was made.
@@ -185,17 +215,26 @@ mod tests {
         }
     }
 
-    /// Whoever may write to the folder must not choose whose mode is changed.
+    /// Whoever may write to the folder must not choose whose mode is changed, nor whose owner.
     #[test]
-    fn the_mode_of_what_took_its_place_is_left_alone() {
+    fn the_mode_and_the_owner_of_what_took_its_place_are_left_alone() {
         type Swap = fn(&Path, &Path);
-        let rows: [(&str, Swap, bool); 4] = [
+        type Change<'c> = &'c dyn Fn(&SocketFile) -> io::Result<()>;
+        let rows: [(&str, Swap, bool); 5] = [
             ("nothing", |_, _| {}, true),
             (
                 "a link",
                 |path, other| {
                     fs::remove_file(path).unwrap();
                     std::os::unix::fs::symlink(other, path).unwrap();
+                },
+                false,
+            ),
+            (
+                "a second name of a file",
+                |path, other| {
+                    fs::remove_file(path).unwrap();
+                    fs::hard_link(other, path).unwrap();
                 },
                 false,
             ),
@@ -209,7 +248,16 @@ mod tests {
                 false,
             ),
         ];
-        for (name, swap, changed) in rows {
+        // Root alone can give a file away; others may only keep it.
+        let is_root = rustix::process::geteuid().is_root();
+        let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        let (uid, gid) = if is_root { (65_534, 65_534) } else { (uid, gid) };
+        let set_mode = |file: &SocketFile| file.set_mode(0o666);
+        let set_owner = |file: &SocketFile| file.set_owner(uid, gid);
+        let changes: [(&str, Change<'_>, bool); 2] = [("mode", &set_mode, true), ("owner", &set_owner, is_root)];
+        for ((name, swap, changed), (what, change, shows)) in
+            rows.iter().flat_map(|row| changes.iter().map(move |change| (row, change)))
+        {
             let folder = tempfile::tempdir().unwrap();
             let (path, other) = (folder.path().join("gateway.sock"), folder.path().join("theirs"));
             let _listener = UnixListener::bind(&path).unwrap();
@@ -217,17 +265,21 @@ mod tests {
             fs::set_permissions(&other, Permissions::from_mode(0o600)).unwrap();
             let file = SocketFile::at(&path).unwrap();
             swap(&path, &other);
-            let there = |path: &Path| fs::metadata(path).map(|there| there.mode() & 0o7777).ok();
-            let before = (there(&path), there(&other));
-            assert_eq!(file.set_mode(0o666).is_ok(), changed, "{name}");
-            assert_eq!((there(&path), there(&other)) == before, !changed, "{name}");
+            let there = |path: &Path| fs::metadata(path).map(|there| (there.mode() & 0o7777, there.uid(), there.gid()));
+            let both = || (there(&path).ok(), there(&other).ok());
+            let before = both();
+            assert_eq!(change(&file).is_ok(), *changed, "{what}: {name}");
+            assert_eq!(both() != before, changed & shows, "{what}: {name}");
         }
         // What was a link from the beginning is no socket of ours, whatever it leads to.
         let folder = tempfile::tempdir().unwrap();
         let (path, other) = (folder.path().join("gateway.sock"), folder.path().join("theirs"));
         let _listener = UnixListener::bind(&other).unwrap();
         std::os::unix::fs::symlink(&other, &path).unwrap();
-        assert!(SocketFile::at(&path).unwrap().set_mode(0o666).is_err());
+        let file = SocketFile::at(&path).unwrap();
+        for (what, change, _) in changes {
+            assert!(change(&file).is_err(), "{what}");
+        }
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! once. None of this is on a delivery's way; it runs when policies are loaded, reloaded or checked.
 //!
 //! **Invariant:** the text of a secret never stands in a [`Diagnostic`] nor in [`Files`], and what somebody wrote where
-//! a secret might have been pasted (see [`Diagnostics::hide`]) is masked when its line is shown.
+//! a secret might have been pasted (see [`Diagnostics::hide`]), or into a URL as a user or password, is masked when its
+//! line is shown.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 
 use anstyle::{AnsiColor, Style};
 
-use crate::text::is_deceptive;
+use crate::text::{is_deceptive, userinfo};
 use crate::whole_file::{self, ReadFault};
 
 /// How many findings are kept; the rest are counted.
@@ -263,35 +264,46 @@ pub struct Report<'a> {
 
 impl fmt::Display for Report<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for found in self.diagnostics.sorted() {
-            self.write_one(out, found)?;
+        for (found, excerpt) in self.findings() {
+            self.write_one(out, found, excerpt.as_ref())?;
         }
-        let found = self.diagnostics.errors + self.diagnostics.warnings;
-        match found.saturating_sub(self.diagnostics.kept.len()) {
+        match self.left_out() {
             0 => Ok(()),
             more => writeln!(out, "… and {more} more"),
         }
     }
 }
 
-impl Report<'_> {
-    fn write_one(&self, out: &mut fmt::Formatter<'_>, found: &Diagnostic) -> fmt::Result {
+impl<'a> Report<'a> {
+    /// One after the other, with the line that it points at.
+    pub fn findings(&self) -> impl Iterator<Item = (&'a Diagnostic, Option<Excerpt>)> {
+        self.diagnostics.sorted().into_iter().map(|found| {
+            let place = found.span.as_ref().and_then(|span| Some((self.files.get(&found.file)?, span)));
+            (found, place.map(|(file, span)| self.excerpt(file, span)))
+        })
+    }
+
+    /// How many there were past [`DIAGNOSTICS_MAX`].
+    #[must_use]
+    pub const fn left_out(&self) -> usize {
+        (self.diagnostics.errors + self.diagnostics.warnings).saturating_sub(self.diagnostics.kept.len())
+    }
+
+    fn write_one(&self, out: &mut fmt::Formatter<'_>, found: &Diagnostic, excerpt: Option<&Excerpt>) -> fmt::Result {
         let Styles { location, error, warning, gutter, hint } = *self.styles;
         let (style, word) = match found.severity {
             Severity::Error => (error, "error"),
             Severity::Warning => (warning, "warning"),
         };
-        let place = found.span.as_ref().and_then(|span| Some((self.files.get(&found.file)?, span)));
-        let excerpt = place.map(|(file, span)| self.excerpt(file, span));
-
         write!(out, "{location}{}", found.file.display())?;
-        if let Some(excerpt) = &excerpt {
+        if let Some(excerpt) = excerpt {
             write!(out, ":{}:{}", excerpt.line, excerpt.column)?;
         }
         writeln!(out, ":{location:#} {style}{word}:{style:#} {}", found.message)?;
-        if let Some(Excerpt { line, text, indent, carets, .. }) = excerpt {
-            writeln!(out, "{gutter}{line:>5} |{gutter:#} {text}")?;
-            writeln!(out, "{gutter}      |{gutter:#} {:indent$}{style}{:^<carets$}{style:#}", "", "")?;
+        if let Some(excerpt) = excerpt {
+            let [(number, text), (margin, carets)] = excerpt.lines();
+            writeln!(out, "{gutter}{number}{gutter:#}{text}")?;
+            writeln!(out, "{gutter}{margin}{gutter:#}{style}{carets}{style:#}")?;
         }
         match &found.hint {
             Some(text) => writeln!(out, "{hint}hint:{hint:#} {text}"),
@@ -310,7 +322,8 @@ impl Report<'_> {
         let from = text[line_start..start].char_indices().rev().nth(CONTEXT_BEFORE - 1).map_or(0, |(offset, _)| offset);
         let from = line_start + from;
 
-        let hidden = self.diagnostics.hidden_in(&file.path, &(line_start..line_end));
+        let mut hidden = self.diagnostics.hidden_in(&file.path, &(line_start..line_end));
+        hidden.extend(users(&text[line_start..line_end]).map(|span| line_start + span.start..line_start + span.end));
         let before: Vec<_> = shown(text, from..start, &hidden).collect();
         let mut rest = shown(text, start..line_end, &hidden);
         let carets = shown(text, start..end, &hidden).take(CONTEXT_UNDER).count().max(1);
@@ -331,6 +344,16 @@ impl Report<'_> {
     }
 }
 
+/// The users and passwords of the URLs in a line, each of which stands in quotes or has the rest of the line to itself.
+fn users(line: &str) -> impl Iterator<Item = Range<usize>> {
+    let mut end = 0;
+    line.split_inclusive(['"', '\'']).filter_map(move |part| {
+        let start = end;
+        end += part.len();
+        userinfo(part).map(|span| start + span.start..start + span.end)
+    })
+}
+
 /// The characters of one line as a terminal may see them: each takes one column, so that carets stand right.
 fn shown<'t>(text: &'t str, range: Range<usize>, hidden: &'t [Range<usize>]) -> impl Iterator<Item = char> + 't {
     let start = range.start;
@@ -347,12 +370,25 @@ fn shown<'t>(text: &'t str, range: Range<usize>, hidden: &'t [Range<usize>]) -> 
 }
 
 /// One line of a file with the place of a caret run, in characters.
-struct Excerpt {
-    line: usize,
-    column: usize,
+#[derive(Debug)]
+pub struct Excerpt {
+    /// The line's number, from 1.
+    pub line: usize,
+    /// The character's in it, from 1.
+    pub column: usize,
     text: String,
     indent: usize,
     carets: usize,
+}
+
+impl Excerpt {
+    /// The line and the carets below it, each behind its margin.
+    #[must_use]
+    pub fn lines(&self) -> [(String, String); 2] {
+        let Self { line, text, indent, carets, .. } = self;
+        let carets = format!(" {:indent$}{:^<carets$}", "", "");
+        [(format!("{line:>5} |"), format!(" {text}")), ("      |".to_owned(), carets)]
+    }
 }
 
 const TAB_COLUMNS: usize = 4;
@@ -423,6 +459,23 @@ mod tests {
             show("secret = \"hunter2\"", 0..6, Some(9..18)),
             "a.toml:1:1: error: wrong\n    1 | secret = *********\n      | ^^^^^^\n"
         );
+    }
+
+    #[test]
+    fn users_and_passwords_of_urls_are_masked_whatever_their_line_is_shown_for() {
+        let rows = [
+            ("to = 'http://user:hunter2@a/@b'", "to = 'http://***************@b'"),
+            ("to = [\"http://a/\", \"https://hunter2@b/\"]", "to = [\"http://a/\", \"https://*******@b/\"]"),
+            ("to = 'user:hunter2@a'", "to = '************@a'"),
+            ("to = http://user:hunter2@a", "to = http://************@a"),
+            ("to = 'http://a:80/' # 'me@b'", "to = 'http://a:80/' # 'me@b'"),
+        ];
+        for (line, expected) in rows {
+            assert_eq!(
+                show(&format!("x\n{line}\ny"), 2..4, None).lines().nth(1),
+                Some(&*format!("    2 | {expected}"))
+            );
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub mod parse;
 mod value;
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::PathBuf;
 
@@ -57,6 +58,14 @@ pub fn read_like<T>(
     let value = Reader::new(&document, &root, String::new(), None).finish(build);
     diagnostics.append(document.found.into_inner());
     Some(value)
+}
+
+/// The top-level keys whose values are not the same in these texts of two good files, in order. Where something stands, and how it is written, is no difference.
+#[must_use]
+pub fn differing(one: &str, other: &str) -> Vec<String> {
+    let [one, other] = [one, other].map(|text| text.parse::<toml::Table>().unwrap_or_default());
+    let keys: BTreeSet<_> = one.keys().chain(other.keys()).collect();
+    keys.into_iter().filter(|key| one.get(*key) != other.get(*key)).cloned().collect()
 }
 
 /// One parsed file and what was found in it so far.

@@ -177,6 +177,12 @@ impl Telemetry {
         Recorder { shard: core.add_shard(), core }
     }
 
+    /// The form of the log's lines.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        self.0.core.format()
+    }
+
     /// Writes a line about the gateway itself into the access log: started, reloaded, draining.
     ///
     /// Values are escaped and cut; field names are written as they are.

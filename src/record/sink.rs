@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
-use super::access::{self, Style};
+use super::access::{self, Format, Style};
 use super::certificates::CertificateState;
 use super::counters::{Registry, Sources};
 use super::metrics::PolicyState;
@@ -196,6 +196,10 @@ impl Core {
             Stream::Access => Stream::Access,
             Stream::Rejects => self.rejects_go_to,
         }
+    }
+
+    pub(super) const fn format(&self) -> Format {
+        self.style.format
     }
 
     /// Writes a line about the gateway itself.

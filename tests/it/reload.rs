@@ -1,13 +1,19 @@
 //! Another policy while deliveries come: what was counted stays, what is wrong changes nothing, sockets are not touched.
 
-use std::fs;
+use std::fs::{self, File, Permissions};
+use std::io::Write as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
 use std::process::Command;
+use std::thread;
 
+use rustix::fs::{CWD, Mode, OFlags, mkfifoat};
 use rustix::process::Signal;
+use serde_json::{Value, json};
 
 use crate::gateway::{github, stripe};
 use crate::support::command::{hookward, ran};
-use crate::support::served::{Serve, write_certificate};
+use crate::support::served::{Serve, Served, write_certificate};
 use crate::support::{App, Delivery, Hello, House, NOW, eventually, secret_of};
 
 /// Defect i, claims.
@@ -85,7 +91,7 @@ fn serve_reloads_what_is_right_keeps_what_ran_and_drains() {
     served.signal(Signal::HUP);
     served.line("reload failed, nothing was changed");
     let finding = served.line("githup");
-    assert!(finding.contains("github.toml:3:12"), "{finding}");
+    assert!(finding.contains("github.toml\",\"line\":\"3\",\"column\":\"12\""), "{finding}");
     assert_eq!(open.send(&push).status, 200, "the old policy, on the old connection");
     assert_eq!(served.connect().send(&push).status, 200, "the old policy, on the same port");
 
@@ -105,7 +111,7 @@ fn serve_reloads_what_is_right_keeps_what_ran_and_drains() {
     served.line("reload failed, nothing was changed");
     let finding = served.line("tls.key");
     assert!(
-        finding.contains("hookward.toml:") && finding.contains("error: "),
+        finding.contains("hookward.toml\",\"line\":") && finding.contains("\"level\":\"error\""),
         "at its place, as a check has it: {finding}"
     );
     assert_eq!(served.connect().send(&push).status, 404, "the certificate before it");
@@ -116,6 +122,164 @@ fn serve_reloads_what_is_right_keeps_what_ran_and_drains() {
     let log = fs::read_to_string(folder.path().join("rejected.jsonl")).unwrap();
     assert_eq!(log.matches("\"reason\":\"unknown_source\"").count(), 2, "{log}");
     assert!(!log.contains(&secret_of("GITHUB")));
+}
+
+/// Has the gateway wait where it reads its key, which comes behind all policies, when `begin` has made it read; lets it go on after `change`.
+fn while_it_reads(folder: &Path, begin: impl FnOnce(), change: impl FnOnce()) {
+    let [key, kept] = ["tls.key", "kept.key"].map(|name| folder.join(name));
+    fs::rename(&key, &kept).unwrap();
+    mkfifoat(CWD, &key, Mode::RWXU).unwrap();
+    begin();
+    let pipe = || File::options().write(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(&key).ok();
+    let mut pipe = eventually("somebody who reads", pipe);
+    let text = fs::read(&kept).unwrap();
+    fs::rename(&kept, &key).unwrap();
+    change();
+    pipe.write_all(&text).unwrap();
+}
+
+#[test]
+fn what_changes_while_a_reload_is_under_way_comes_into_force() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let policy = github(&App::start(), "");
+    let served = Serve::new(folder.path(), &policy).start();
+    fs::create_dir(at("secrets")).unwrap();
+    fs::write(at("secrets/next"), secret_of("GITHUB")).unwrap();
+    let secret = format!("file = \"{}\"", at("secrets/next").display());
+    let next = policy.replace("env = \"GITHUB\"", &secret).replace("/hooks/github", "/hooks/next");
+    // It names a file that was not watched before.
+    let add = || fs::write(at("policies/next.toml"), next).unwrap();
+    let moved = policy.replace("/hooks/github", "/hooks/moved");
+    while_it_reads(folder.path(), add, || fs::write(at("policies/github.toml"), moved).unwrap());
+    let push = Delivery::github("push", "{}");
+    for path in ["/hooks/next", "/hooks/moved"] {
+        let push = push.clone().target(path);
+        eventually(path, || (served.connect().send(&push).status == 200).then_some(()));
+    }
+    fs::write(at("secrets/next"), "another one, so that nothing fits").unwrap();
+    let push = push.target("/hooks/next");
+    eventually("a file that is watched", || (served.connect().send(&push).status == 401).then_some(()));
+}
+
+#[test]
+fn what_changes_while_the_gateway_starts_comes_into_force() {
+    let folder = tempfile::tempdir().unwrap();
+    let policy = github(&App::start(), "");
+    let roots = write_certificate(folder.path());
+    let moved = policy.replace("/hooks/github", "/hooks/moved");
+    let served = thread::scope(|scope| {
+        let serve = Serve::new(folder.path(), &policy);
+        let mut starting = None;
+        let start = || starting = Some(scope.spawn(|| serve.start_with(roots)));
+        let change = || fs::write(folder.path().join("policies/github.toml"), moved).unwrap();
+        while_it_reads(folder.path(), start, change);
+        starting.unwrap().join().unwrap()
+    });
+    let push = Delivery::github("push", "{}").target("/hooks/moved");
+    eventually("the policy", || (served.connect().send(&push).status == 200).then_some(()));
+}
+
+#[test]
+fn a_start_is_followed_by_no_reload_where_nothing_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut served = Serve::new(folder.path(), &github(&App::start(), "")).start();
+    assert_eq!(served.connect().send(&Delivery::github("push", "{}")).status, 200);
+    served.signal(Signal::HUP);
+    served.line("\"reloaded\"");
+    served.signal(Signal::TERM);
+    assert!(served.ended().success());
+    assert!(!served.rest().iter().any(|line| line.contains("reloaded")), "one");
+}
+
+/// All lines up to one with this text, as objects.
+fn told_before(served: &Served, text: &str) -> Vec<Value> {
+    let lines = std::iter::repeat_with(|| served.line("")).take_while(|line| !line.contains(text));
+    lines.map(|line| serde_json::from_str(&line).unwrap()).collect()
+}
+
+#[test]
+fn each_finding_of_a_failed_reload_is_one_line_at_its_own_level() {
+    let folder = tempfile::tempdir().unwrap();
+    let policy = github(&App::start(), "");
+    let served = Serve::new(folder.path(), &policy).start();
+    let other = policy.replace("/hooks/github", "/hooks/other");
+    fs::write(folder.path().join("policies/other.toml"), other).unwrap();
+    let broken = policy.replace("provider = \"github\"", "provider = \"githup\"");
+    fs::write(folder.path().join("policies/github.toml"), broken).unwrap();
+    served.signal(Signal::HUP);
+    served.line("reload failed, nothing was changed");
+    served.signal(Signal::HUP);
+    let found = told_before(&served, "reload failed, nothing was changed");
+    let of = |name: &str| {
+        let ours = |found: &&Value| found["file"].as_str().is_some_and(|file| file.ends_with(name));
+        found.iter().filter(ours).collect::<Vec<_>>()
+    };
+    let [error] = of("github.toml")[..] else { panic!("{found:#?}") };
+    assert_eq!((&error["level"], &error["line"], &error["column"]), (&json!("error"), &json!("3"), &json!("12")));
+    assert_eq!(error["message"], "unknown provider \"githup\"");
+    assert!(error["hint"].as_str().unwrap().contains("github"), "{error}");
+    let [warning] = of("other.toml")[..] else { panic!("{found:#?}") };
+    assert_eq!((&warning["level"], &warning["line"]), (&json!("warn"), &Value::Null), "it is of the file as a whole");
+    let loose = found.iter().find(|found| found["file"].is_null());
+    assert_eq!(loose, None, "people alone see the line");
+}
+
+#[test]
+fn a_reload_warns_of_what_a_check_warns_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("secret");
+    fs::write(&secret, secret_of("GITHUB")).unwrap();
+    fs::set_permissions(&secret, Permissions::from_mode(0o600)).unwrap();
+    let policy = github(&App::start(), "");
+    let policy = policy.replace("env = \"GITHUB\"", &format!("file = \"{}\"", secret.display()));
+    let served = Serve::new(folder.path(), &policy).start();
+    let warned = |found: &[Value]| {
+        let of_secret =
+            |found: &&Value| found["level"] == "warn" && found["message"].as_str().unwrap().contains("mode");
+        found.iter().filter(of_secret).count()
+    };
+    served.signal(Signal::HUP);
+    assert_eq!(warned(&told_before(&served, "\"reloaded\"")), 0);
+    fs::set_permissions(&secret, Permissions::from_mode(0o666)).unwrap();
+    assert_eq!(warned(&told_before(&served, "\"reloaded\"")), 1);
+}
+
+#[test]
+fn a_reload_that_leaves_no_source_is_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    let policy = github(&App::start(), "");
+    let served = Serve::new(folder.path(), &policy).start();
+    served.signal(Signal::HUP);
+    assert!(served.line("\"reloaded\"").contains("\"level\":\"info\""));
+    fs::remove_file(folder.path().join("policies/github.toml")).unwrap();
+    let told = served.line("\"reloaded\"");
+    assert!(told.contains("\"level\":\"warn\"") && told.contains("every request is answered 404"), "{told}");
+    fs::write(folder.path().join("policies/github.toml"), policy).unwrap();
+    assert!(served.line("\"reloaded\"").contains("\"level\":\"info\""));
+}
+
+#[test]
+fn what_needs_a_restart_is_named_at_each_reload_until_it_is_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let served = Serve::new(folder.path(), &github(&App::start(), "")).start();
+    let path = folder.path().join("hookward.toml");
+    let config = fs::read_to_string(&path).unwrap();
+    let rows = [
+        (format!("# moved\n{config}"), Value::Null),
+        (config.replace("drain_seconds = 10", "drain_seconds = 11"), json!("[edge]")),
+        (
+            config.replace("[log]", "[log]\nlevel = 'info'").replace("0\"]", "0\"]\nsandbox = false"),
+            json!("[listen], [log]"),
+        ),
+        (config.clone(), Value::Null),
+    ];
+    for (text, expected) in rows {
+        fs::write(&path, &text).unwrap();
+        let found = told_before(&served, "\"reloaded\"");
+        let told = found.iter().find(|found| found["message"] == "a restart is needed before this is in force");
+        assert_eq!(told.map_or(&Value::Null, |told| &told["tables"]), &expected, "{text}");
+    }
 }
 
 #[test]

@@ -1,19 +1,21 @@
 //! The control thread of a running gateway: it reloads on SIGHUP, on changes and when a worker asks, until SIGTERM or SIGINT, and drains.
 
+use std::io;
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::process::Signal;
-use tokio::signal::unix::{SignalKind, signal};
+use rustix::process;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::manager::{self, Watchdog};
-use super::reload::reload;
+use super::reload::Reloader;
 use super::sandbox::Sandbox;
 use crate::acme::Acme;
 use crate::admin::Admin;
 use crate::cli::setup::Trouble;
-use crate::policy::watch::{Watch, Watched};
+use crate::policy::watch::{Moment, Watch, Watched};
 use crate::reason::Level;
 use crate::record::Telemetry;
 use crate::server::Server;
@@ -28,82 +30,148 @@ pub(super) struct Running {
     pub(super) sandbox: Sandbox,
     /// What calls for a reload by its change.
     pub(super) watched: Watched,
+    /// When that began to be read.
+    pub(super) read_at: Moment,
+    /// The configuration as it was written then.
+    pub(super) text: String,
 }
 
-/// Attends to it from this thread until it has ended.
-///
-/// # Errors
-/// [`Trouble`] if there is no runtime, or signals cannot be handled.
-pub(super) fn attend(running: Running, config_file: &Path) -> Result<(), Trouble> {
-    let Running { server, admin, acme, sandbox, watched } = running;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Trouble::Other(format!("cannot start: {error}")))?;
-    runtime.block_on(async {
-        let renewals = acme.map(|acme| tokio::spawn(renew(acme, server.telemetry().clone())));
-        let mut watchdog = Watchdog::new();
-        control(&server, config_file, watched, admin, &sandbox, &mut watchdog).await?;
-        // Nobody could look at a proof any more.
-        if let Some(renewals) = renewals {
-            renewals.abort();
-        }
-        drain(server, &mut watchdog).await
-    })
+/// This thread, once it is to attend to a gateway.
+pub(super) struct Attendant {
+    runtime: Runtime,
+    signals: Signals,
 }
 
-/// Reloads on SIGHUP and on changes, until SIGTERM or SIGINT; answers on the private listener meanwhile.
-async fn control(
-    server: &Server,
-    config_file: &Path,
-    mut watched: Watched,
-    admin: Option<TcpListener>,
-    sandbox: &Sandbox,
-    watchdog: &mut Watchdog,
-) -> Result<(), Trouble> {
-    let handler = |kind| signal(kind).map_err(|error| Trouble::Other(format!("cannot handle signals: {error}")));
-    let (mut hangup, mut terminate, mut interrupt) =
-        (handler(SignalKind::hangup())?, handler(SignalKind::terminate())?, handler(SignalKind::interrupt())?);
-    // A log that may not grow is as a full disk: an error, not the end.
-    let _handled = handler(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
-    if let Some(socket) = admin {
-        let admin = Admin { shared: Arc::clone(server.shared()), telemetry: server.telemetry().clone() };
-        tokio::spawn(admin.serve(socket));
+/// What others want of the process.
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+    /// A log that may not grow is as a full disk: an error, not the end.
+    _size: Signal,
+}
+
+impl Attendant {
+    /// From now on no signal ends the process, but one that is not handled here. So it has to come before anybody is told that there is a gateway: whoever
+    /// then wants it to reload would end it.
+    ///
+    /// # Errors
+    /// [`Trouble`] if there is no runtime, or signals cannot be handled.
+    pub(super) fn new() -> Result<Self, Trouble> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| Trouble::Other(format!("cannot start: {error}")))?;
+        let signals = {
+            let _entered = runtime.enter();
+            Signals::handled().map_err(|error| Trouble::Other(format!("cannot handle signals: {error}")))?
+        };
+        Ok(Self { runtime, signals })
     }
-    let mut watch = watch(server, &watched);
+
+    /// Attends to it from this thread until it has ended.
+    ///
+    /// # Errors
+    /// [`Trouble`] if it did not end as it should.
+    pub(super) fn attend(mut self, running: Running, config_file: &Path) -> Result<(), Trouble> {
+        let Running { server, admin, acme, sandbox, watched, read_at, text } = running;
+        self.runtime.block_on(async {
+            let renewals = acme.map(|acme| tokio::spawn(renew(acme, server.telemetry().clone())));
+            if let Some(socket) = admin {
+                let admin = Admin { shared: Arc::clone(server.shared()), telemetry: server.telemetry().clone() };
+                tokio::spawn(admin.serve(socket));
+            }
+            let mut watchdog = Watchdog::new();
+            let mut watching = Watching::begin(&server, watched, read_at);
+            let reloader = Reloader { server: &server, config_file, sandbox: &sandbox, text: &text };
+            control(&reloader, &mut self.signals, &mut watching, &mut watchdog).await;
+            // Nobody could look at a proof any more.
+            if let Some(renewals) = renewals {
+                renewals.abort();
+            }
+            drain(server, &mut watchdog).await
+        })
+    }
+}
+
+impl Signals {
+    /// Needs a runtime.
+    fn handled() -> io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            _size: signal(SignalKind::from_raw(process::Signal::XFSZ.as_raw()))?,
+        })
+    }
+}
+
+/// Reloads on SIGHUP, on changes and when a worker asks, until SIGTERM or SIGINT.
+async fn control(reloader: &Reloader<'_>, signals: &mut Signals, watching: &mut Watching, watchdog: &mut Watchdog) {
+    let server = reloader.server;
     let shared = server.shared();
     manager::ready(shared.policy.load().sources().len(), "");
     loop {
-        let changed = async {
-            match &mut watch {
-                Some(watch) => watch.changed().await,
-                None => std::future::pending().await,
-            }
-        };
         let asked = tokio::select! {
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
+            _ = signals.terminate.recv() => return,
+            _ = signals.interrupt.recv() => return,
             () = watchdog.due() => {
                 watchdog.look(server.sweeps());
                 continue;
             }
-            _ = hangup.recv() => false,
-            () = changed => false,
+            _ = signals.hangup.recv() => false,
+            () = watching.changed() => false,
             () = shared.reload.asked() => true,
         };
         manager::reloading();
-        let reloaded = reload(server, config_file, sandbox);
+        let reloaded = reloader.reload();
         manager::ready(shared.policy.load().sources().len(), reloaded.note);
         if asked {
             shared.reload.done();
         }
-        let is_whole = watch.as_ref().is_some_and(Watch::is_whole);
-        if let Some(found) = reloaded.watched.filter(|found| *found != watched || !is_whole) {
-            watched = found;
-            watch = self::watch(server, &watched);
+        if let Some(found) = reloaded.watched {
+            watching.follow(server, found);
         }
     }
 }
 
-/// Watches; without it SIGHUP is left.
+/// What is watched, and by what: without a watch SIGHUP is left.
+struct Watching {
+    watched: Watched,
+    watch: Option<Watch>,
+}
+
+impl Watching {
+    /// Watches what was read before anybody could watch, from `read_at` on. What changed meanwhile counts.
+    fn begin(server: &Server, watched: Watched, read_at: Moment) -> Self {
+        let mut watch = watch(server, &watched);
+        if let Some(watch) = watch.as_mut().filter(|_| watched.has_changed_since(read_at)) {
+            watch.stir();
+        }
+        Self { watched, watch }
+    }
+
+    async fn changed(&mut self) {
+        match &mut self.watch {
+            Some(watch) => watch.changed().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Watches what a reload found, if there is anything new. It was read before it was watched, and the old watch goes with what it has not told, so one more
+    /// reload follows. As long as there is nothing new the old one stays: a policy that cannot be read names no files, and those it named are still in force.
+    fn follow(&mut self, server: &Server, found: Watched) {
+        let is_outdated = self.watch.as_ref().is_none_or(Watch::is_outdated);
+        if found.is_within(&self.watched) && !is_outdated {
+            return;
+        }
+        self.watched = found;
+        self.watch = watch(server, &self.watched);
+        if let Some(watch) = &mut self.watch {
+            watch.stir();
+        }
+    }
+}
+
+/// Watches, or says that it cannot.
 fn watch(server: &Server, watched: &Watched) -> Option<Watch> {
     match Watch::new(watched) {
         Ok(watch) => Some(watch),

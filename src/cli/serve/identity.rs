@@ -4,18 +4,18 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::lchown;
-use std::path::Path;
 
 use rustix::process::{geteuid, getuid};
 
 use crate::cli::users::User;
+use crate::edge::unix::SocketFile;
 
-/// Becomes this user for good, if the process is root's; else it has to be that user already. `theirs` are files that will be this user's.
+/// Becomes this user for good, if the process is root's; else it has to be that user already. `theirs` are files that will be this user's: whoever
+/// acts as that user may have changed their folder already.
 ///
 /// # Errors
 /// There is no such user, the process may not become it, or it has other threads.
-pub(super) fn become_user<'f>(name: &str, theirs: impl Iterator<Item = &'f Path>) -> io::Result<()> {
+pub(super) fn become_user<'f>(name: &str, theirs: impl Iterator<Item = &'f SocketFile>) -> io::Result<()> {
     let user = User::find(name)?
         .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "there is no such user in /etc/passwd"))?;
     if user.uid == 0 {
@@ -30,7 +30,7 @@ pub(super) fn become_user<'f>(name: &str, theirs: impl Iterator<Item = &'f Path>
         return Err(io::Error::other("the process has more than one thread"));
     }
     for file in theirs {
-        lchown(file, Some(user.uid), Some(user.gid))?;
+        file.set_owner(user.uid, user.gid)?;
     }
     become_for_good(&user)
 }

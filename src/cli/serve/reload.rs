@@ -8,14 +8,16 @@ use std::sync::Arc;
 
 use super::sandbox::Sandbox;
 use crate::cli::setup::Setup;
+use crate::cli::written::Written;
 use crate::edge::tls::Certificates;
 use crate::policy::Policy;
-use crate::policy::diagnostic::Styles;
+use crate::policy::diagnostic::{Excerpt, Severity, Styles};
 use crate::policy::load::Loaded;
 use crate::policy::secrets::SystemSecrets;
+use crate::policy::table::differing;
 use crate::policy::watch::Watched;
 use crate::reason::Level;
-use crate::record::Telemetry;
+use crate::record::{Format, Telemetry};
 use crate::server::Server;
 
 /// What came of a reload.
@@ -26,24 +28,57 @@ pub(super) struct Reloaded {
     pub(super) note: &'static str,
 }
 
-/// Loads policies and certificates anew and puts both in force, or changes nothing and says why.
-pub(super) fn reload(server: &Server, config_file: &Path, sandbox: &Sandbox) -> Reloaded {
-    let mut setup = Setup::load_again(config_file, &SystemSecrets, &server.shared().limits);
-    let certificates = setup.certificates();
-    let written = setup.written();
-    let watched = setup.watched();
-    let note = match setup.policy {
-        Some(policy) if !setup.loaded.diagnostics.has_errors() => {
-            sandbox.tell_outside(server.telemetry(), &written);
-            put_in_force(server, policy, certificates);
-            ""
+/// Loads policies and certificates anew, for a gateway that runs.
+pub(super) struct Reloader<'r> {
+    pub(super) server: &'r Server,
+    pub(super) config_file: &'r Path,
+    pub(super) sandbox: &'r Sandbox,
+    /// The configuration as it was written when the gateway started.
+    pub(super) text: &'r str,
+}
+
+/// The tables of the configuration that a reload puts in force; all others stay as they were at the start.
+const RELOADED: [&str; 2] = ["policies", "tls"];
+
+impl Reloader<'_> {
+    /// Puts both in force, or changes nothing, and says what was found.
+    pub(super) fn reload(&self) -> Reloaded {
+        let mut setup = Setup::load_again(self.config_file, &SystemSecrets, &self.server.shared().limits);
+        let certificates = setup.certificates();
+        let written = setup.written();
+        let watched = setup.watched();
+        let stale = differing(self.text, setup.text());
+        let telemetry = self.server.telemetry();
+        let note = match setup.policy {
+            Some(policy) if !setup.loaded.diagnostics.has_errors() => {
+                tell_findings(telemetry, &setup.loaded);
+                self.tell_restart(&stale, &written);
+                put_in_force(self.server, policy, certificates);
+                ""
+            }
+            Some(_) | None => {
+                telemetry.policies_failed();
+                let findings = setup.loaded.diagnostics.summary();
+                telemetry.event(Level::Error, "reload failed, nothing was changed", &[("findings", &findings)]);
+                tell_findings(telemetry, &setup.loaded);
+                "; the last reload failed"
+            }
+        };
+        Reloaded { watched, note }
+    }
+
+    /// Names what the configuration says that the gateway does not do before it is started again: tables that are not as they were, and new places to write
+    /// to. Those of such a table are not written to before, either.
+    fn tell_restart(&self, differing: &[String], written: &[Written]) {
+        let tables = differing.iter().filter(|table| !RELOADED.contains(&table.as_str()));
+        let tables: Vec<_> = tables.map(|table| format!("[{table}]")).collect();
+        if !tables.is_empty() {
+            let message = "a restart is needed before this is in force";
+            self.server.telemetry().event(Level::Warn, message, &[("tables", &tables.join(", "))]);
         }
-        Some(_) | None => {
-            tell_failed(server.telemetry(), &setup.loaded);
-            "; the last reload failed"
-        }
-    };
-    Reloaded { watched, note }
+        let is_old = |place: &&Written| !tables.iter().any(|table| place.key.starts_with(table.as_str()));
+        self.sandbox.tell_outside(self.server.telemetry(), written.iter().filter(is_old));
+    }
 }
 
 fn put_in_force(server: &Server, policy: Policy, certificates: Option<Certificates>) {
@@ -51,18 +86,41 @@ fn put_in_force(server: &Server, policy: Policy, certificates: Option<Certificat
         store.swap(&certificates);
     }
     let sources = policy.sources().len();
-    server.shared().policy.store(Arc::new(policy));
+    let before = server.shared().policy.swap(Arc::new(policy)).sources().len();
     tell_in_force(server);
-    server.telemetry().event(Level::Info, "reloaded", &[("sources", &sources)]);
+    let telemetry = server.telemetry();
+    if sources == 0 && before > 0 {
+        let hint = "no source is left: every request is answered 404";
+        telemetry.event(Level::Warn, "reloaded", &[("sources", &sources), ("hint", &hint)]);
+    } else {
+        telemetry.event(Level::Info, "reloaded", &[("sources", &sources)]);
+    }
 }
 
-fn tell_failed(telemetry: &Telemetry, loaded: &Loaded) {
-    telemetry.policies_failed();
-    let findings = loaded.diagnostics.summary();
-    telemetry.event(Level::Error, "reload failed, nothing was changed", &[("findings", &findings)]);
-    let report = loaded.diagnostics.report(&loaded.files, &Styles::plain()).to_string();
-    for line in report.lines() {
-        telemetry.event(Level::Error, line, &[]);
+/// A line for each finding. Only people want to see what it points at.
+fn tell_findings(telemetry: &Telemetry, loaded: &Loaded) {
+    let styles = Styles::plain();
+    let report = loaded.diagnostics.report(&loaded.files, &styles);
+    for (found, excerpt) in report.findings() {
+        let level = match found.severity {
+            Severity::Error => Level::Error,
+            Severity::Warning => Level::Warn,
+        };
+        let file = found.file.display();
+        let mut fields: Vec<(&str, &dyn Display)> = vec![("file", &file)];
+        if let Some(Excerpt { line, column, .. }) = &excerpt {
+            fields.extend([("line", line as &dyn Display), ("column", column)]);
+        }
+        fields.extend(found.hint.iter().map(|hint| ("hint", hint as &dyn Display)));
+        telemetry.event(level, &found.message, &fields);
+        if let (Format::Text, Some(excerpt)) = (telemetry.format(), &excerpt) {
+            for (margin, text) in excerpt.lines() {
+                telemetry.event(level, &format!("{margin}{text}"), &[]);
+            }
+        }
+    }
+    if report.left_out() > 0 {
+        telemetry.event(Level::Warn, "there are more findings", &[("findings", &report.left_out())]);
     }
 }
 

@@ -135,8 +135,8 @@ impl Sandbox {
     }
 
     /// A line for each place that was not known at the start, or not there.
-    pub(super) fn tell_outside(&self, telemetry: &Telemetry, written: &[Written]) {
-        for place in written.iter().filter(|place| !self.admits(&place.path)) {
+    pub(super) fn tell_outside<'w>(&self, telemetry: &Telemetry, written: impl Iterator<Item = &'w Written>) {
+        for place in written.filter(|place| !self.admits(&place.path)) {
             let message = "a restart is needed before this can be written to";
             telemetry.event(Level::Warn, message, &[("key", &place.key), ("path", &place.path.display())]);
         }

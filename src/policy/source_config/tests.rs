@@ -593,6 +593,13 @@ fn pasted_secrets_are_masked_in_the_report() {
         "[forward]\nto = 'http://a'\nsign = 'hunter2'",
         "[forward]\nto = 'http://a'\nsign = { secret = 'hunter2' }",
         "secret = 'hunter2'",
+        "public_url = 'https://user:hunter2@a b/'",
+        "[forward]\nto = 'http://user:hunter2@a/'",
+        "[forward]\nto = ['http://a/', 'http://user:hunter2@a:0/']",
+        "[forward]\nto = 'user:hunter2@a'",
+        "[forward]\nto = http://user:hunter2@a/",
+        "[forward]\nto = 'http://user:hunter2@a/",
+        "[forward]\nwhere = 'http://user:hunter2@a/'",
     ];
     for text in rows {
         let mut files = Files::default();

@@ -10,6 +10,8 @@ use std::path::PathBuf;
 use http::Uri;
 use ipnet::IpNet;
 
+use crate::text::userinfo;
+
 /// What is wrong with one text, found by a function that does not know where the text stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
@@ -88,7 +90,11 @@ pub fn parse_network(text: &str) -> Result<IpNet, Fault> {
 /// # Errors
 /// Anything else.
 pub fn parse_url(text: &str) -> Result<Uri, Fault> {
-    let refuse = |what: &str| Fault::new(format!("{text:?} {what}"));
+    let mut shown = text.to_owned();
+    if let Some(secret) = userinfo(text) {
+        shown.replace_range(secret, "***");
+    }
+    let refuse = |what: &str| Fault::new(format!("{shown:?} {what}"));
     let url: Uri = text.parse().map_err(|_| refuse("is not a URL"))?;
     let (Some("http" | "https"), Some(authority)) = (url.scheme_str(), url.authority()) else {
         return Err(refuse("is not an absolute URL").hint("it begins with \"https://\" or \"http://\" and a host"));
@@ -221,7 +227,6 @@ mod tests {
             ("https://a:0/", "has no usable host and port"),
             ("https://a:65535/", ""),
             ("https://a:65536/", "has no usable host and port"),
-            ("https://user:pw@a/", "has a user, which does not belong here"),
             ("https://a/?", "has a query, which does not belong here"),
             ("https://a/#x", "has a fragment, which does not belong here"),
         ];
@@ -229,6 +234,20 @@ mod tests {
             let message = parse_url(text).err().map(|fault| fault.message).unwrap_or_default();
             let expected = if expected.is_empty() { String::new() } else { format!("{text:?} {expected}") };
             assert_eq!(message, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn no_fault_of_a_url_shows_its_user() {
+        let rows = [
+            ("https://user:hunter2@a/", "\"https://***@a/\" has a user, which does not belong here"),
+            ("https://hunter2@a/", "\"https://***@a/\" has a user, which does not belong here"),
+            ("https://user:hunter2@a b/", "\"https://***@a b/\" is not a URL"),
+            ("https://user:hunter2/@a/", "\"https://***@a/\" has no usable host and port"),
+            ("user:hunter2@a:80", "\"***@a:80\" is not an absolute URL"),
+        ];
+        for (text, expected) in rows {
+            assert_eq!(parse_url(text).unwrap_err().message, expected, "{text}");
         }
     }
 

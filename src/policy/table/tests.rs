@@ -221,3 +221,21 @@ const PIECES: &[&str] = &[
     "many = []\n",
     "many = [{}]\n",
 ];
+
+#[test]
+fn files_differ_in_what_they_say_and_not_in_how() {
+    let before = "a = 1\n[b]\nc = [\"x\", 2]\n[[d]]\ne = true\n";
+    let rows: [(&str, &[&str]); 7] = [
+        (before, &[]),
+        ("# moved\n[b]\nc = ['x',\n0x2]\n[[d]]\ne = true", &["a"]),
+        ("b = { c = ['x', 2] }\na = 1\nd = [{ e = true }]", &[]),
+        ("a = 1\nb.c = ['x', 3]\nd = [{ e = true }]", &["b"]),
+        ("a = 1\nb.c = ['x', 2]\nb.f = 0\nd = [{ e = false }]", &["b", "d"]),
+        ("a = '1'\nb.c = ['x', 2]\nd = [{ e = true }]\n[g]", &["a", "g"]),
+        ("", &["a", "b", "d"]),
+    ];
+    for (after, expected) in rows {
+        assert_eq!(differing(before, after), expected, "{after}");
+        assert_eq!(differing(after, before), expected, "{after}");
+    }
+}
