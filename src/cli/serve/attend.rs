@@ -52,8 +52,8 @@ struct Signals {
 }
 
 impl Attendant {
-    /// From now on no signal ends the process, but one that is not handled here. So it has to come before anybody is told that there is a gateway: whoever
-    /// then wants it to reload would end it.
+    /// From now on a hangup does not end the process, and what else is handled waits to be attended to. That has to be so before anybody is told that there is
+    /// a gateway: whoever has it reload at once would end it.
     ///
     /// # Errors
     /// [`Trouble`] if there is no runtime, or signals cannot be handled.

@@ -143,3 +143,67 @@ pub(super) fn tell_in_force(server: &Server) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{self, Write};
+    use std::path::PathBuf;
+    use std::sync::Mutex;
+
+    use crate::policy::diagnostic::Diagnostic;
+    use crate::record::{Colour, Options};
+
+    #[derive(Clone, Default)]
+    struct Captured(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Captured {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn each_finding_is_one_line_and_people_see_what_it_points_at() {
+        let mut loaded = Loaded::default();
+        let file = loaded.files.add("a.toml", "path = 1\nto = 'http://user:hunter2@a/'\n");
+        let hint = "take it out".to_owned();
+        loaded.diagnostics.push(Diagnostic::error(&file.path, 14..38, "a user").hint(hint));
+        loaded.diagnostics.push(Diagnostic::warning(&file.path, None, "no schema"));
+        let rows = [
+            (
+                Format::Text,
+                "00:00:00.000 WARN  no schema file=a.toml\n\
+                 00:00:00.000 ERROR a user file=a.toml line=2 column=6 hint=\"take it out\"\n\
+                 00:00:00.000 ERROR     2 | to = 'http://************@a/'\n\
+                 00:00:00.000 ERROR       |      ^^^^^^^^^^^^^^^^^^^^^^^^\n",
+            ),
+            (
+                Format::Json,
+                "{\"ts\":\"1970-01-01T00:00:00.000000Z\",\"level\":\"warn\",\"message\":\"no schema\",\"file\":\"a.toml\"}\n\
+                 {\"ts\":\"1970-01-01T00:00:00.000000Z\",\"level\":\"error\",\"message\":\"a user\",\"file\":\"a.toml\",\
+                 \"line\":\"2\",\"column\":\"6\",\"hint\":\"take it out\"}\n",
+            ),
+        ];
+        for (format, expected) in rows {
+            let captured = Captured::default();
+            let options = Options {
+                rejects: PathBuf::from("-"),
+                file_bytes_max: 65_536,
+                files_max: 1,
+                format,
+                colour: Colour::Off,
+                level: Level::Info,
+                clock: Arc::new(|| 0),
+            };
+            let telemetry = Telemetry::start_with(options, Box::new(captured.clone())).unwrap();
+            tell_findings(&telemetry, &loaded);
+            drop(telemetry);
+            assert_eq!(String::from_utf8(captured.0.lock().unwrap().clone()).unwrap(), expected);
+        }
+    }
+}
