@@ -1,13 +1,9 @@
 //! Another policy while deliveries come: what was counted stays, what is wrong changes nothing, sockets are not touched.
 
-use std::fs::{self, File, Permissions};
-use std::io::Write as _;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
-use std::thread;
 
-use rustix::fs::{CWD, Mode, OFlags, mkfifoat};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -122,62 +118,6 @@ fn serve_reloads_what_is_right_keeps_what_ran_and_drains() {
     let log = fs::read_to_string(folder.path().join("rejected.jsonl")).unwrap();
     assert_eq!(log.matches("\"reason\":\"unknown_source\"").count(), 2, "{log}");
     assert!(!log.contains(&secret_of("GITHUB")));
-}
-
-/// Has the gateway wait where it reads its key, which comes behind all policies, when `begin` has made it read; lets it go on after `change`.
-fn while_it_reads(folder: &Path, begin: impl FnOnce(), change: impl FnOnce()) {
-    let [key, kept] = ["tls.key", "kept.key"].map(|name| folder.join(name));
-    fs::rename(&key, &kept).unwrap();
-    mkfifoat(CWD, &key, Mode::RWXU).unwrap();
-    begin();
-    let pipe = || File::options().write(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(&key).ok();
-    let mut pipe = eventually("somebody who reads", pipe);
-    let text = fs::read(&kept).unwrap();
-    fs::rename(&kept, &key).unwrap();
-    change();
-    pipe.write_all(&text).unwrap();
-}
-
-#[test]
-fn what_changes_while_a_reload_is_under_way_comes_into_force() {
-    let folder = tempfile::tempdir().unwrap();
-    let at = |name: &str| folder.path().join(name);
-    let policy = github(&App::start(), "");
-    let served = Serve::new(folder.path(), &policy).start();
-    fs::create_dir(at("secrets")).unwrap();
-    fs::write(at("secrets/next"), secret_of("GITHUB")).unwrap();
-    let secret = format!("file = \"{}\"", at("secrets/next").display());
-    let next = policy.replace("env = \"GITHUB\"", &secret).replace("/hooks/github", "/hooks/next");
-    // It names a file that was not watched before.
-    let add = || fs::write(at("policies/next.toml"), next).unwrap();
-    let moved = policy.replace("/hooks/github", "/hooks/moved");
-    while_it_reads(folder.path(), add, || fs::write(at("policies/github.toml"), moved).unwrap());
-    let push = Delivery::github("push", "{}");
-    for path in ["/hooks/next", "/hooks/moved"] {
-        let push = push.clone().target(path);
-        eventually(path, || (served.connect().send(&push).status == 200).then_some(()));
-    }
-    fs::write(at("secrets/next"), "another one, so that nothing fits").unwrap();
-    let push = push.target("/hooks/next");
-    eventually("a file that is watched", || (served.connect().send(&push).status == 401).then_some(()));
-}
-
-#[test]
-fn what_changes_while_the_gateway_starts_comes_into_force() {
-    let folder = tempfile::tempdir().unwrap();
-    let policy = github(&App::start(), "");
-    let roots = write_certificate(folder.path());
-    let moved = policy.replace("/hooks/github", "/hooks/moved");
-    let served = thread::scope(|scope| {
-        let serve = Serve::new(folder.path(), &policy);
-        let mut starting = None;
-        let start = || starting = Some(scope.spawn(|| serve.start_with(roots)));
-        let change = || fs::write(folder.path().join("policies/github.toml"), moved).unwrap();
-        while_it_reads(folder.path(), start, change);
-        starting.unwrap().join().unwrap()
-    });
-    let push = Delivery::github("push", "{}").target("/hooks/moved");
-    eventually("the policy", || (served.connect().send(&push).status == 200).then_some(()));
 }
 
 #[test]

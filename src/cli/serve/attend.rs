@@ -80,7 +80,7 @@ impl Attendant {
                 tokio::spawn(admin.serve(socket));
             }
             let mut watchdog = Watchdog::new();
-            let mut watching = Watching::begin(&server, watched, read_at);
+            let mut watching = Watching::begin(server.telemetry(), watched, read_at);
             let reloader = Reloader { server: &server, config_file, sandbox: &sandbox, text: &text };
             control(&reloader, &mut self.signals, &mut watching, &mut watchdog).await;
             // Nobody could look at a proof any more.
@@ -128,7 +128,7 @@ async fn control(reloader: &Reloader<'_>, signals: &mut Signals, watching: &mut 
             shared.reload.done();
         }
         if let Some(found) = reloaded.watched {
-            watching.follow(server, found);
+            watching.follow(server.telemetry(), found);
         }
     }
 }
@@ -141,8 +141,8 @@ struct Watching {
 
 impl Watching {
     /// Watches what was read before anybody could watch, from `read_at` on. What changed meanwhile counts.
-    fn begin(server: &Server, watched: Watched, read_at: Moment) -> Self {
-        let mut watch = watch(server, &watched);
+    fn begin(telemetry: &Telemetry, watched: Watched, read_at: Moment) -> Self {
+        let mut watch = watch(telemetry, &watched);
         if let Some(watch) = watch.as_mut().filter(|_| watched.has_changed_since(read_at)) {
             watch.stir();
         }
@@ -158,13 +158,13 @@ impl Watching {
 
     /// Watches what a reload found, if there is anything new. It was read before it was watched, and the old watch goes with what it has not told, so one more
     /// reload follows. As long as there is nothing new the old one stays: a policy that cannot be read names no files, and those it named are still in force.
-    fn follow(&mut self, server: &Server, found: Watched) {
+    fn follow(&mut self, telemetry: &Telemetry, found: Watched) {
         let is_outdated = self.watch.as_ref().is_none_or(Watch::is_outdated);
         if found.is_within(&self.watched) && !is_outdated {
             return;
         }
         self.watched = found;
-        self.watch = watch(server, &self.watched);
+        self.watch = watch(telemetry, &self.watched);
         if let Some(watch) = &mut self.watch {
             watch.stir();
         }
@@ -172,12 +172,12 @@ impl Watching {
 }
 
 /// Watches, or says that it cannot.
-fn watch(server: &Server, watched: &Watched) -> Option<Watch> {
+fn watch(telemetry: &Telemetry, watched: &Watched) -> Option<Watch> {
     match Watch::new(watched) {
         Ok(watch) => Some(watch),
         Err(error) => {
             let message = "cannot watch files: changes are seen on SIGHUP alone";
-            server.telemetry().event(Level::Warn, message, &[("error", &error)]);
+            telemetry.event(Level::Warn, message, &[("error", &error)]);
             None
         }
     }
@@ -201,4 +201,81 @@ async fn drain(server: Server, watchdog: &mut Watchdog) -> Result<(), Trouble> {
 async fn renew(acme: Acme, telemetry: Telemetry) {
     let Err(error) = acme.run().await;
     telemetry.event(Level::Error, "certificates are not renewed", &[("error", &error)]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::path::PathBuf;
+
+    use crate::policy::watch::DEBOUNCE;
+    use crate::record::{Colour, Format, Options};
+
+    fn telemetry() -> Telemetry {
+        let options = Options {
+            rejects: PathBuf::from("-"),
+            file_bytes_max: 65_536,
+            files_max: 1,
+            format: Format::Json,
+            colour: Colour::Off,
+            level: Level::Error,
+            clock: Arc::new(|| 0),
+        };
+        Telemetry::start_with(options, Box::new(io::sink())).unwrap()
+    }
+
+    /// A policies' directory with one policy, and a secret beside it that no policy names yet.
+    fn folder() -> (tempfile::TempDir, Watched, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let [policies, secrets] = ["policies", "secrets"].map(|name| folder.path().join(name));
+        fs::create_dir(&policies).unwrap();
+        fs::create_dir(&secrets).unwrap();
+        fs::write(policies.join("github.toml"), "before").unwrap();
+        let secret = secrets.join("next");
+        fs::write(&secret, "before").unwrap();
+        (folder, Watched { trees: [policies].into(), ..Watched::default() }, secret)
+    }
+
+    async fn is_told(watching: &mut Watching) -> bool {
+        tokio::time::timeout(20 * DEBOUNCE, watching.changed()).await.is_ok()
+    }
+
+    async fn is_quiet(watching: &mut Watching) -> bool {
+        tokio::time::timeout(2 * DEBOUNCE, watching.changed()).await.is_err()
+    }
+
+    /// A moment after everything so far, by a clock that goes in steps.
+    fn later() -> Moment {
+        let now = Moment::now();
+        std::iter::repeat_with(Moment::now).find(|later| *later > now).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_changes_while_the_gateway_starts_is_told_once_it_attends() {
+        let (folder, watched, _) = folder();
+        let read_at = later();
+        let mut watching = Watching::begin(&telemetry(), watched.clone(), read_at);
+        assert!(is_quiet(&mut watching).await, "nothing changed");
+        fs::write(folder.path().join("policies/github.toml"), "while it starts").unwrap();
+        assert!(is_told(&mut Watching::begin(&telemetry(), watched, read_at)).await);
+    }
+
+    #[tokio::test]
+    async fn what_changes_while_a_reload_finds_more_to_watch_is_told_after_it() {
+        let (folder, watched, secret) = folder();
+        let mut watching = Watching::begin(&telemetry(), watched.clone(), later());
+        let more = Watched { files: [secret.clone()].into(), ..watched.clone() };
+        // The reload has read it already.
+        fs::write(folder.path().join("policies/github.toml"), "while it reloads").unwrap();
+        watching.follow(&telemetry(), more);
+        assert!(is_told(&mut watching).await, "what the old watch knew");
+        assert!(is_quiet(&mut watching).await, "once");
+        fs::write(&secret, "another").unwrap();
+        assert!(is_told(&mut watching).await, "what is new");
+        watching.follow(&telemetry(), watched);
+        assert!(is_quiet(&mut watching).await, "less to watch is no change");
+        fs::write(&secret, "a third").unwrap();
+        assert!(is_told(&mut watching).await, "and is watched on");
+    }
 }
