@@ -98,7 +98,7 @@ impl Pace {
     }
 }
 
-/// Reads the whole body. `reserved` is what it takes of the process's buffers: at first [`ROOM_AT_FIRST`], or its length, and then at most twice what came.
+/// Reads the whole body. `reserved` is what it takes of the process's buffers: at first 16 KiB, or its length, and then at most twice what came.
 ///
 /// # Errors
 /// `body_too_large`, `body_timeout`, `body_truncated`; `framing_refused` where its framing is broken or it has trailers in HTTP/2, `overloaded` if the
