@@ -98,7 +98,8 @@ impl Pace {
     }
 }
 
-/// Reads the whole body. `reserved` is what it takes of the process's buffers: at first 16 KiB, or its length, and then at most twice what came.
+/// Reads the whole body. `reserved` is what it takes of the process's buffers: at first 16 KiB or its length, nothing where that is not known; then at
+/// most twice what came, or 16 KiB.
 ///
 /// # Errors
 /// `body_too_large`, `body_timeout`, `body_truncated`; `framing_refused` where its framing is broken or it has trailers in HTTP/2, `overloaded` if the
@@ -249,6 +250,32 @@ mod tests {
         let arrivals = (0..count).map(|number| Duration::from_millis(from) + number * Duration::from_millis(100));
         let in_time = arrivals.zip(0..).take_while(|(at, before)| *at < PACE.due(before * bytes)).count();
         PACE.due(in_time * bytes).as_secs()
+    }
+
+    /// Room at first, and after each of these pieces.
+    #[test]
+    fn room_follows_what_comes_and_never_passes_what_may_come() {
+        const FIRST: usize = ROOM_AT_FIRST;
+        let rows: [(&str, usize, &[usize], &[usize]); 6] = [
+            ("a short one", 7, &[7], &[7, 7]),
+            ("as long as the first room", FIRST, &[FIRST - 1, 1], &[FIRST, FIRST, FIRST]),
+            ("one byte longer, come at once", FIRST + 1, &[FIRST + 1], &[FIRST, FIRST + 1]),
+            ("one byte more than the first room", 1 << 20, &[FIRST, 1], &[FIRST, FIRST, 2 * (FIRST + 1)]),
+            ("its length is less than twice what came", 40_000, &[FIRST, 9_000], &[FIRST, FIRST, 40_000]),
+            ("a byte at a time", 1 << 20, &[1, 1], &[FIRST, FIRST, FIRST]),
+        ];
+        for (name, length, arrivals, expected) in rows {
+            let mut pieces = Pieces::of(length);
+            let mut rooms = vec![pieces.room];
+            for arrived in arrivals {
+                pieces.make_room(*arrived);
+                pieces.push(vec![b'x'; *arrived].into());
+                assert!(pieces.length() <= pieces.room, "{name}");
+                rooms.push(pieces.room);
+            }
+            assert_eq!(rooms, expected, "{name}");
+            assert_eq!(pieces.join().len(), arrivals.iter().sum::<usize>(), "{name}");
+        }
     }
 
     #[test]

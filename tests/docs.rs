@@ -22,7 +22,7 @@ use hookward::auth::scheme::{Must, Requirement};
 use hookward::auth::template::Template;
 use hookward::policy::Policy;
 use hookward::policy::diagnostic::{Diagnostics, Files, SourceFile, Styles};
-use hookward::policy::gateway_config::{self as gateway, read_gateway};
+use hookward::policy::gateway_config::{self as gateway, edge, read_gateway};
 use hookward::policy::load::{Loaded, load};
 use hookward::policy::preset::{self, Parameter, Preset};
 use hookward::policy::scheme::{AGE, LEEWAY, POSITION, TOLERANCE, parse_template};
@@ -34,30 +34,30 @@ use hookward::record::{Colour, Format, MEMBERS, Options, Telemetry};
 
 /// Where a bound stands in the reference (heading and what precedes its key), and the bound.
 const BOUNDS: [(&str, &str, &Bound); 50] = [
-    ("[edge]", "", &gateway::CONNECTIONS_MAX),
-    ("[edge]", "", &gateway::CONNECTIONS_PER_CLIENT_MAX),
-    ("[edge]", "", &gateway::HANDSHAKES_MAX),
-    ("[edge]", "", &gateway::HANDSHAKE_SECONDS),
-    ("[edge]", "", &gateway::HEAD_SECONDS),
-    ("[edge]", "", &gateway::BODY_SECONDS),
-    ("[edge]", "", &gateway::BODY_GRACE_SECONDS),
-    ("[edge]", "", &gateway::BODY_BYTES_PER_SECOND_MIN),
-    ("[edge]", "", &gateway::WRITE_SECONDS),
-    ("[edge]", "", &gateway::LINGER_SECONDS),
-    ("[edge]", "", &gateway::IDLE_SECONDS),
-    ("[edge]", "", &gateway::CONNECTION_SECONDS),
-    ("[edge]", "", &gateway::REQUESTS_PER_CONNECTION_MAX),
-    ("[edge]", "", &gateway::HEAD_BYTES_MAX),
-    ("[edge]", "", &gateway::HEADERS_MAX),
-    ("[edge]", "", &gateway::URI_BYTES_MAX),
-    ("[edge]", "", &gateway::PIPELINED_REQUESTS_MAX),
-    ("[edge]", "", &gateway::STREAMS_MAX),
-    ("[edge]", "", &gateway::UNPRODUCTIVE_FRAMES_MAX),
-    ("[edge]", "", &gateway::UNPRODUCTIVE_BYTES_MAX),
-    ("[edge]", "", &gateway::BUFFERED_BYTES_MAX),
-    ("[edge]", "", &gateway::RESPONSE_BYTES_MAX),
-    ("[edge]", "", &gateway::DRAIN_SECONDS),
-    ("[edge]", "", &gateway::WORKERS),
+    ("[edge]", "", &edge::CONNECTIONS_MAX),
+    ("[edge]", "", &edge::CONNECTIONS_PER_CLIENT_MAX),
+    ("[edge]", "", &edge::HANDSHAKES_MAX),
+    ("[edge]", "", &edge::HANDSHAKE_SECONDS),
+    ("[edge]", "", &edge::HEAD_SECONDS),
+    ("[edge]", "", &edge::BODY_SECONDS),
+    ("[edge]", "", &edge::BODY_GRACE_SECONDS),
+    ("[edge]", "", &edge::BODY_BYTES_PER_SECOND_MIN),
+    ("[edge]", "", &edge::WRITE_SECONDS),
+    ("[edge]", "", &edge::LINGER_SECONDS),
+    ("[edge]", "", &edge::IDLE_SECONDS),
+    ("[edge]", "", &edge::CONNECTION_SECONDS),
+    ("[edge]", "", &edge::REQUESTS_PER_CONNECTION_MAX),
+    ("[edge]", "", &edge::HEAD_BYTES_MAX),
+    ("[edge]", "", &edge::HEADERS_MAX),
+    ("[edge]", "", &edge::URI_BYTES_MAX),
+    ("[edge]", "", &edge::PIPELINED_REQUESTS_MAX),
+    ("[edge]", "", &edge::STREAMS_MAX),
+    ("[edge]", "", &edge::UNPRODUCTIVE_FRAMES_MAX),
+    ("[edge]", "", &edge::UNPRODUCTIVE_BYTES_MAX),
+    ("[edge]", "", &edge::BUFFERED_BYTES_MAX),
+    ("[edge]", "", &edge::RESPONSE_BYTES_MAX),
+    ("[edge]", "", &edge::DRAIN_SECONDS),
+    ("[edge]", "", &edge::WORKERS),
     ("[rejects]", "", &gateway::REJECTS_FILE_BYTES_MAX),
     ("[rejects]", "", &gateway::REJECTS_FILES_MAX),
     ("top level", "", &source::BODY_BYTES_MAX),
@@ -90,8 +90,9 @@ const BOUNDS: [(&str, &str, &Bound); 50] = [
 const WITHOUT_DEFAULT: [&str; 3] = [POSITION.key, AGE.key, sanitize::TRUNCATE_CHARACTERS.key];
 
 /// The files in which keys are read.
-const READERS: [&str; 8] = [
+const READERS: [&str; 9] = [
     "src/policy/gateway_config.rs",
+    "src/policy/gateway_config/edge.rs",
     "src/policy/gateway_config/acme.rs",
     "src/policy/scheme.rs",
     "src/policy/source_config.rs",

@@ -38,7 +38,7 @@ pub struct FailureRule {
     pub block_time_max: Duration,
 }
 
-/// How a client that may go on does.
+/// In what way a client that is not blocked may go on.
 #[must_use]
 #[derive(Debug)]
 pub enum Passage {

@@ -209,20 +209,12 @@ mod tests {
     use std::fs;
     use std::path::PathBuf;
 
+    use crate::cli::serve::reload;
     use crate::policy::watch::DEBOUNCE;
-    use crate::record::{Colour, Format, Options};
+    use crate::record::Format;
 
     fn telemetry() -> Telemetry {
-        let options = Options {
-            rejects: PathBuf::from("-"),
-            file_bytes_max: 65_536,
-            files_max: 1,
-            format: Format::Json,
-            colour: Colour::Off,
-            level: Level::Error,
-            clock: Arc::new(|| 0),
-        };
-        Telemetry::start_with(options, Box::new(io::sink())).unwrap()
+        reload::tests::telemetry(Format::Json, Box::new(io::sink()))
     }
 
     /// A policies' directory with one policy, and a secret beside it that no policy names yet.

@@ -145,7 +145,7 @@ pub(super) fn tell_in_force(server: &Server) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use std::io::{self, Write};
     use std::path::PathBuf;
@@ -165,6 +165,20 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    /// Where the clock stands still.
+    pub(in crate::cli::serve) fn telemetry(format: Format, out: Box<dyn Write + Send>) -> Telemetry {
+        let options = Options {
+            rejects: PathBuf::from("-"),
+            file_bytes_max: 65_536,
+            files_max: 1,
+            format,
+            colour: Colour::Off,
+            level: Level::Info,
+            clock: Arc::new(|| 0),
+        };
+        Telemetry::start_with(options, out).unwrap()
     }
 
     #[test]
@@ -191,16 +205,7 @@ mod tests {
         ];
         for (format, expected) in rows {
             let captured = Captured::default();
-            let options = Options {
-                rejects: PathBuf::from("-"),
-                file_bytes_max: 65_536,
-                files_max: 1,
-                format,
-                colour: Colour::Off,
-                level: Level::Info,
-                clock: Arc::new(|| 0),
-            };
-            let telemetry = Telemetry::start_with(options, Box::new(captured.clone())).unwrap();
+            let telemetry = telemetry(format, Box::new(captured.clone()));
             tell_findings(&telemetry, &loaded);
             drop(telemetry);
             assert_eq!(String::from_utf8(captured.0.lock().unwrap().clone()).unwrap(), expected);
